@@ -1,0 +1,3 @@
+//! The machine: the home of unsafe.
+
+#![no_std]

@@ -1,0 +1,93 @@
+//! Endpoints that go on doing DMA without the CPU, and how their DMA is counted.
+//!
+//! A driver keeps all its state in [`handover::oracle::Stream`], so that another image can go on counting.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use addr::PhysAddr;
+use handover::oracle::Stream;
+use pci::{ConfigSpace, Identity};
+
+/// What a driver needs of the board: device registers, DMA memory, order and time.
+///
+/// Register accesses are Device-nGnRE: neither merged nor re-ordered among themselves. Memory accesses reach what the
+/// device reads and wrote, whatever its coherency.
+pub trait Bus {
+    /// Reads an 8-bit device register.
+    fn read8(&mut self, at: PhysAddr) -> u8;
+    /// Reads a 16-bit device register.
+    fn read16(&mut self, at: PhysAddr) -> u16;
+    /// Reads a 32-bit device register.
+    fn read32(&mut self, at: PhysAddr) -> u32;
+    /// Writes an 8-bit device register.
+    fn write8(&mut self, at: PhysAddr, value: u8);
+    /// Writes a 16-bit device register.
+    fn write16(&mut self, at: PhysAddr, value: u16);
+    /// Writes a 32-bit device register.
+    fn write32(&mut self, at: PhysAddr, value: u32);
+
+    /// Copies DMA memory to `into`.
+    fn copy_from(&mut self, at: PhysAddr, into: &mut [u8]);
+    /// Copies `from` to DMA memory.
+    fn copy_to(&mut self, at: PhysAddr, from: &[u8]);
+    /// Fills DMA memory.
+    fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8);
+    /// Makes earlier memory writes visible to the device before the register write that follows. Pairs with its fetch.
+    fn before_doorbell(&mut self);
+
+    /// The system counter, in ticks.
+    fn ticks(&mut self) -> u64;
+    /// Ticks per second.
+    fn frequency(&self) -> u64;
+    /// Waits about `us` microseconds, asleep where the board can.
+    fn sleep_us(&mut self, us: u64);
+}
+
+/// Why an endpoint cannot be armed or stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DmaError {
+    /// A register did not reach the value in time.
+    #[error("{what} at {at} still reads {last:#x} after {after_us} us")]
+    Timeout { what: &'static str, at: PhysAddr, last: u32, after_us: u64 },
+    /// The function lacks what the driver needs.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The window is smaller than [`Endpoint::window_bytes`].
+    #[error("a window of {has} bytes, where {needs} are needed")]
+    WindowTooSmall { has: u64, needs: u64 },
+}
+
+/// One kind of endpoint. Objects are stateless; the state is in [`Stream`].
+pub trait Endpoint: Sync {
+    /// Number in `Stream::driver`; unique and stable.
+    fn id(&self) -> u32;
+    /// Short name, as in the report.
+    fn name(&self) -> &'static str;
+    /// What is counted.
+    fn unit(&self) -> &'static str;
+    /// What in memory proves delivery.
+    fn witness(&self) -> &'static str;
+    /// Tells whether this driver is for a function with these IDs.
+    fn claims(&self, identity: &Identity) -> bool;
+    /// Bytes of the canary window that it needs, a multiple of 64 KiB.
+    fn window_bytes(&self) -> u64;
+
+    /// Puts the function to work in the windows of `stream`: writes and poisons targets and canaries, starts DMA that
+    /// needs no CPU. With an identity window its DMA alternates between both windows. Interrupts stay off. The function
+    /// may be found running. On return bus mastering is on.
+    ///
+    /// # Errors
+    /// [`DmaError`]; the function is then stopped and its bus mastering off.
+    fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError>;
+
+    /// Brings `stream.totals` up to date. Must be called before the ring or cyclic buffer wraps; what was counted is
+    /// poisoned again. Attempts are read on both sides of the scan, so that totals belong to one instant.
+    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream);
+
+    /// Stops DMA: bus mastering off, then the driver's own reset.
+    ///
+    /// # Errors
+    /// [`DmaError::Timeout`] where the device does not stop.
+    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError>;
+}

@@ -1,0 +1,95 @@
+//! What only observer and judge may know: the live streams, where their data must arrive, and what the tables were.
+
+use addr::{Bdf, Iova, PhysAddr, StreamId};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Streams that one oracle holds.
+pub const MAX_STREAMS: usize = 128;
+/// SMMUs that one oracle holds.
+pub const MAX_SMMUS: usize = 16;
+
+/// A range that a stream may reach. Translated DMA to `iova` lands at `target`; untranslated DMA at `canary` (== `iova`).
+/// An identity window (RMR) has `target == canary == iova`; a window of 0 bytes is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Window {
+    /// First address that the device issues.
+    pub iova: Iova,
+    /// First address where translated DMA lands.
+    pub target: PhysAddr,
+    /// First address where untranslated DMA lands.
+    pub canary: PhysAddr,
+    /// Length.
+    pub bytes: u64,
+}
+
+/// Units moved since the stream was armed, all phases together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Counts {
+    /// Units that the device tried to move, by a count that does not pass through the SMMU.
+    pub attempted: u64,
+    /// Units found at their target.
+    pub delivered: u64,
+    /// Units found anywhere else.
+    pub mis_steered: u64,
+}
+
+/// The stream is named by an RMR node and has the identity window `rmr`.
+pub const STREAM_RMR: u32 = 1 << 0;
+/// The device has no attempt count: `Counts::attempted` means nothing.
+pub const STREAM_NO_ATTEMPTS: u32 = 1 << 1;
+
+/// A live stream: all that a driver needs to go on counting in another image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Stream {
+    /// The PCI function.
+    pub bdf: Bdf,
+    /// Its StreamID.
+    pub stream_id: StreamId,
+    /// Its SMMU, by index.
+    pub smmu: u32,
+    /// Its driver, by `dma`'s number.
+    pub driver: u32,
+    /// `STREAM_*` bits.
+    pub flags: u32,
+    /// ASID of its CD.
+    pub asid: u32,
+    /// First address of the registers that the driver uses.
+    pub registers: PhysAddr,
+    /// The canary window.
+    pub window: Window,
+    /// The identity window of an RMR stream.
+    pub rmr: Window,
+    /// The driver's own words (positions, last register values).
+    pub state: [u64; 8],
+    /// Running totals.
+    pub totals: Counts,
+    /// The totals at the crash.
+    pub at_crash: Counts,
+    /// The STE that the primary wrote.
+    pub ste: [u64; 8],
+}
+
+/// An SMMU as the primary left it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SmmuLeft {
+    /// Register frame.
+    pub base: PhysAddr,
+    /// STRTAB_BASE.
+    pub strtab_base: u64,
+    /// STRTAB_BASE_CFG.
+    pub strtab_base_cfg: u64,
+    /// Event queue of the primary: EVENTQ_BASE.
+    pub eventq_base: u64,
+    /// CRC-64 of the stream table (linear, or level 1).
+    pub level1_crc: u64,
+    /// CRC-64 of all level-2 tables in level-1 order.
+    pub level2_crc: u64,
+    /// CRC-64 of all CDs in StreamID order.
+    pub cd_crc: u64,
+    /// Structures under these digests, in bytes.
+    pub digest_bytes: u64,
+}

@@ -1,0 +1,4 @@
+//! Scenarios, phases and the judge.
+
+#![no_std]
+#![forbid(unsafe_code)]

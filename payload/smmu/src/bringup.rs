@@ -1,0 +1,1 @@
+//! From a disabled SMMU to one that translates, and back.

@@ -1,0 +1,1 @@
+//! A host fake of SMMUs and memory.

@@ -1,0 +1,1 @@
+//! Stream tables and context descriptors.

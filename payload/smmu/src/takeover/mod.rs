@@ -1,0 +1,1 @@
+//! What a crash kernel does to an enabled SMMU.

@@ -1,0 +1,4 @@
+//! Firmware tables as values.
+
+#![no_std]
+#![forbid(unsafe_code)]

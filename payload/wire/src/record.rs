@@ -1,0 +1,114 @@
+//! What the payload tells the host, one record a line. Borrowed strings: nothing is allocated to write or to read one.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the record set; the host refuses another.
+pub const VERSION: u16 = 1;
+
+/// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The rule holds.
+    Pass,
+    /// The rule is broken.
+    Fail,
+    /// The check does not apply here.
+    Skip,
+    /// The check ought to have run here and could not.
+    NotCovered,
+}
+
+/// Outcome of a cycle, a run or a whole boot. There is no `lost` here: only the host can see silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every verdict is as expected and every must-run check ran.
+    Pass,
+    /// Something is not as expected.
+    Fail,
+    /// The payload gave up and says why (`Record::Lost`).
+    Lost,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Wrong, but readable.
+    Warning,
+    /// Wrong, and something was left out because of it.
+    Error,
+}
+
+/// Where the IORT in force comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IortOrigin {
+    /// The firmware's own.
+    Firmware,
+    /// The firmware's with an RMR node added for the board's RMR wish.
+    Amended,
+    /// A file given with `--iort`.
+    File,
+}
+
+/// Units of one stream in one phase. `None` where the device has no attempt count that avoids the SMMU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Units that the device tried to move.
+    pub attempted: Option<u64>,
+    /// Units that arrived at their target.
+    pub delivered: u64,
+    /// attempted - delivered - mis_steered.
+    pub blocked: Option<u64>,
+    /// Units that arrived anywhere else.
+    pub mis_steered: u64,
+}
+
+/// One thing that the payload tells the host. `run` counts scenarios in one boot from 0, `cycle` crashes in one run from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record<'a> {
+    /// First record of an image after it starts.
+    Hello { wire: u16, version: &'a str, image: &'a str, el: u8, e2h: bool, counter_hz: u64 },
+    /// Something wrong with firmware tables, options or the platform. `table` is a signature or a word such as `options`.
+    Finding { severity: Severity, table: &'a str, id: &'a str, offset: Option<u32>, text: &'a str },
+    /// The IORT in force. Digests are SHA-256; `firmware` is absent where the firmware has none.
+    Iort { origin: IortOrigin, firmware_sha256: Option<[u8; 32]>, sha256: [u8; 32], bytes: u32 },
+    /// An SMMU of the platform, as found at start.
+    Smmu { index: u8, base: u64, idr0: u32, idr1: u32, idr3: u32, idr5: u32, iidr: u32, aidr: u32, cr0: u32, gbpa: u32, coherent: bool },
+    /// A PCI function. `driver` is empty where none claims it; `stream_id` is `None` where it has no SMMU.
+    Endpoint { bdf: &'a str, vendor: u16, device: u16, class: u32, smmu: Option<u8>, stream_id: Option<u32>, driver: &'a str, bus_master: bool, armed: bool },
+    /// A reserved memory range of the IORT in force, with one of its streams.
+    Rmr { base: u64, bytes: u64, smmu: Option<u8>, stream_id: u32, flags: u32 },
+    /// All streams move data; the crash follows. The host may act on it (stop a sender, pull a plug).
+    Armed { run: u32, cycle: u32, streams: u32 },
+    /// A scenario begins. `plant` is empty where no fault is planted.
+    RunBegin { run: u32, scenario: &'a str, cycles: u32, plant: &'a str },
+    /// Verdict of one check in one cycle.
+    Check { run: u32, cycle: u32, id: &'a str, verdict: Verdict, expected: Verdict, must_run: bool, reason: &'a str, source: &'a str },
+    /// One stream in one cycle. `phases` are before, blackout, after.
+    Stream { run: u32, cycle: u32, bdf: &'a str, stream_id: u32, endpoint: &'a str, rmr: bool, unit: &'a str, witness: &'a str, phases: [Phase; 3], gap_ticks: Option<u64> },
+    /// Running totals of one stream since it was armed.
+    Sample { run: u32, cycle: u32, ticks: u64, bdf: &'a str, delivered: u64, blocked: Option<u64>, mis_steered: u64 },
+    /// Decoded SMMU events of one kind, stream, page and direction.
+    Event { run: u32, cycle: u32, smmu: u8, id: u8, name: &'a str, stream_id: u32, bdf: &'a str, input_address: u64, read: bool, count: u64 },
+    /// One entry of the access log of a takeover. `kind` is `smmu::log::Op` as a number; `name` a register or structure.
+    Access { run: u32, cycle: u32, index: u32, ticks: u64, smmu: u8, kind: u8, name: &'a str, address: u64, value: u64, count: u32 },
+    /// A takeover step begins, at entry `index` of the access log.
+    Step { run: u32, cycle: u32, index: u32, name: &'a str },
+    /// One register of one SMMU before the takeover and after the watch.
+    Register { run: u32, cycle: u32, smmu: u8, name: &'a str, before: u64, after: u64 },
+    /// SError or external abort, taken at a named step.
+    Abort { run: u32, cycle: u32, step: &'a str, esr: u64, elr: u64, far: u64, serror: bool, count: u32 },
+    /// Ticks of one cycle.
+    Timing { run: u32, cycle: u32, crash_to_kdump: u64, takeover: u64, hold: u64, watch: u64, cycle_total: u64 },
+    /// A cycle ends. `failed` counts checks that are not as expected.
+    Cycle { run: u32, cycle: u32, outcome: Outcome, checks: u32, failed: u32 },
+    /// One stream of a cycle whose checks are not sent one by one: attempted, delivered, blocked, mis-steered, thrice.
+    CycleStream { run: u32, cycle: u32, bdf: &'a str, phases: [Phase; 3] },
+    /// A run ends.
+    RunEnd { run: u32, outcome: Outcome, cycles: u32, cycles_failed: u32 },
+    /// The payload cannot go on.
+    Lost { reason: &'a str },
+    /// Last record of a boot.
+    End { outcome: Outcome, runs: u32 },
+}
