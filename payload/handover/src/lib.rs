@@ -1,8 +1,17 @@
-//! The block that one image leaves for the other.
+//! The blocks that one image leaves for the other.
 //!
-//! `boot` is what any crash kernel is given; `oracle` only observer and judge may read.
+//! [`boot`] is what any crash kernel is given; [`oracle`] only observer and judge may read; [`report`] is what the kdump
+//! image leaves on its way back. Each begins with a [`Header`] and carries a CRC over all that is in use.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod oracle;
+pub mod report;
+mod seal;
+
+pub use seal::{HandoverError, Header, crc64};
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,49 @@
 //! What only observer and judge may know: the live streams, where their data must arrive, and what the tables were.
 
+mod view;
+
+pub use view::{OracleMut, OracleView};
+
+use crate::seal::{Header, Kind};
 use addr::{Bdf, Iova, PhysAddr, StreamId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Version of the layout.
+pub const VERSION: u32 = 1;
+/// Bytes of an oracle with as many streams and SMMUs as fit.
+pub const MAX_BYTES: usize =
+    size_of::<OracleHeader>() + MAX_STREAMS * size_of::<Stream>() + MAX_SMMUS * size_of::<SmmuLeft>();
+
+const KIND: Kind = Kind { block: "oracle", magic: u64::from_le_bytes(*b"inflorac"), version: VERSION };
 
 /// Streams that one oracle holds.
 pub const MAX_STREAMS: usize = 128;
 /// SMMUs that one oracle holds.
 pub const MAX_SMMUS: usize = 16;
+
+/// Head of an oracle; `stream_count` streams and then `smmu_count` SMMUs follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct OracleHeader {
+    /// Magic, version, length, CRC.
+    pub header: Header,
+    /// Scenario of this boot that it was made for.
+    pub run: u32,
+    /// Crash of that run that it was made for.
+    pub cycle: u32,
+    /// Counter when the last stream was armed.
+    pub armed_tick: u64,
+    /// Counter at the crash.
+    pub crash_tick: u64,
+    /// Planted fault, by `scenario`'s number; 0 none.
+    pub plant: u32,
+    /// Streams that follow.
+    pub stream_count: u32,
+    /// SMMUs that follow the streams.
+    pub smmu_count: u32,
+    /// Not used, 0.
+    pub reserved: u32,
+}
 
 /// A range that a stream may reach. Translated DMA to `iova` lands at `target`; untranslated DMA at `canary` (== `iova`).
 /// An identity window (RMR) has `target == canary == iova`; a window of 0 bytes is none.

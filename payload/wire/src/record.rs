@@ -65,6 +65,7 @@ pub struct Phase {
 }
 
 /// One thing that the payload tells the host. `run` counts scenarios in one boot from 0, `cycle` crashes in one run from 0.
+#[expect(missing_docs, reason = "a variant's sentence says what its fields are")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record<'a> {
     /// First record of an image after it starts.
@@ -74,9 +75,31 @@ pub enum Record<'a> {
     /// The IORT in force. Digests are SHA-256; `firmware` is absent where the firmware has none.
     Iort { origin: IortOrigin, firmware_sha256: Option<[u8; 32]>, sha256: [u8; 32], bytes: u32 },
     /// An SMMU of the platform, as found at start.
-    Smmu { index: u8, base: u64, idr0: u32, idr1: u32, idr3: u32, idr5: u32, iidr: u32, aidr: u32, cr0: u32, gbpa: u32, coherent: bool },
+    Smmu {
+        index: u8,
+        base: u64,
+        idr0: u32,
+        idr1: u32,
+        idr3: u32,
+        idr5: u32,
+        iidr: u32,
+        aidr: u32,
+        cr0: u32,
+        gbpa: u32,
+        coherent: bool,
+    },
     /// A PCI function. `driver` is empty where none claims it; `stream_id` is `None` where it has no SMMU.
-    Endpoint { bdf: &'a str, vendor: u16, device: u16, class: u32, smmu: Option<u8>, stream_id: Option<u32>, driver: &'a str, bus_master: bool, armed: bool },
+    Endpoint {
+        bdf: &'a str,
+        vendor: u16,
+        device: u16,
+        class: u32,
+        smmu: Option<u8>,
+        stream_id: Option<u32>,
+        driver: &'a str,
+        bus_master: bool,
+        armed: bool,
+    },
     /// A reserved memory range of the IORT in force, with one of its streams.
     Rmr { base: u64, bytes: u64, smmu: Option<u8>, stream_id: u32, flags: u32 },
     /// All streams move data; the crash follows. The host may act on it (stop a sender, pull a plug).
@@ -84,15 +107,57 @@ pub enum Record<'a> {
     /// A scenario begins. `plant` is empty where no fault is planted.
     RunBegin { run: u32, scenario: &'a str, cycles: u32, plant: &'a str },
     /// Verdict of one check in one cycle.
-    Check { run: u32, cycle: u32, id: &'a str, verdict: Verdict, expected: Verdict, must_run: bool, reason: &'a str, source: &'a str },
+    Check {
+        run: u32,
+        cycle: u32,
+        id: &'a str,
+        verdict: Verdict,
+        expected: Verdict,
+        must_run: bool,
+        reason: &'a str,
+        source: &'a str,
+    },
     /// One stream in one cycle. `phases` are before, blackout, after.
-    Stream { run: u32, cycle: u32, bdf: &'a str, stream_id: u32, endpoint: &'a str, rmr: bool, unit: &'a str, witness: &'a str, phases: [Phase; 3], gap_ticks: Option<u64> },
+    Stream {
+        run: u32,
+        cycle: u32,
+        bdf: &'a str,
+        stream_id: u32,
+        endpoint: &'a str,
+        rmr: bool,
+        unit: &'a str,
+        witness: &'a str,
+        phases: [Phase; 3],
+        gap_ticks: Option<u64>,
+    },
     /// Running totals of one stream since it was armed.
     Sample { run: u32, cycle: u32, ticks: u64, bdf: &'a str, delivered: u64, blocked: Option<u64>, mis_steered: u64 },
     /// Decoded SMMU events of one kind, stream, page and direction.
-    Event { run: u32, cycle: u32, smmu: u8, id: u8, name: &'a str, stream_id: u32, bdf: &'a str, input_address: u64, read: bool, count: u64 },
+    Event {
+        run: u32,
+        cycle: u32,
+        smmu: u8,
+        id: u8,
+        name: &'a str,
+        stream_id: u32,
+        bdf: &'a str,
+        input_address: u64,
+        read: bool,
+        count: u64,
+    },
     /// One entry of the access log of a takeover. `kind` is `smmu::log::Op` as a number; `name` a register or structure.
-    Access { run: u32, cycle: u32, index: u32, ticks: u64, smmu: u8, kind: u8, name: &'a str, address: u64, value: u64, count: u32 },
+    Access {
+        run: u32,
+        cycle: u32,
+        index: u32,
+        ticks: u64,
+        smmu: u8,
+        kind: u8,
+        name: &'a str,
+        address: u64,
+        value: u64,
+        count: u32,
+    },
     /// A takeover step begins, at entry `index` of the access log.
     Step { run: u32, cycle: u32, index: u32, name: &'a str },
     /// One register of one SMMU before the takeover and after the watch.

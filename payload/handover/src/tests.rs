@@ -1,0 +1,326 @@
+extern crate std;
+
+use crate::{
+    HandoverError,
+    boot::{Boot, MAX_SMMUS, Region, Smmu},
+    crc64,
+    oracle::{
+        Counts, MAX_BYTES, MAX_SMMUS as MOST_SMMUS, MAX_STREAMS, OracleMut, OracleView, SmmuLeft, Stream, Window,
+    },
+    report::{Ended, Report},
+};
+use addr::{Bdf, Iova, PhysAddr, StreamId};
+use proptest::prelude::*;
+use std::{vec, vec::Vec};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Memory at a multiple of 8.
+fn memory(bytes: usize) -> Vec<u64> {
+    vec![0xA5A5_A5A5_A5A5_A5A5; bytes.div_ceil(8)]
+}
+
+/// A block whose 32-bit word n holds n, so that a golden copy shows where every field lies.
+fn counted<T: FromBytes + IntoBytes>() -> T {
+    let words: Vec<u8> = (0..size_of::<T>() as u32 / 4).flat_map(u32::to_le_bytes).collect();
+    T::read_from_bytes(&words).unwrap()
+}
+
+fn boot() -> Boot {
+    let mut boot = Boot { smmu_count: 2, crash_tick: 7, ..counted() };
+    boot.seal();
+    boot
+}
+
+#[test]
+fn crc64_is_the_catalogued_one() {
+    assert_eq!(crc64(b"123456789"), 0x995d_c9bb_df19_39fa);
+}
+
+#[test]
+fn boot_layout_does_not_drift() {
+    let counted: Boot = counted();
+    assert_eq!(size_of::<Boot>(), 640);
+    let pair = |low: u64| low | (low + 1) << 32;
+    let region = |low| Region { base: PhysAddr(pair(low)), bytes: pair(low + 2) };
+    assert_eq!((counted.run, counted.cycle), (6, 7));
+    assert_eq!(counted.region, region(8));
+    assert_eq!((counted.image.base, counted.image.entry), (PhysAddr(pair(12)), PhysAddr(pair(18))));
+    assert_eq!(counted.image.crc, pair(16));
+    assert_eq!((counted.stack_top, counted.heap), (PhysAddr(pair(20)), region(22)));
+    assert_eq!((counted.translation.ttbr, counted.translation.sctlr), (pair(26), pair(32)));
+    assert_eq!((counted.e2h, counted.psci), (34, 35));
+    assert_eq!((counted.console.base, counted.console.kind), (PhysAddr(pair(36)), 38));
+    assert_eq!((counted.tables.iort, counted.tables.devicetree), (region(40), region(68)));
+    assert_eq!((counted.options, counted.gic.redistributor), (region(72), PhysAddr(pair(78))));
+    assert_eq!((counted.timer_interrupt, counted.next_sequence, counted.crash_tick), (80, 81, pair(82)));
+    assert_eq!((counted.way_back.entry, counted.way_back.report), (PhysAddr(pair(84)), PhysAddr(pair(88))));
+    assert_eq!((counted.oracle, counted.smmu_count), (region(90), 94));
+    assert_eq!(counted.smmus[MAX_SMMUS - 1], Smmu { base: PhysAddr(pair(156)), flags: 158, reserved: 159 });
+}
+
+#[test]
+fn sealed_boot_has_golden_bytes() {
+    let mut boot = Boot { run: 1, cycle: 2, next_sequence: 0x30, ..Boot::default() };
+    boot.seal();
+    let head: [u8; 32] = [
+        0x69,
+        0x6e,
+        0x66,
+        0x6c,
+        0x62,
+        0x6f,
+        0x6f,
+        0x74,
+        1,
+        0,
+        0,
+        0,
+        0x80,
+        2,
+        0,
+        0, //
+        BOOT_CRC[0],
+        BOOT_CRC[1],
+        BOOT_CRC[2],
+        BOOT_CRC[3],
+        BOOT_CRC[4],
+        BOOT_CRC[5],
+        BOOT_CRC[6],
+        BOOT_CRC[7], //
+        1,
+        0,
+        0,
+        0,
+        2,
+        0,
+        0,
+        0,
+    ];
+    assert_eq!(boot.as_bytes()[..32], head);
+    assert_eq!(boot.as_bytes()[81 * 4], 0x30);
+    assert_eq!(boot.verify(), Ok(()));
+}
+
+const BOOT_CRC: [u8; 8] = [0x97, 0xf9, 0x39, 0x20, 0x55, 0xf6, 0x87, 0x61];
+
+#[test]
+fn what_is_wrong_with_a_boot_block_is_named() {
+    let good = boot();
+    assert_eq!(Boot::find(good.as_bytes()).copied(), Ok(good));
+    assert_eq!(good.smmus().len(), 2);
+
+    let mut bad = good;
+    bad.header.magic = 1;
+    assert!(matches!(bad.verify(), Err(HandoverError::Magic { block: "boot", found: 1, .. })));
+    let mut bad = good;
+    bad.header.version = 9;
+    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 1 }));
+    for stated in [0, 23, 24, 639, 641, u32::MAX] {
+        let mut bad = good;
+        bad.header.bytes = stated;
+        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 640 };
+        assert_eq!(bad.verify(), Err(wrong));
+    }
+    let mut bad = good;
+    bad.crash_tick ^= 1;
+    assert!(matches!(bad.verify(), Err(HandoverError::Crc { .. })));
+    let mut bad = Boot { smmu_count: 17, ..good };
+    bad.seal();
+    assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 17, expected: 16 }));
+    assert_eq!(bad.smmus().len(), MAX_SMMUS);
+
+    assert!(matches!(Boot::find(&good.as_bytes()[..639]), Err(HandoverError::Length { found: 639, .. })));
+    let mut shifted = memory(1024);
+    shifted.as_mut_bytes()[4..644].copy_from_slice(good.as_bytes());
+    assert_eq!(Boot::find(&shifted.as_bytes()[4..]), Err(HandoverError::Misaligned { block: "boot" }));
+}
+
+#[test]
+fn report_has_golden_bytes() {
+    let mut report = Report {
+        run: 1,
+        cycle: 2,
+        outcome: Ended::FAIL,
+        next_sequence: 4,
+        checks: 5,
+        failed: 6,
+        crash_to_kdump: 7,
+        takeover: 8,
+        hold: 9,
+        watch: 10,
+        end_tick: 11,
+        ..Report::default()
+    };
+    assert!(report.verify().is_err(), "an unsealed report is none");
+    report.seal();
+    assert_eq!(report.verify(), Ok(()));
+    let mut golden: Vec<u8> = Vec::new();
+    golden.extend(b"inflback");
+    golden.extend([1, 0, 0, 0, 88, 0, 0, 0]);
+    golden.extend(REPORT_CRC);
+    for word in [1u32, 2, 2, 4, 5, 6] {
+        golden.extend(word.to_le_bytes());
+    }
+    for word in 7u64..=11 {
+        golden.extend(word.to_le_bytes());
+    }
+    assert_eq!(report.as_bytes(), golden);
+}
+
+const REPORT_CRC: [u8; 8] = [0x06, 0xd8, 0x6f, 0xd8, 0x0c, 0x5e, 0xb1, 0x24];
+
+fn stream() -> Stream {
+    let window = |n: u64| Window { iova: Iova(n), target: PhysAddr(n + 1), canary: PhysAddr(n + 2), bytes: n + 3 };
+    let counts = |n: u64| Counts { attempted: n, delivered: n + 1, mis_steered: n + 2 };
+    Stream {
+        bdf: Bdf { segment: 1, rid: 2 },
+        stream_id: StreamId(3),
+        smmu: 4,
+        driver: 5,
+        flags: 6,
+        asid: 7,
+        registers: PhysAddr(8),
+        window: window(9),
+        rmr: window(13),
+        state: [17, 18, 19, 20, 21, 22, 23, 24],
+        totals: counts(25),
+        at_crash: counts(28),
+        ste: [31, 32, 33, 34, 35, 36, 37, 38],
+    }
+}
+
+fn smmu() -> SmmuLeft {
+    SmmuLeft {
+        base: PhysAddr(1),
+        strtab_base: 2,
+        strtab_base_cfg: 3,
+        eventq_base: 4,
+        level1_crc: 5,
+        level2_crc: 6,
+        cd_crc: 7,
+        digest_bytes: 8,
+    }
+}
+
+fn sealed_oracle(memory: &mut [u8]) -> usize {
+    let mut oracle = OracleMut::create(memory, 1, 1).unwrap();
+    oracle.header.run = 1;
+    oracle.header.cycle = 2;
+    oracle.header.armed_tick = 3;
+    oracle.header.crash_tick = 4;
+    oracle.header.plant = 5;
+    oracle.streams[0] = stream();
+    oracle.smmus[0] = smmu();
+    oracle.seal();
+    oracle.header.header.bytes as usize
+}
+
+#[test]
+fn oracle_has_golden_bytes() {
+    let mut memory = memory(MAX_BYTES);
+    let used = sealed_oracle(memory.as_mut_bytes());
+    let mut golden: Vec<u8> = Vec::new();
+    golden.extend(b"inflorac");
+    golden.extend([1, 0, 0, 0]);
+    golden.extend((used as u32).to_le_bytes());
+    golden.extend(ORACLE_CRC);
+    golden.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+    golden.extend([5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    golden.extend([1, 0, 2, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0]);
+    golden.extend((8u64..=38).chain(1..=8).flat_map(u64::to_le_bytes));
+    assert_eq!(used, golden.len());
+    assert_eq!(memory.as_bytes()[..used], golden);
+    // Beyond the used part nothing is touched.
+    assert!(memory.as_bytes()[used..].iter().all(|byte| *byte == 0xA5));
+}
+
+const ORACLE_CRC: [u8; 8] = [0x6d, 0xbe, 0xf3, 0xd0, 0xe3, 0x15, 0xe2, 0x30];
+
+#[test]
+fn oracle_reads_what_was_sealed_and_opens_for_more() {
+    let mut memory = memory(MAX_BYTES);
+    sealed_oracle(memory.as_mut_bytes());
+    let view = OracleView::find(memory.as_bytes()).unwrap();
+    assert_eq!((view.header.run, view.header.cycle, view.header.plant), (1, 2, 5));
+    assert_eq!((view.streams, view.smmus), (&[stream()][..], &[smmu()][..]));
+
+    let oracle = OracleMut::open(memory.as_mut_bytes()).unwrap();
+    oracle.streams[0].totals.delivered = 99;
+    assert!(matches!(OracleView::find(memory.as_bytes()), Err(HandoverError::Crc { block: "oracle", .. })));
+    assert!(OracleMut::open(memory.as_mut_bytes()).is_err());
+}
+
+#[test]
+fn an_oracle_of_the_largest_size_fits_and_no_larger_one() {
+    let mut memory = memory(MAX_BYTES);
+    let mut oracle = OracleMut::create(memory.as_mut_bytes(), MAX_STREAMS, MOST_SMMUS).unwrap();
+    // Counts that someone wrote over do not outlive the seal.
+    oracle.header.stream_count = 1;
+    oracle.seal();
+    assert_eq!(oracle.header.header.bytes as usize, MAX_BYTES);
+    assert_eq!(OracleView::find(memory.as_bytes()).unwrap().streams.len(), MAX_STREAMS);
+    let wrong = |streams, smmus, memory: &mut [u64]| OracleMut::create(memory.as_mut_bytes(), streams, smmus).err();
+    assert!(matches!(wrong(129, 0, &mut memory), Some(HandoverError::Count { found: 129, .. })));
+    assert!(matches!(wrong(0, 17, &mut memory), Some(HandoverError::Count { found: 17, .. })));
+    assert!(matches!(wrong(usize::MAX, 0, &mut memory), Some(HandoverError::Count { .. })));
+    assert!(matches!(wrong(1, 1, &mut memory[..8]), Some(HandoverError::Length { found: 64, .. })));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_block_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let mut memory = memory(2000);
+        memory.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
+        prop_assert!(Boot::find(&memory.as_bytes()[..bytes.len()]).is_err());
+        prop_assert!(OracleView::find(&memory.as_bytes()[..bytes.len()]).is_err());
+        if let Ok((report, _)) = Report::read_from_prefix(&bytes) {
+            prop_assert!(report.verify().is_err());
+        }
+    }
+
+    #[test]
+    fn counts_that_lie_are_refused(streams in any::<u32>(), smmus in any::<u32>(), stated in 0u32..4000) {
+        prop_assume!((streams, smmus) != (1, 1));
+        let mut memory = memory(MAX_BYTES);
+        sealed_oracle(memory.as_mut_bytes());
+        let bytes = memory.as_mut_bytes();
+        bytes[52..56].copy_from_slice(&streams.to_le_bytes());
+        bytes[56..60].copy_from_slice(&smmus.to_le_bytes());
+        bytes[12..16].copy_from_slice(&stated.to_le_bytes());
+        // With the CRC made right again only the counts can give the lie away.
+        if stated >= 24 {
+            let crc = crate::seal::crc(&bytes[..stated as usize]);
+            bytes[16..24].copy_from_slice(&crc.to_le_bytes());
+        }
+        if let Ok(view) = OracleView::find(bytes) {
+            let lists = size_of_val(view.streams) + size_of_val(view.smmus);
+            prop_assert_eq!(64 + lists, stated as usize);
+            prop_assert_eq!((view.streams.len(), view.smmus.len()), (streams as usize, smmus as usize));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed(bit in 0usize..640 * 8) {
+        let mut memory = memory(640);
+        memory.as_mut_bytes().copy_from_slice(boot().as_bytes());
+        memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(Boot::find(memory.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_an_oracle_is_noticed(bit in 0usize..400 * 8) {
+        let mut memory = memory(MAX_BYTES);
+        let used = sealed_oracle(memory.as_mut_bytes());
+        let bit = bit % (used * 8);
+        memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(OracleView::find(memory.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_report_is_noticed(bit in 0usize..88 * 8) {
+        let mut report: Report = counted();
+        report.seal();
+        report.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(report.verify().is_err());
+    }
+}
