@@ -1,4 +1,24 @@
-//! Firmware tables as values.
+//! Firmware tables as values: ACPI tables borrowed from their bytes, every oddity of theirs as a [`Finding`].
+//!
+//! No parser here allocates, panics, reads outside its slice or runs without an end, whatever the bytes are.
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+pub mod dbg2;
+pub mod fadt;
+pub mod finding;
+pub mod gas;
+pub mod gtdt;
+pub mod iort;
+pub mod madt;
+pub mod mcfg;
+pub mod platform;
+mod read;
+pub mod rule;
+pub mod sdt;
+pub mod spcr;
+
+pub use finding::{Finding, Severity, Sink, Unreadable};
+pub use platform::{Platform, Tables};
