@@ -65,6 +65,12 @@ pub trait Access {
     fn load(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Unbacked>;
     /// Writes a structure word with single-copy atomicity; for a non-coherent SMMU, cleaned to the point of coherency.
     fn store(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64);
+    /// Writes `value` to `count` structure words, `stride` bytes apart: one entry in the log for a table being filled.
+    fn fill(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, stride: u32, count: u32, value: u64) {
+        for index in 0..u64::from(count) {
+            self.store(smmu, what, at.plus(index.wrapping_mul(stride.into())), value);
+        }
+    }
     /// Orders what came before against what follows.
     fn barrier(&mut self, barrier: Barrier);
 

@@ -1,1 +1,290 @@
-//! From a disabled SMMU to one that translates, and back.
+//! From an SMMU as firmware left it to one that translates, and back (IHI 0070, 3.11).
+
+mod control;
+mod error;
+mod identify;
+mod options;
+
+use crate::access::{Access, SmmuIndex};
+use crate::frames::Frames;
+use crate::queue::{CommandQueue, output_queue};
+use crate::spec::cd::CD_BYTES;
+use crate::spec::command::{CFGI_ALL, Command, TLBI_EL2_ALL, TLBI_NSNH_ALL, tlbi_nh_asid};
+use crate::spec::event::EVENT_BYTES;
+use crate::spec::registers::{self as reg, Cr0, Cr2, Gbpa, Idr0, Idr1, QueueBase};
+use crate::spec::ste::Ste;
+use crate::stage1::{Geometry, Stage1};
+use crate::table::{StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, write_cd};
+use addr::{PhysAddr, StreamId};
+use control::Control;
+pub use error::BringUpError;
+use identify::identify;
+pub use options::Options;
+
+/// SMMU_CR1 (6.3.11) for a coherent SMMU: tables and queues inner and outer write-back, inner shareable.
+const CR1_COHERENT: u32 = 0xD75;
+/// Non-coherent: non-cacheable, which is outer shareable.
+const CR1_NON_COHERENT: u32 = 2 << 10 | 2 << 4;
+
+/// What was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// SMMU_CR0.
+    pub cr0: Cr0,
+    /// SMMU_GBPA.
+    pub gbpa: Gbpa,
+}
+
+/// A translation with its CD, for one stream or for several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Its ASID, in no other domain of the SMMU.
+    pub asid: u16,
+    /// Its CD.
+    pub cd: PhysAddr,
+    /// Its tables.
+    pub tables: Stage1,
+}
+
+/// An SMMU in our hands.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    control: Control,
+    idr0: Idr0,
+    idr1: Idr1,
+    geometry: Geometry,
+    coherent: bool,
+    found: Found,
+    table: StreamTable,
+    commands: CommandQueue,
+    eventq: QueueBase,
+    next_asid: u16,
+    domains: u16,
+}
+
+impl Unit {
+    /// Takes `smmu` over from firmware and enables it with a table in which every StreamID aborts.
+    ///
+    /// Found disabled, GBPA is left as it is, as Linux leaves it: firmware's own setting holds until SMMUEN. Found
+    /// enabled, GBPA aborts from before SMMUEN goes to 0.
+    ///
+    /// # Errors
+    /// [`BringUpError`]. Memory is taken before the first register is written.
+    pub fn bring_up(
+        hw: &mut dyn Access,
+        smmu: SmmuIndex,
+        options: &Options,
+        frames: &mut dyn Frames,
+    ) -> Result<Self, BringUpError> {
+        hw.step("smmu.identify");
+        let control = Control { smmu, timeout_us: options.timeout_us };
+        let (idr0, idr1, geometry) = identify(hw, smmu, options.base)?;
+        let found = Found {
+            cr0: hw.read32(smmu, reg::CR0).into(),
+            gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false),
+        };
+        let coherent = idr0.cohacc() || options.coherent_override;
+
+        let table_options = TableOptions { format: options.format, largest: options.largest };
+        let table = StreamTable::build(hw, smmu, idr0, idr1, table_options, frames)?;
+        let commands = CommandQueue::new(smmu, frames, idr1, options.cmdq_log2, options.timeout_us)
+            .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;
+        let eventq = output_queue(frames, idr1.eventqs(), options.eventq_log2, EVENT_BYTES)
+            .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;
+
+        hw.step("smmu.disable");
+        let acknowledged = Cr0::from(hw.read32(smmu, reg::CR0ACK));
+        if found.cr0.smmuen() || acknowledged.smmuen() {
+            control.abort_when_disabled(hw)?;
+        }
+        control.disable(hw)?;
+
+        hw.step("smmu.program");
+        // 6.3.11, 6.3.12: only while SMMUEN and all queue enables are 0.
+        hw.write32(smmu, reg::CR1, if coherent { CR1_COHERENT } else { CR1_NON_COHERENT });
+        // Faults of unknown StreamIDs are recorded, TLB maintenance of the CPUs is not for this SMMU.
+        let cr2 = Cr2::new().with_ptm(true).with_recinvsid(true).with_e2h(options.e2h && idr0.hyp());
+        hw.write32(smmu, reg::CR2, cr2.into());
+        hw.write64(smmu, reg::STRTAB_BASE, table.strtab_base().into());
+        hw.write32(smmu, reg::STRTAB_BASE_CFG, table.strtab_base_cfg().into());
+
+        let largest_asid = if idr0.asid16() { u16::MAX } else { 0xFF };
+        let next_asid = options.first_asid.saturating_sub(1) % largest_asid + 1;
+        let mut unit =
+            Self { control, idr0, idr1, geometry, coherent, found, table, commands, eventq, next_asid, domains: 0 };
+        unit.start_commands_and_invalidate(hw)?;
+        unit.enable(hw)?;
+        Ok(unit)
+    }
+
+    /// Which SMMU it is.
+    #[must_use]
+    pub const fn smmu(&self) -> SmmuIndex {
+        self.control.smmu
+    }
+
+    /// What was there before.
+    #[must_use]
+    pub const fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Its stream table.
+    #[must_use]
+    pub const fn table(&self) -> &StreamTable {
+        &self.table
+    }
+
+    /// Its event queue.
+    #[must_use]
+    pub const fn eventq(&self) -> QueueBase {
+        self.eventq
+    }
+
+    /// Tables and queues are read through the CPUs' caches.
+    #[must_use]
+    pub const fn coherent(&self) -> bool {
+        self.coherent
+    }
+
+    /// Its command queue, for invalidations of the caller's own.
+    pub const fn commands(&mut self) -> &mut CommandQueue {
+        &mut self.commands
+    }
+
+    /// An empty translation with an ASID of its own.
+    ///
+    /// # Errors
+    /// [`BringUpError::Map`], [`BringUpError::OutOfMemory`], [`BringUpError::NoAsid`].
+    pub fn new_domain(&mut self, hw: &mut dyn Access, frames: &mut dyn Frames) -> Result<Domain, BringUpError> {
+        let largest = if self.idr0.asid16() { u16::MAX } else { 0xFF };
+        if self.domains >= largest {
+            return Err(BringUpError::NoAsid { domains: self.domains });
+        }
+        let tables = Stage1::new(self.control.smmu, self.geometry, frames)?;
+        let cd = frames
+            .allocate(CD_BYTES, CD_BYTES)
+            .ok_or(BringUpError::OutOfMemory { what: "a context descriptor", bytes: CD_BYTES })?;
+        let asid = self.next_asid;
+        // ASID 0 is left to nobody: the adoption series refuses a table that uses it.
+        self.next_asid = asid % largest + 1;
+        self.domains += 1;
+        write_cd(hw, self.control.smmu, cd, &context_descriptor(&tables, asid, self.idr0, self.coherent));
+        Ok(Domain { asid, cd, tables })
+    }
+
+    /// Translates `stream_id` through `domain` from now on.
+    ///
+    /// # Errors
+    /// [`BringUpError::Table`].
+    pub fn attach(
+        &mut self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        stream_id: StreamId,
+        domain: &Domain,
+    ) -> Result<(), BringUpError> {
+        self.install(hw, frames, stream_id, &stage1_ste(domain.cd, self.coherent))
+    }
+
+    /// Passes `stream_id` untranslated from now on.
+    ///
+    /// # Errors
+    /// [`BringUpError::Table`].
+    pub fn attach_bypass(
+        &mut self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        stream_id: StreamId,
+    ) -> Result<(), BringUpError> {
+        self.install(hw, frames, stream_id, &bypass_ste(self.idr1))
+    }
+
+    /// Aborts `stream_id` from now on.
+    ///
+    /// # Errors
+    /// [`BringUpError::Table`].
+    pub fn detach(&mut self, hw: &mut dyn Access, stream_id: StreamId) -> Result<(), BringUpError> {
+        Ok(self.table.abort(hw, Some(&mut self.commands), stream_id)?)
+    }
+
+    fn install(
+        &mut self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        stream_id: StreamId,
+        ste: &Ste,
+    ) -> Result<(), BringUpError> {
+        Ok(self.table.write_ste(hw, Some(&mut self.commands), frames, stream_id, ste)?)
+    }
+
+    /// Drops cached translations of `domain`, after pages of it were unmapped.
+    ///
+    /// # Errors
+    /// [`BringUpError::Queue`].
+    pub fn invalidate(&mut self, hw: &mut dyn Access, domain: &Domain) -> Result<(), BringUpError> {
+        self.command(hw, "TLBI_NH_ASID", tlbi_nh_asid(0, domain.asid))
+    }
+
+    /// Disables the SMMU, whoever had it last: GBPA aborts, SMMUEN and queues off, nothing left in its caches.
+    ///
+    /// Nothing is assumed of its registers, since a crash kernel may have taken it over in between. Afterwards the unit is
+    /// only good for [`Self::restore_gbpa`].
+    ///
+    /// # Errors
+    /// [`BringUpError`].
+    pub fn shut_down(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        hw.step("smmu.shut-down");
+        let smmu = self.control.smmu;
+        self.control.abort_when_disabled(hw)?;
+        self.control.disable(hw)?;
+        // SMMUEN 1 -> 0 invalidates nothing, and commands are still consumed (6.3.9); the queue is our own again.
+        hw.write32(smmu, reg::CR1, if self.coherent { CR1_COHERENT } else { CR1_NON_COHERENT });
+        self.start_commands_and_invalidate(hw)?;
+        self.control.set_cr0(hw, "queues off", Cr0::new())
+    }
+
+    /// Gives GBPA the value that [`Self::bring_up`] found.
+    ///
+    /// # Errors
+    /// [`BringUpError::TimedOut`].
+    pub fn restore_gbpa(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        self.control.set_gbpa(hw, self.found.gbpa)
+    }
+
+    /// Command queue on, then everything Non-secure out of the configuration caches and TLBs, in the order of Linux.
+    /// The content of either is unknown after reset, and survives SMMUEN=0.
+    fn start_commands_and_invalidate(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        self.commands.program(hw);
+        self.control.set_cr0(hw, "command queue", Cr0::new().with_cmdqen(true))?;
+        self.command(hw, "CFGI_ALL", CFGI_ALL)?;
+        if self.idr0.hyp() {
+            self.command(hw, "TLBI_EL2_ALL", TLBI_EL2_ALL)?;
+        }
+        self.command(hw, "TLBI_NSNH_ALL", TLBI_NSNH_ALL)
+    }
+
+    fn enable(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        hw.step("smmu.enable");
+        let smmu = self.control.smmu;
+        hw.write64(smmu, reg::EVENTQ_BASE, self.eventq.into());
+        hw.write32(smmu, reg::EVENTQ_PROD, 0);
+        hw.write32(smmu, reg::EVENTQ_CONS, 0);
+        let mut cr0 = Cr0::new().with_cmdqen(true).with_eventqen(true);
+        self.control.set_cr0(hw, "event queue", cr0)?;
+        if self.idr0.ats() {
+            // Translated transactions are checked against STE.EATS, which is 0 everywhere: they abort.
+            cr0 = cr0.with_atschk(true);
+            self.control.set_cr0(hw, "ATS check", cr0)?;
+        }
+        self.control.set_cr0(hw, "SMMUEN", cr0.with_smmuen(true))?;
+        self.control.check_errors(hw)
+    }
+
+    fn command(&mut self, hw: &mut dyn Access, step: &'static str, command: Command) -> Result<(), BringUpError> {
+        self.commands.issue_and_sync(hw, &[command]).map_err(|error| BringUpError::Queue { step, error })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub mod fake;
 pub mod frames;
 pub mod log;
 pub mod observe;
+pub mod poll;
 pub mod queue;
 pub mod spec;
 pub mod stage1;

@@ -1,1 +1,36 @@
-//! Read-only snapshots.
+//! Read-only snapshots: registers, the structures that they lead to, digests of them, and what memory they open.
+//!
+//! Everything follows the registers, as the SMMU itself does, and trusts nothing that it finds: sizes are bounded by a
+//! [`Budget`], addresses may be anywhere. Both images use the same functions, so two snapshots compare word by word.
+
+mod digest;
+mod lookup;
+mod reach;
+mod registers;
+
+use crate::access::{Structure, Unbacked};
+use crate::log::structure_name;
+pub use crate::stage1::{Budget, OverBudget};
+pub use digest::{Digest, digest};
+pub use lookup::{CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, ste, tables};
+pub use reach::{How, Reach, ReachError, reaches};
+pub use registers::{MsiAddresses, Priq, Registers};
+
+/// Why a snapshot is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObserveError {
+    /// A structure lies outside memory.
+    #[error("{}: {unbacked}", structure_name(*.what))]
+    Unbacked {
+        /// Which structure.
+        what: Structure,
+        /// Where.
+        unbacked: Unbacked,
+    },
+    /// The registers describe more than the budget allows to read.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+}
+
+#[cfg(test)]
+mod tests;

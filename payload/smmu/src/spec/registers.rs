@@ -1,5 +1,7 @@
 //! Register offsets and fields (IHI 0070, chapter 6). Page 1 registers carry their page in the offset.
 
+#![expect(missing_docs, reason = "field names are the architecture's")]
+
 use bitfield_struct::bitfield;
 
 pub const IDR0: u32 = 0x00;
@@ -33,6 +35,45 @@ pub const EVENTQ_PROD: u32 = 0x1_00A8;
 pub const EVENTQ_CONS: u32 = 0x1_00AC;
 pub const PRIQ_PROD: u32 = 0x1_00C8;
 pub const PRIQ_CONS: u32 = 0x1_00CC;
+
+/// Name of the register at `offset`.
+#[must_use]
+pub const fn name(offset: u32) -> &'static str {
+    match offset {
+        IDR0 => "IDR0",
+        IDR1 => "IDR1",
+        IDR2 => "IDR2",
+        IDR3 => "IDR3",
+        IDR4 => "IDR4",
+        IDR5 => "IDR5",
+        IIDR => "IIDR",
+        AIDR => "AIDR",
+        CR0 => "CR0",
+        CR0ACK => "CR0ACK",
+        CR1 => "CR1",
+        CR2 => "CR2",
+        GBPA => "GBPA",
+        IRQ_CTRL => "IRQ_CTRL",
+        IRQ_CTRLACK => "IRQ_CTRLACK",
+        GERROR => "GERROR",
+        GERRORN => "GERRORN",
+        GERROR_IRQ_CFG0 => "GERROR_IRQ_CFG0",
+        STRTAB_BASE => "STRTAB_BASE",
+        STRTAB_BASE_CFG => "STRTAB_BASE_CFG",
+        CMDQ_BASE => "CMDQ_BASE",
+        CMDQ_PROD => "CMDQ_PROD",
+        CMDQ_CONS => "CMDQ_CONS",
+        EVENTQ_BASE => "EVENTQ_BASE",
+        EVENTQ_IRQ_CFG0 => "EVENTQ_IRQ_CFG0",
+        PRIQ_BASE => "PRIQ_BASE",
+        PRIQ_IRQ_CFG0 => "PRIQ_IRQ_CFG0",
+        EVENTQ_PROD => "EVENTQ_PROD",
+        EVENTQ_CONS => "EVENTQ_CONS",
+        PRIQ_PROD => "PRIQ_PROD",
+        PRIQ_CONS => "PRIQ_CONS",
+        _ => "?",
+    }
+}
 
 /// SMMU_IDR0 (6.3.1).
 #[bitfield(u32)]

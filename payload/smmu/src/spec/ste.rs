@@ -196,5 +196,69 @@ pub struct Ste2 {
     __: u8,
 }
 
+/// STE bits 255:192.
+#[bitfield(u64)]
+#[derive(PartialEq, Eq)]
+pub struct Ste3 {
+    #[bits(4)]
+    __: u8,
+    /// Stage-2 translation table address bits 55:4.
+    #[bits(52)]
+    pub s2ttb_55_4: u64,
+    #[bits(8)]
+    __: u8,
+}
+
 /// A whole STE, as words 0 to 7.
 pub type Ste = [u64; STE_WORDS];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_lie_where_the_architecture_puts_them() {
+        let s1 = Ste0::new().with_v(true).with_config(Config::S1.0).with_s1fmt(2).with_s1contextptr(0x12_3456_7840);
+        assert_eq!(s1.into_bits(), 1 | 5 << 1 | 2 << 4 | 0x12_3456_7840);
+        assert_eq!(Ste0::new().with_s1cdmax(31).into_bits(), 31 << 59);
+        assert_eq!(s1.s1contextptr(), 0x12_3456_7840);
+
+        // Absolute bits 65:64, 71:66, 83, 89, 91, 93:92, 95:94, 100:96, 104:101, 109:108, 111:110, 113:112, 115:114.
+        let word = |ste: Ste1| ste.into_bits();
+        assert_eq!(word(Ste1::new().with_s1dss(3)), 3);
+        assert_eq!(word(Ste1::new().with_s1cir(1).with_s1cor(1).with_s1csh(3)), 1 << 2 | 1 << 4 | 3 << 6);
+        assert_eq!(word(Ste1::new().with_dre(true).with_cont(15).with_dcp(true)), 1 << 12 | 15 << 13 | 1 << 17);
+        assert_eq!(word(Ste1::new().with_ppar(true).with_mev(true).with_software(15)), 1 << 18 | 1 << 19 | 15 << 20);
+        assert_eq!(word(Ste1::new().with_s2fwb(true).with_s1mpam(true)), 1 << 25 | 1 << 26);
+        assert_eq!(word(Ste1::new().with_s1stalld(true)), 1 << 27);
+        assert_eq!(word(Ste1::new().with_eats(3).with_strw(2)), 3 << 28 | 2 << 30);
+        assert_eq!(word(Ste1::new().with_memattr(15).with_mtcfg(true)), 15 << 32 | 1 << 36);
+        assert_eq!(word(Ste1::new().with_alloccfg(15).with_shcfg(1)), 15 << 37 | 1 << 44);
+        assert_eq!(word(Ste1::new().with_nscfg(3).with_privcfg(3).with_instcfg(3)), 3 << 46 | 3 << 48 | 3 << 50);
+    }
+
+    #[test]
+    fn stage_2_fields_lie_where_the_architecture_puts_them() {
+        let word = |ste: Ste2| ste.into_bits();
+        assert_eq!(word(Ste2::new().with_s2vmid(0xFFFF).with_s2t0sz(63).with_s2sl0(3)), 0xFFFF | 63 << 32 | 3 << 38);
+        assert_eq!(word(Ste2::new().with_s2sh0(3).with_s2tg(3).with_s2ps(7)), 3 << 44 | 3 << 46 | 7 << 48);
+        assert_eq!(word(Ste2::new().with_s2aa64(true).with_s2s(true).with_s2r(true)), 1 << 51 | 1 << 57 | 1 << 58);
+        assert_eq!(Ste3::new().with_s2ttb_55_4(1).into_bits(), 1 << 4);
+    }
+
+    #[test]
+    fn level_1_descriptor_has_span_and_pointer() {
+        let descriptor = L1Std::new().with_span(9).with_l2ptr(0x4001_8000);
+        assert_eq!(descriptor.into_bits(), 0x4001_8009);
+        assert_eq!(descriptor.l2ptr(), 0x4001_8000);
+    }
+
+    #[test]
+    fn config_values_name_their_stages() {
+        assert!(Config::ABORT.is_abort() && Config(0b011).is_abort());
+        assert!(!Config::BYPASS.has_s1() && !Config::BYPASS.has_s2() && !Config::BYPASS.is_abort());
+        assert!(Config::S1.has_s1() && !Config::S1.has_s2());
+        assert!(!Config::S2.has_s1() && Config::S2.has_s2());
+        assert!(Config::NESTED.has_s1() && Config::NESTED.has_s2());
+    }
+}

@@ -1,0 +1,159 @@
+//! Does any stream reach a range of memory? Asked of the region reserved for a crash kernel, whose bytes no DMA may touch.
+
+use super::{Budget, CdTable, Entry, ObserveError, Registers, Unwalkable, cds, for_each_ste, tables};
+use crate::access::Access;
+use crate::spec::ste::{Config, Ste, Ste0, Ste1};
+use crate::stage1::{Tables, WalkError};
+use addr::{Iova, PhysAddr, StreamId};
+use alloc::vec::Vec;
+
+/// How a stream gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A page or block of its stage-1 tables.
+    Translated,
+    /// A bypass STE, or S1DSS bypass for traffic without a SubstreamID.
+    Bypass,
+    /// The SMMU is disabled and GBPA does not abort: so does every stream.
+    Disabled,
+}
+
+/// A stream that reaches the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Which; 0 with [`How::Disabled`], which holds for all.
+    pub stream_id: StreamId,
+    /// The first address that a device issues to get there.
+    pub iova: Iova,
+    /// How.
+    pub how: How,
+}
+
+/// Why the question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReachError {
+    /// A structure cannot be read.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// Its tables cannot be read.
+    #[error("StreamID {stream_id}: {error}")]
+    Walk {
+        /// Which stream.
+        stream_id: StreamId,
+        /// Why.
+        error: WalkError,
+    },
+    /// Its tables have another form.
+    #[error("StreamID {stream_id}: {error}")]
+    Unwalkable {
+        /// Which stream.
+        stream_id: StreamId,
+        /// Why.
+        error: Unwalkable,
+    },
+    /// It has stage 2.
+    #[error("StreamID {stream_id} has stage 2, which is not walked: STE.Config {config:#05b}")]
+    Stage2 {
+        /// Which stream.
+        stream_id: StreamId,
+        /// STE.Config.
+        config: u8,
+    },
+}
+
+enum Stop {
+    Found(Reach),
+    Failed(ReachError),
+}
+
+impl<T: Into<ReachError>> From<T> for Stop {
+    fn from(error: T) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The first stream, in StreamID order, that reaches any of the `bytes` from `start` on.
+///
+/// Permissions and access flags count for nothing here: they can be changed by one store. `limit` bounds the bytes read.
+///
+/// # Errors
+/// [`ReachError`]: the answer is then unknown, which is not "no".
+pub fn reaches(
+    hw: &mut dyn Access,
+    registers: &Registers,
+    start: PhysAddr,
+    bytes: u64,
+    limit: u64,
+) -> Result<Option<Reach>, ReachError> {
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let target = (start, PhysAddr(start.0.saturating_add(bytes - 1)));
+    if !registers.cr0ack.smmuen() {
+        let reach = Reach { stream_id: StreamId(0), iova: Iova(start.0), how: How::Disabled };
+        return Ok((!registers.gbpa.abort()).then_some(reach));
+    }
+    // Streams of one domain share their tables.
+    let mut seen = Vec::new();
+    let mut budget = Budget::new(limit);
+    let result =
+        for_each_ste(hw, registers, &mut budget, &mut |hw: &mut dyn Access, budget: &mut Budget, entry| match entry {
+            Entry::Ste { stream_id, ste, .. } => visit_ste(hw, registers, budget, &mut seen, target, stream_id, &ste),
+            Entry::Level1(_) => Ok(()),
+        });
+    match result {
+        Ok(()) => Ok(None),
+        Err(Stop::Found(reach)) => Ok(Some(reach)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+fn visit_ste(
+    hw: &mut dyn Access,
+    registers: &Registers,
+    budget: &mut Budget,
+    seen: &mut Vec<Tables>,
+    target: (PhysAddr, PhysAddr),
+    stream_id: StreamId,
+    ste: &Ste,
+) -> Result<(), Stop> {
+    let (ste0, ste1) = (Ste0::from(ste[0]), Ste1::from(ste[1]));
+    let config = Config(ste0.config());
+    if !ste0.v() || config.is_abort() {
+        return Ok(());
+    }
+    if config.has_s2() {
+        return Err(ReachError::Stage2 { stream_id, config: config.0 }.into());
+    }
+    // S1DSS is ignored where there is one CD only (5.2).
+    if config == Config::BYPASS || ste0.s1cdmax() > 0 && ste1.s1dss() == 1 {
+        return Err(Stop::Found(Reach { stream_id, iova: Iova(target.0.0), how: How::Bypass }));
+    }
+    cds(hw, registers, ste, budget, &mut |hw: &mut dyn Access, budget: &mut Budget, item| {
+        let CdTable::Cd { cd, .. } = item else { return Ok(()) };
+        let both = tables(registers, &cd).map_err(|error| ReachError::Unwalkable { stream_id, error })?;
+        for tables in both.into_iter().flatten() {
+            if seen.contains(&tables) {
+                continue;
+            }
+            seen.push(tables);
+            let found = find(hw, budget, &tables, target).map_err(|error| ReachError::Walk { stream_id, error })?;
+            if let Some(iova) = found {
+                return Err(Stop::Found(Reach { stream_id, iova, how: How::Translated }));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn find(
+    hw: &mut dyn Access,
+    budget: &mut Budget,
+    tables: &Tables,
+    (first, last): (PhysAddr, PhysAddr),
+) -> Result<Option<Iova>, WalkError> {
+    tables.find_leaf(hw, tables.base, Iova(u64::MAX), budget, &mut |leaf| {
+        let overlaps = leaf.pa <= last && leaf.pa.0.saturating_add(leaf.bytes - 1) >= first.0;
+        overlaps.then(|| leaf.iova.plus(first.0.saturating_sub(leaf.pa.0)))
+    })
+}
