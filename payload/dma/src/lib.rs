@@ -2,12 +2,40 @@
 //!
 //! A driver keeps all its state in [`handover::oracle::Stream`], so that another image can go on counting.
 
+//!
+//! [`frame`] is shared with the host tool that feeds the network endpoints.
+
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod fake;
+pub mod frame;
+pub mod hda;
+pub mod intel_nic;
+mod poll;
+mod window;
+
 use addr::PhysAddr;
 use handover::oracle::Stream;
-use pci::{ConfigSpace, Identity};
+use pci::{ConfigSpace, Identity, PciError};
+
+pub use window::{first_landed, poison};
+
+/// All drivers.
+pub static DRIVERS: &[&dyn Endpoint] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+
+/// Finds the driver for a function with these IDs.
+#[must_use]
+pub fn driver_for(identity: &Identity) -> Option<&'static dyn Endpoint> {
+    DRIVERS.iter().copied().find(|driver| driver.claims(identity))
+}
+
+/// Finds a driver by its number in `Stream::driver`.
+#[must_use]
+pub fn by_id(id: u32) -> Option<&'static dyn Endpoint> {
+    DRIVERS.iter().copied().find(|driver| driver.id() == id)
+}
 
 /// What a driver needs of the board: device registers, DMA memory, order and time.
 ///
@@ -49,13 +77,33 @@ pub trait Bus {
 pub enum DmaError {
     /// A register did not reach the value in time.
     #[error("{what} at {at} still reads {last:#x} after {after_us} us")]
-    Timeout { what: &'static str, at: PhysAddr, last: u32, after_us: u64 },
+    Timeout {
+        /// Register, and field where it is one.
+        what: &'static str,
+        /// Its address.
+        at: PhysAddr,
+        /// The last value read.
+        last: u32,
+        /// The deadline.
+        after_us: u64,
+    },
     /// The function lacks what the driver needs.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// The window is smaller than [`Endpoint::window_bytes`].
+    /// The window is smaller than [`Endpoint::window_bytes`], or the identity window than [`Endpoint::rmr_bytes`].
     #[error("a window of {has} bytes, where {needs} are needed")]
-    WindowTooSmall { has: u64, needs: u64 },
+    WindowTooSmall {
+        /// Bytes of the window.
+        has: u64,
+        /// Bytes that the driver uses.
+        needs: u64,
+    },
+    /// The function's configuration space is broken.
+    #[error(transparent)]
+    Config(#[from] PciError),
+    /// Nobody answers at the stream's PCI address.
+    #[error("nobody answers in configuration space")]
+    Gone,
 }
 
 /// One kind of endpoint. Objects are stateless; the state is in [`Stream`].
@@ -72,6 +120,17 @@ pub trait Endpoint: Sync {
     fn claims(&self, identity: &Identity) -> bool;
     /// Bytes of the canary window that it needs, a multiple of 64 KiB.
     fn window_bytes(&self) -> u64;
+    /// Bytes of the identity window that it uses, from its first address, when the stream has one.
+    fn rmr_bytes(&self) -> u64;
+    /// Units after which every window of a stream has been used at least once.
+    fn round(&self) -> u64;
+    /// Offset in the canary window of a page that holds data only: where a fault in the translation loses data, and
+    /// nothing that the device fetches.
+    fn data_page(&self) -> u64;
+    /// Number of its BAR; `Stream::registers` is that BAR's address.
+    fn bar(&self) -> u8 {
+        0
+    }
 
     /// Puts the function to work in the windows of `stream`: writes and poisons targets and canaries, starts DMA that
     /// needs no CPU. With an identity window its DMA alternates between both windows. Interrupts stay off. The function
@@ -84,6 +143,10 @@ pub trait Endpoint: Sync {
     /// Brings `stream.totals` up to date. Must be called before the ring or cyclic buffer wraps; what was counted is
     /// poisoned again. Attempts are read on both sides of the scan, so that totals belong to one instant.
     fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream);
+
+    /// Samples that came too late since the stream was armed: the cyclic buffer may have wrapped in between, and the
+    /// totals are a lower bound. Anything but 0 makes the stream's counts no evidence.
+    fn overruns(&self, stream: &Stream) -> u64;
 
     /// Stops DMA: bus mastering off, then the driver's own reset.
     ///

@@ -1,9 +1,26 @@
 //! PCI Express configuration space: functions, BARs, capabilities.
+//!
+//! Every walk is bounded and every answer of a function is taken as untrusted: a function that is gone reads as all
+//! ones, a broken one may link its capabilities in a circle.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bar;
+mod capability;
+mod enumerate;
+#[cfg(test)]
+mod fake;
+mod function;
+#[cfg(test)]
+mod tests;
+
 use addr::Bdf;
+
+pub use bar::Bar;
+pub use capability::{CapabilityId, ExtendedCapabilityId};
+pub use enumerate::{BusRange, for_each_function};
+pub use function::{Command, Function, HeaderType};
 
 /// Configuration space by ECAM (PCI Firmware Specification 3.3, 4.1.2). Offsets are below 4096 and naturally aligned.
 pub trait ConfigSpace {
@@ -24,4 +41,36 @@ pub struct Identity {
     pub device: u16,
     /// Class code 23:0: base class, sub-class, programming interface.
     pub class: u32,
+}
+
+/// What is wrong with a function's configuration space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PciError {
+    /// The capability list does not end: it has more entries than fit.
+    #[error("{function}: the capability list at {at:#x} does not end")]
+    CapabilityLoop {
+        /// The function.
+        function: Bdf,
+        /// Offset of the entry where the walk stopped.
+        at: u16,
+    },
+    /// A capability pointer leads outside the space that capabilities may use.
+    #[error("{function}: a capability pointer leads to {at:#x}")]
+    CapabilityPointer {
+        /// The function.
+        function: Bdf,
+        /// Where it leads.
+        at: u16,
+    },
+    /// A base address register has a reserved type, or a 64-bit one is the last.
+    #[error("{function}: BAR {index} reads {value:#x}")]
+    BarType {
+        /// The function.
+        function: Bdf,
+        /// Number of the register.
+        index: u8,
+        /// What it reads.
+        value: u32,
+    },
 }

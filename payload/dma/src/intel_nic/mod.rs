@@ -1,0 +1,266 @@
+//! Intel gigabit controllers that receive frames nobody asked for: 82574 (`e1000e`) and 82576 (`igb`).
+//!
+//! The host sends [`crate::frame::Frame`]s; the ring takes 255 of them without the CPU. Both chips are run the same way;
+//! a descriptor handed to the hardware is an address and eight zero bytes in the 82574's legacy format and in the
+//! 82576's advanced one (82576 7.1.5.1; it has the legacy format too, QEMU's does not).
+//!
+//! Documents: Intel 82574 GbE Controller Family data sheet 3.4; Intel 82576 EB data sheet 2.61.
+
+mod count;
+mod registers;
+#[cfg(test)]
+mod tests;
+
+use crate::poll::{Pace, poll32};
+use crate::window::{self, Place};
+use crate::{Bus, DmaError, Endpoint};
+use addr::PhysAddr;
+use handover::oracle::Stream;
+use pci::{ConfigSpace, Function, Identity};
+use registers::*;
+
+/// Descriptors of the ring; the hardware has at most one less.
+pub const RING: u64 = 256;
+const DESCRIPTOR_BYTES: u64 = 16;
+const BUFFER_BYTES: u64 = 256;
+
+/// Registers that follow within microseconds; the rest is margin.
+const SOON: Pace = Pace { every_us: 10, deadline_us: 10_000 };
+/// How long a link that is up may take to show after a MAC reset.
+const LINK_FOUND: Pace = Pace { every_us: 1_000, deadline_us: 20_000 };
+/// Negotiation of 1000BASE-T takes 2 to 3 s on a real cable (IEEE 802.3, 28 and 40).
+const LINK_NEGOTIATED: Pace = Pace { every_us: 1_000, deadline_us: 5_000_000 };
+
+// Layout of the canary window.
+const RING_AT: u64 = 0;
+const BUFFERS_AT: u64 = 0x1000;
+const WINDOW_BYTES: u64 = 0x2_0000;
+
+// Indices into `Stream::state`.
+/// First descriptor that is not counted yet.
+const STATE_HEAD: usize = 0;
+/// Good packets counted by the MAC that no descriptor was seen for yet.
+const STATE_SPARE: usize = 1;
+/// Sender (31:0) of the newest frame of ours.
+const STATE_SENDER: usize = 2;
+/// Its sequence number; 0: none yet.
+const STATE_SEQUENCE: usize = 3;
+/// Frames with a sequence number that was counted before.
+const STATE_REPEATED: usize = 4;
+/// Samples that found the ring used up.
+const STATE_DRY: usize = 5;
+
+/// What the two chips do not share.
+pub struct IntelNic {
+    id: u32,
+    name: &'static str,
+    devices: &'static [u16],
+    queue: u64,
+    /// RXDCTL while receiving.
+    queue_control: u32,
+    is_82576: bool,
+}
+
+/// The driver for 82574.
+pub static E1000E: IntelNic = IntelNic {
+    id: 2,
+    name: "e1000e",
+    devices: &[0x10d3],
+    queue: QUEUE_82574,
+    queue_control: RXDCTL_GRAN | RXDCTL_WTHRESH_1,
+    is_82576: false,
+};
+
+/// The driver for 82576.
+pub static IGB: IntelNic = IntelNic {
+    id: 3,
+    name: "igb",
+    devices: &[0x10c9],
+    queue: QUEUE_82576,
+    queue_control: RXDCTL_ENABLE | RXDCTL_WTHRESH_1,
+    is_82576: true,
+};
+
+/// Frames of ours that came with a sequence number counted before: they are in no total.
+#[must_use]
+pub fn repeated_frames(stream: &Stream) -> u64 {
+    stream.state[STATE_REPEATED]
+}
+
+/// Samples that found the ring used up: since then the device had waited, without an attempt, for descriptors.
+#[must_use]
+pub fn dry_samples(stream: &Stream) -> u64 {
+    stream.state[STATE_DRY]
+}
+
+/// Place of a descriptor.
+fn descriptor_place(stream: &Stream, slot: u64) -> Place {
+    Place::new(&stream.window, RING_AT + slot * DESCRIPTOR_BYTES)
+}
+
+/// Place of a receive buffer. With an identity window the odd ones lie there.
+fn buffer_place(stream: &Stream, slot: u64) -> Place {
+    if stream.rmr.bytes == 0 {
+        Place::new(&stream.window, BUFFERS_AT + slot * BUFFER_BYTES)
+    } else if slot.is_multiple_of(2) {
+        Place::new(&stream.window, BUFFERS_AT + slot / 2 * BUFFER_BYTES)
+    } else {
+        Place::new(&stream.rmr, slot / 2 * BUFFER_BYTES)
+    }
+}
+
+/// Makes a descriptor ready for the hardware, whatever was written back to it.
+fn write_descriptor(bus: &mut dyn Bus, stream: &Stream, slot: u64) {
+    let mut descriptor = [0; DESCRIPTOR_BYTES as usize];
+    descriptor[..8].copy_from_slice(&buffer_place(stream, slot).iova.0.to_le_bytes());
+    descriptor_place(stream, slot).publish(bus, &descriptor);
+}
+
+impl Endpoint for IntelNic {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn unit(&self) -> &'static str {
+        "frames"
+    }
+
+    fn witness(&self) -> &'static str {
+        "sequence number"
+    }
+
+    fn claims(&self, identity: &Identity) -> bool {
+        identity.vendor == 0x8086 && self.devices.contains(&identity.device)
+    }
+
+    fn window_bytes(&self) -> u64 {
+        WINDOW_BYTES
+    }
+
+    fn rmr_bytes(&self) -> u64 {
+        RING / 2 * BUFFER_BYTES
+    }
+
+    fn round(&self) -> u64 {
+        2
+    }
+
+    fn data_page(&self) -> u64 {
+        BUFFERS_AT
+    }
+
+    fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
+        window::check(stream, self.window_bytes(), self.rmr_bytes())?;
+        let mut function = Function::new(config, stream.bdf).ok_or(DmaError::Gone)?;
+        function.set_bus_master(false);
+        function.enable_for_dma()?;
+        let armed = self.start(&mut function, bus, stream);
+        if armed.is_err() {
+            function.set_bus_master(false);
+            // The first error is the one to report.
+            let _ = self.reset(bus, stream.registers);
+        }
+        armed
+    }
+
+    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
+        count::sample(bus, stream, stream.registers.plus(self.queue));
+    }
+
+    fn overruns(&self, _stream: &Stream) -> u64 {
+        // A ring that is used up stops; it does not wrap.
+        0
+    }
+
+    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
+        let mut function = Function::new(config, stream.bdf).ok_or(DmaError::Gone)?;
+        function.set_bus_master(false);
+        self.reset(bus, stream.registers)
+    }
+}
+
+impl IntelNic {
+    /// Everything between a function found in any state and a receiver that runs.
+    fn start(&self, function: &mut Function<'_>, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
+        let at = stream.registers;
+        self.reset(bus, at)?;
+        let control = bus.read32(at.plus(CTRL));
+        bus.write32(at.plus(CTRL), control & !CTRL_FORCE | CTRL_SLU);
+        for slot in 0..RING {
+            write_descriptor(bus, stream, slot);
+            buffer_place(stream, slot).poison(bus, BUFFER_BYTES);
+        }
+        wait_for_link(bus, at)?;
+        // No frame for the station's own address: every frame begins with six bytes of ones, unlike poison and unlike
+        // the rest of a long frame that takes several buffers.
+        bus.write32(at.plus(RAL0), 0);
+        bus.write32(at.plus(RAH0), 0);
+        self.program_queue(bus, stream)?;
+        // Cleared by reading.
+        bus.read32(at.plus(GPRC));
+        stream.totals = Default::default();
+        stream.state = [0; 8];
+        bus.before_doorbell();
+        function.set_bus_master(true);
+        bus.write32(at.plus(RCTL), RCTL_EN | RCTL_BAM | RCTL_BSIZE_256 | RCTL_SECRC);
+        // The tail comes after the enable bit (82574 4.6.5, 82576 4.5.9).
+        bus.write32(at.plus(self.queue + RDT), RING as u32 - 1);
+        Ok(())
+    }
+
+    fn program_queue(&self, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
+        let at = stream.registers.plus(self.queue);
+        let ring = descriptor_place(stream, 0).iova.0;
+        bus.write32(at.plus(RDBAL), ring as u32);
+        bus.write32(at.plus(RDBAH), (ring >> 32) as u32);
+        bus.write32(at.plus(RDLEN), (RING * DESCRIPTOR_BYTES) as u32);
+        if self.is_82576 {
+            bus.write32(at.plus(SRRCTL), SRRCTL_ADVANCED_ONE_BUFFER);
+        }
+        bus.write32(at.plus(RDH), 0);
+        bus.write32(at.plus(RDT), 0);
+        bus.write32(at.plus(RXDCTL), self.queue_control);
+        if self.is_82576 {
+            let enabled = |control| control & RXDCTL_ENABLE != 0;
+            poll32(bus, "NIC RXDCTL.ENABLE", at.plus(RXDCTL), SOON, enabled)?;
+        }
+        Ok(())
+    }
+
+    /// Stops receiving and resets the MAC: nothing lands after that, and no interrupt comes.
+    fn reset(&self, bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
+        bus.write32(at.plus(IMC), u32::MAX);
+        bus.write32(at.plus(RCTL), 0);
+        let control = bus.read32(at.plus(CTRL));
+        bus.write32(at.plus(CTRL), control | CTRL_GIO_MASTER_DISABLE);
+        // Requests that are never answered keep the bit set; the reset below is stronger (82574 5.2.3.3).
+        let idle = |status| status & STATUS_GIO_MASTER_ENABLE == 0;
+        let _ = poll32(bus, "NIC STATUS.GIO_MASTER_ENABLE", at.plus(STATUS), SOON, idle);
+        bus.write32(at.plus(CTRL), control | CTRL_RST);
+        // No access in the first microsecond (82574 10.2.2.1, 82576 8.2.1).
+        bus.sleep_us(10);
+        poll32(bus, "NIC CTRL.RST", at.plus(CTRL), SOON, |control| control & CTRL_RST == 0)?;
+        if !self.is_82576 {
+            // The non-volatile memory is read anew. A board without one never sets the bit: then there is nothing to wait for.
+            let _ = poll32(bus, "NIC EECD.AUTO_RD", at.plus(EECD), SOON, |eecd| eecd & EECD_AUTO_RD != 0);
+        }
+        bus.write32(at.plus(IMC), u32::MAX);
+        Ok(())
+    }
+}
+
+/// Waits for the link. QEMU's 82576 has it down after a MAC reset until its PHY is told to negotiate, which takes 500 ms;
+/// a PHY that is up already is left alone.
+fn wait_for_link(bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
+    let is_up = |status| status & STATUS_LU != 0;
+    if poll32(bus, "NIC STATUS.LU (link)", at.plus(STATUS), LINK_FOUND, is_up).is_ok() {
+        return Ok(());
+    }
+    bus.write32(at.plus(MDIC), MDIC_WRITE_PHY1 | PHY_CONTROL_RESTART);
+    poll32(bus, "NIC MDIC.R", at.plus(MDIC), SOON, |mdic| mdic & MDIC_READY != 0)?;
+    poll32(bus, "NIC STATUS.LU (link)", at.plus(STATUS), LINK_NEGOTIATED, is_up)
+}

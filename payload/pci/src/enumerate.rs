@@ -1,0 +1,84 @@
+//! All functions below one root bus.
+
+use crate::capability::express;
+use crate::{CapabilityId, ConfigSpace, Function, HeaderType, Identity};
+use addr::Bdf;
+
+const BUS_NUMBERS: u16 = 0x18;
+
+/// Buses that one ECAM window covers (MCFG). `first` is taken for a root bus; further root buses in the window are
+/// ranges of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusRange {
+    /// PCI segment group.
+    pub segment: u16,
+    /// First bus.
+    pub first: u8,
+    /// Last bus.
+    pub last: u8,
+}
+
+/// A set of bus numbers.
+#[derive(Clone, Copy, Default)]
+struct Buses([u64; 4]);
+
+impl Buses {
+    fn insert(&mut self, bus: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(bus >> 6)) {
+            *word |= 1 << (bus & 63);
+        }
+    }
+
+    fn contains(&self, bus: u8) -> bool {
+        self.0.get(usize::from(bus >> 6)).is_some_and(|word| word & 1 << (bus & 63) != 0)
+    }
+}
+
+/// Calls `visit` for every function on the first bus of `range` and on the buses behind its bridges, as the firmware
+/// numbered them, in bus order. A bus is visited once, whatever bridges claim.
+pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Bdf, Identity)) {
+    let (mut found, mut links) = (Buses::default(), Buses::default());
+    found.insert(range.first);
+    // A secondary bus has a higher number than its primary (PCI-to-PCI Bridge 1.2, 3.2.5.3), so one pass is enough.
+    for bus in range.first..=range.last {
+        if !found.contains(bus) {
+            continue;
+        }
+        // A PCI Express link has one device at its far end; some root ports answer for all 32 (base 6.0, 7.3.1).
+        let devices = if links.contains(bus) { 1 } else { 32 };
+        for device in 0..devices {
+            for number in 0..8 {
+                let bdf = Bdf::new(range.segment, bus, device, number);
+                let Some(mut function) = Function::new(space, bdf) else {
+                    if number == 0 {
+                        break;
+                    }
+                    continue;
+                };
+                let identity = function.identity();
+                let header = function.header_type();
+                if header.layout() == HeaderType::BRIDGE {
+                    let secondary = (function.read32(BUS_NUMBERS) >> 8) as u8;
+                    if secondary > bus && secondary <= range.last {
+                        found.insert(secondary);
+                        if is_link(&mut function) {
+                            links.insert(secondary);
+                        }
+                    }
+                }
+                visit(bdf, identity);
+                if number == 0 && !header.is_multi_function() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Tells whether the bridge's secondary side is a PCI Express link.
+fn is_link(bridge: &mut Function<'_>) -> bool {
+    // A list that cannot be walked: look for all 32 devices rather than miss some.
+    let Ok(Some(at)) = bridge.capability(CapabilityId::EXPRESS) else { return false };
+    let port = bridge.read16(at + express::CAPABILITIES) >> 4 & 0xf;
+    port == express::TYPE_ROOT_PORT || port == express::TYPE_DOWNSTREAM_PORT
+}
