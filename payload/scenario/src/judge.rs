@@ -1,0 +1,95 @@
+//! The judge: a pure function from what was observed to verdicts.
+//!
+//! A verdict is what was seen against what the check demands, whatever the scenario. What the scenario's documentation says
+//! stands beside it, as the expectation.
+
+mod adopt;
+mod dma;
+mod evidence;
+mod reset;
+mod rules;
+mod seen;
+mod trace;
+
+pub use evidence::{AbortTaken, Evidence, SmmuEvidence, StreamEvidence};
+
+use crate::{Plant, Policy};
+use alloc::{string::String, vec::Vec};
+use rules::{Group, RULES, Rule};
+use seen::Seen;
+use wire::record::{Outcome, Record, Verdict};
+
+#[cfg(test)]
+mod tests;
+
+/// One check with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Stable name.
+    pub id: &'static str,
+    /// What was seen against what the check demands.
+    pub verdict: Verdict,
+    /// What the scenario's documentation says.
+    pub expected: Verdict,
+    /// The run fails where this check did not run.
+    pub must_run: bool,
+    /// What was seen, where it did not pass.
+    pub reason: String,
+    /// Where the rule comes from.
+    pub source: &'static str,
+}
+
+impl Check {
+    /// Tells whether the check ran, if it must, and saw what the scenario's documentation says.
+    #[must_use]
+    pub fn is_as_expected(&self) -> bool {
+        self.verdict == self.expected && (!self.must_run || matches!(self.verdict, Verdict::Pass | Verdict::Fail))
+    }
+
+    /// The console record of this check.
+    #[must_use]
+    pub fn record(&self, run: u32, cycle: u32) -> Record<'_> {
+        let Self { id, verdict, expected, must_run, ref reason, source } = *self;
+        Record::Check { run, cycle, id, verdict, expected, must_run, reason, source }
+    }
+}
+
+/// Judges one cycle. Every check is in the result, whether it applies or not.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
+    RULES.iter().map(|rule| apply(rule, evidence)).collect()
+}
+
+/// Outcome of a cycle: every verdict is as expected and every must-run check ran. No check at all is a failure, and so is a
+/// planted fault, whatever the checks saw.
+#[must_use]
+pub fn outcome(checks: &[Check], plant: Option<Plant>) -> Outcome {
+    if plant.is_some() || checks.is_empty() || failed(checks) != 0 { Outcome::Fail } else { Outcome::Pass }
+}
+
+/// Checks that are not as expected.
+#[must_use]
+pub fn failed(checks: &[Check]) -> u32 {
+    checks.iter().filter(|check| !check.is_as_expected()).fold(0, |count: u32, _| count.saturating_add(1))
+}
+
+fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
+    let elsewhere = match (rule.group, evidence.scenario.policy) {
+        (Group::Adopt, Policy::Reset) => Some("the policy is reset"),
+        (Group::Reset, Policy::Adopt) => Some("the policy is adopt"),
+        _ => None,
+    };
+    let (seen, expected) = match elsewhere {
+        Some(reason) => (Seen::skip(reason), Verdict::Skip),
+        None => ((rule.check)(evidence), (rule.expected)(evidence)),
+    };
+    // What needs the log or the oracle says nothing without it, good or bad.
+    let seen = match seen.verdict {
+        Verdict::Skip => seen,
+        _ if rule.needs_log && evidence.log_overflowed => Seen::not_covered("the access log overflowed"),
+        _ if rule.needs_oracle && evidence.fresh_oracle().is_none() => Seen::not_covered("no oracle of this cycle"),
+        _ => seen,
+    };
+    let must_run = expected != Verdict::Skip;
+    Check { id: rule.id, verdict: seen.verdict, expected, must_run, reason: seen.reason, source: rule.source }
+}

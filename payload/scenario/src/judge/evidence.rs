@@ -1,0 +1,130 @@
+//! What the judge is given.
+
+use super::{seen::Seen, trace::Trace};
+use crate::{Plant, Scenario, phase::Cuts};
+use alloc::format;
+use handover::{
+    HandoverError,
+    oracle::{OracleView, SmmuLeft, Stream},
+};
+use smmu::{
+    access::SmmuIndex,
+    event,
+    log::Entry,
+    observe::{Digest, Registers},
+    spec::ste::Ste,
+    takeover::{Taken, TakeoverError},
+};
+
+/// One SMMU; its index is its place in [`Evidence::smmus`].
+#[derive(Clone, Copy, Debug)]
+pub struct SmmuEvidence<'a> {
+    /// Registers before the first write of the takeover.
+    pub before: &'a Registers,
+    /// Registers after the watch.
+    pub after: Option<&'a Registers>,
+    /// Structures after the watch, from the addresses in the registers; `None` where they could not be read.
+    pub digest_after: Option<Digest>,
+    /// How the takeover ended.
+    pub taken: Result<&'a Taken, TakeoverError>,
+    /// Events found in the dead image's event queue; `None` where it could not be read.
+    pub events: Option<&'a event::Counts>,
+}
+
+/// One stream; its place is that of [`Stream`] in the oracle.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamEvidence {
+    /// Running totals at the cuts.
+    pub cuts: Cuts,
+    /// Counter at the first delivery seen after the takeover.
+    pub first_delivery: Option<u64>,
+    /// The STE in force after the watch; `None` where it could not be read.
+    pub ste_after: Option<Ste>,
+}
+
+/// An SError or external abort that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortTaken<'a> {
+    /// Step that was going on.
+    pub step: &'a str,
+    /// ESR_EL2.
+    pub esr: u64,
+    /// ELR_EL2.
+    pub elr: u64,
+    /// FAR_EL2.
+    pub far: u64,
+    /// An SError; otherwise a synchronous abort.
+    pub is_serror: bool,
+    /// How many alike.
+    pub count: u32,
+}
+
+/// All that was observed in one cycle.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// What ran.
+    pub scenario: Scenario,
+    /// The planted fault.
+    pub plant: Option<Plant>,
+    /// Scenario of this boot, as the boot block says.
+    pub run: u32,
+    /// Crash of this run, as the boot block says.
+    pub cycle: u32,
+    /// Whether the boot block verified.
+    pub boot: Result<(), HandoverError>,
+    /// The oracle, if it verified.
+    pub oracle: Result<OracleView<'a>, HandoverError>,
+    /// SMMUs.
+    pub smmus: &'a [SmmuEvidence<'a>],
+    /// Streams.
+    pub streams: &'a [StreamEvidence],
+    /// Access log of the takeover.
+    pub log: &'a [Entry],
+    /// Something was left out of it.
+    pub log_overflowed: bool,
+    /// Aborts taken from the takeover on; `None` where nobody listened.
+    pub aborts: Option<&'a [AbortTaken<'a>]>,
+}
+
+impl<'a> Evidence<'a> {
+    /// The oracle, if it is the one of this cycle.
+    pub(super) fn fresh_oracle(&self) -> Option<OracleView<'a>> {
+        let oracle = self.oracle.ok()?;
+        (oracle.header.run == self.run && oracle.header.cycle == self.cycle).then_some(oracle)
+    }
+
+    /// Streams with what was sampled of them; empty without an oracle of this cycle, or if the two lists differ.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&'a Stream, &'a StreamEvidence)> + use<'a> {
+        let known = self.fresh_oracle().map_or(&[][..], |oracle| oracle.streams);
+        let known = if known.len() == self.streams.len() { known } else { &[] };
+        known.iter().zip(self.streams)
+    }
+
+    /// Judges every SMMU by itself; the worst is the verdict.
+    pub(super) fn each_smmu(&self, check: impl Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
+        let judged = (0u8..).zip(self.smmus).map(|(index, smmu)| {
+            let mut seen = check(SmmuIndex(index), smmu);
+            if self.smmus.len() > 1 && !seen.reason.is_empty() {
+                seen.reason = format!("SMMU {index}: {}", seen.reason);
+            }
+            seen
+        });
+        Seen::worst(judged, "no SMMU")
+    }
+
+    /// The same for checks that read the log: where nothing of an SMMU was logged, nothing is known of it.
+    pub(super) fn each_logged_smmu(&self, check: impl Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
+        self.each_smmu(|index, smmu| {
+            if Trace::new(self.log, index).registers().next().is_some() {
+                check(index, smmu)
+            } else {
+                Seen::not_covered("nothing was logged")
+            }
+        })
+    }
+
+    /// What the primary left of an SMMU.
+    pub(super) fn left(&self, smmu: SmmuIndex) -> Option<&'a SmmuLeft> {
+        self.fresh_oracle()?.smmus.get(usize::from(smmu.0))
+    }
+}

@@ -1,0 +1,73 @@
+//! Checks of a reset: traffic is refused before translation stops, and nothing is changed under a live unit.
+
+use super::{
+    adopt,
+    evidence::{Evidence, SmmuEvidence},
+    seen::Seen,
+    trace::Trace,
+};
+use alloc::format;
+use smmu::{
+    access::SmmuIndex,
+    spec::registers::{self as reg, Cr0, Gbpa},
+};
+
+const SMMUEN: u32 = 1;
+const FOUND_OFF: &str = "SMMUEN was found 0";
+const NOT_DISABLED: &str = "CR0.SMMUEN was not cleared";
+
+/// Place of the first CR0 write that clears SMMUEN.
+fn disabled(evidence: &Evidence<'_>, index: SmmuIndex) -> Option<usize> {
+    Trace::new(evidence.log, index).cr0_writes().find(|(_, cr0)| !cr0.smmuen()).map(|(place, _)| place)
+}
+
+fn each_enabled(evidence: &Evidence<'_>, check: impl Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen) -> Seen {
+    evidence.each_logged_smmu(|index, smmu| {
+        if !smmu.before.cr0.smmuen() {
+            return Seen::not_covered(FOUND_OFF);
+        }
+        disabled(evidence, index).map_or_else(|| Seen::fail(NOT_DISABLED), |place| check(index, smmu, place))
+    })
+}
+
+pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
+    each_enabled(evidence, |index, _, place| {
+        let trace = Trace::new(evidence.log, index);
+        let gbpa = |value: u64| Gbpa::from(value as u32);
+        let Some(write) = trace.writes(reg::GBPA, 4).take_while(|write| write.place < place).last() else {
+            return Seen::fail("GBPA was not written before SMMUEN was cleared");
+        };
+        if !(gbpa(write.value).abort() && gbpa(write.value).update()) {
+            return Seen::fail(format!("GBPA was written with {:#x}: no ABORT, or no Update", write.value));
+        }
+        let in_force = trace.reads(reg::GBPA).any(|read| {
+            (write.place..place).contains(&read.place) && gbpa(read.value).abort() && !gbpa(read.value).update()
+        });
+        Seen::demand(in_force, "GBPA.Update was not seen 0 before SMMUEN was cleared")
+    })
+}
+
+pub(super) fn strtab_while_disabled(evidence: &Evidence<'_>) -> Seen {
+    const GUARDED: [(u32, u64); 4] = [(reg::STRTAB_BASE, 8), (reg::STRTAB_BASE_CFG, 4), (reg::CR1, 4), (reg::CR2, 4)];
+    each_enabled(evidence, |index, _, place| {
+        let trace = Trace::new(evidence.log, index);
+        let enabled = trace.cr0_writes().find(|(at, cr0)| *at > place && cr0.smmuen()).map_or(usize::MAX, |(at, _)| at);
+        for (offset, bytes) in GUARDED {
+            for write in trace.writes(offset, bytes) {
+                let is_off = trace.acknowledged(place, write.place, Cr0::new(), SMMUEN);
+                if !is_off || write.place > enabled {
+                    return Seen::fail(format!("{} was written while SMMUEN was not 0", reg::name(offset)));
+                }
+            }
+        }
+        Seen::demand(trace.wrote(reg::STRTAB_BASE, 8), "STRTAB_BASE was not written")
+    })
+}
+
+pub(super) fn invalidated_before_enable(evidence: &Evidence<'_>) -> Seen {
+    each_enabled(evidence, |index, smmu, place| {
+        let enabled = Trace::new(evidence.log, index).cr0_writes().find(|(at, cr0)| *at > place && cr0.smmuen());
+        let Some((enabled, _)) = enabled else { return Seen::fail("SMMUEN was not set again") };
+        adopt::invalidated_by(evidence, index, smmu, enabled)
+    })
+}

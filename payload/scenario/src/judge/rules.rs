@@ -1,0 +1,168 @@
+//! The list of checks: names, sources, what they need, what each scenario's documentation expects.
+
+use super::{adopt, dma, evidence::Evidence, reset, seen::Seen};
+use crate::Policy;
+use alloc::format;
+use wire::record::Verdict;
+
+/// Policies that a check is about; with another one it does not apply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Any,
+    Adopt,
+    Reset,
+}
+
+/// One check.
+pub(super) struct Rule {
+    pub(super) id: &'static str,
+    pub(super) source: &'static str,
+    pub(super) group: Group,
+    pub(super) needs_log: bool,
+    pub(super) needs_oracle: bool,
+    pub(super) check: fn(&Evidence<'_>) -> Seen,
+    pub(super) expected: fn(&Evidence<'_>) -> Verdict,
+}
+
+impl Rule {
+    const fn new(id: &'static str, check: fn(&Evidence<'_>) -> Seen, source: &'static str) -> Self {
+        let expected = |_: &Evidence<'_>| Verdict::Pass;
+        Self { id, source, group: Group::Any, needs_log: false, needs_oracle: false, check, expected }
+    }
+
+    const fn for_adopt(self) -> Self {
+        Self { group: Group::Adopt, ..self }
+    }
+
+    const fn for_reset(self) -> Self {
+        Self { group: Group::Reset, ..self }
+    }
+
+    const fn by_log(self) -> Self {
+        Self { needs_log: true, ..self }
+    }
+
+    const fn by_oracle(self) -> Self {
+        Self { needs_oracle: true, ..self }
+    }
+
+    const fn expecting(self, expected: fn(&Evidence<'_>) -> Verdict) -> Self {
+        Self { expected, ..self }
+    }
+}
+
+/// All checks, in the order of the report.
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("handover.verified", verified, "ARCHITECTURE.md, handover"),
+    Rule::new("oracle.fresh", fresh, "ARCHITECTURE.md, handover"),
+    Rule::new("log.complete", log_complete, "ARCHITECTURE.md, access log"),
+    Rule::new("dma.live-before", dma::live_before, "ARCHITECTURE.md, phases").by_oracle(),
+    Rule::new("dma.live-blackout", dma::live_blackout, "ARCHITECTURE.md, phases").by_oracle(),
+    Rule::new("dma.live-after", dma::live_after, "ARCHITECTURE.md, phases").by_oracle(),
+    Rule::new("dma.counts-consistent", dma::counts_consistent, "ARCHITECTURE.md, phases").by_oracle(),
+    Rule::new("dma.no-blocked", dma::no_blocked, "Chen v6 1/7: in-flight DMA is absorbed")
+        .by_oracle()
+        .expecting(refused_by_reset),
+    Rule::new("dma.no-mis-steer", dma::no_mis_steer, "Chen v6 6/7: translated DMA must not turn physical")
+        .by_oracle()
+        .expecting(broken_for_rmr),
+    Rule::new("dma.delivered-after", dma::delivered_after, "Chen v6 1/7: in-flight DMA is absorbed")
+        .by_oracle()
+        .expecting(refused_by_reset),
+    Rule::new("adopt.adopted", adopt::adopted, "Chen v7 1/7, 7/7; v10").for_adopt(),
+    Rule::new("adopt.smmuen-kept", adopt::smmuen_kept, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
+    Rule::new("adopt.strtab-untouched", adopt::strtab_untouched, "IHI 0070 6.3.24, 6.3.25; Chen v7 5/7")
+        .for_adopt()
+        .by_log(),
+    Rule::new("adopt.cr1-cr2-untouched", adopt::cr1_cr2_untouched, "IHI 0070 6.3.11, 6.3.12; Chen v7 5/7")
+        .for_adopt()
+        .by_log(),
+    Rule::new("adopt.gbpa-untouched", adopt::gbpa_untouched, "IHI 0070 6.3.14; Chen v7 5/7").for_adopt().by_log(),
+    Rule::new("adopt.tables-identical", adopt::tables_identical, "IHI 0070 3.21.3; Chen v6 6/7")
+        .for_adopt()
+        .by_oracle(),
+    Rule::new("adopt.no-table-stores", adopt::no_table_stores, "IHI 0070 3.21.3; Chen v6 6/7").for_adopt().by_log(),
+    Rule::new("adopt.cr0-sequence", adopt::cr0_sequence, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
+    Rule::new("adopt.gerror-acknowledged", adopt::gerror_acknowledged, "IHI 0070 6.3.20, 7.5; Chen v3")
+        .for_adopt()
+        .by_log(),
+    Rule::new("adopt.invalidated", adopt::invalidated, "IHI 0070 3.11, 4.7.3; Chen v7 5/7").for_adopt().by_log(),
+    Rule::new("adopt.evtq-off", adopt::evtq_off, "Chen v7 3/7, 4/7").for_adopt().by_log(),
+    Rule::new("adopt.identifiers-reserved", adopt::identifiers_reserved, "Shrivastava, 1 Jul 2026; Chen v10")
+        .for_adopt()
+        .by_oracle(),
+    Rule::new("rmr.ste-unchanged", dma::rmr_ste_unchanged, "Chen v6 6/7").by_oracle().expecting(kept_rmr_ste),
+    Rule::new("reset.abort-before-disable", reset::abort_before_disable, "IHI 0070 3.11, 6.3.14").for_reset().by_log(),
+    Rule::new("reset.strtab-while-disabled", reset::strtab_while_disabled, "IHI 0070 6.3.11, 6.3.12, 6.3.24, 6.3.25")
+        .for_reset()
+        .by_log(),
+    Rule::new("reset.invalidated-before-enable", reset::invalidated_before_enable, "IHI 0070 3.11, 4.7.3")
+        .for_reset()
+        .by_log(),
+    Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
+    Rule::new("smmu.no-events", no_events, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018"),
+];
+
+const fn fails_if(condition: bool) -> Verdict {
+    if condition { Verdict::Fail } else { Verdict::Pass }
+}
+
+/// A reset refuses the DMA of every stream whose new STE aborts; RMR streams bypass.
+fn refused_by_reset(evidence: &Evidence<'_>) -> Verdict {
+    fails_if(evidence.scenario.policy == Policy::Reset && adopt::has_plain(evidence))
+}
+
+/// A reset gives RMR streams bypass STEs, through which their canary windows are mis-steered.
+fn broken_for_rmr(evidence: &Evidence<'_>) -> Verdict {
+    fails_if(evidence.scenario.policy == Policy::Reset && adopt::has_rmr(evidence))
+}
+
+fn kept_rmr_ste(evidence: &Evidence<'_>) -> Verdict {
+    match evidence.fresh_oracle() {
+        Some(_) if !adopt::has_rmr(evidence) => Verdict::Skip,
+        _ => broken_for_rmr(evidence),
+    }
+}
+
+fn verified(evidence: &Evidence<'_>) -> Seen {
+    let error = evidence.boot.err().or(evidence.oracle.err());
+    error.map_or(Seen::PASS, |error| Seen::fail(format!("{error}")))
+}
+
+fn fresh(evidence: &Evidence<'_>) -> Seen {
+    let Ok(oracle) = evidence.oracle else { return Seen::not_covered("no oracle") };
+    if evidence.fresh_oracle().is_some() {
+        return Seen::PASS;
+    }
+    let (run, cycle) = (oracle.header.run, oracle.header.cycle);
+    Seen::fail(format!("it is of run {run}, cycle {cycle}; this is run {}, cycle {}", evidence.run, evidence.cycle))
+}
+
+fn log_complete(evidence: &Evidence<'_>) -> Seen {
+    if evidence.log.is_empty() {
+        return Seen::not_covered("nothing was logged");
+    }
+    Seen::demand(!evidence.log_overflowed, "the access log overflowed")
+}
+
+fn no_serror(evidence: &Evidence<'_>) -> Seen {
+    let Some(aborts) = evidence.aborts else { return Seen::not_covered("aborts were not listened for") };
+    aborts.first().map_or(Seen::PASS, |abort| {
+        let kind = if abort.is_serror { "SError" } else { "external abort" };
+        Seen::fail(format!("{kind} in step {}, ESR {:#x}", abort.step, abort.esr))
+    })
+}
+
+fn no_events(evidence: &Evidence<'_>) -> Seen {
+    evidence.each_smmu(|_, smmu| {
+        let Some(events) = smmu.events else { return Seen::not_covered("the event queue could not be read") };
+        match (events.total(), events.rows().first()) {
+            (0, _) => Seen::PASS,
+            (total, Some(row)) => {
+                let name = smmu::event::name(row.id);
+                Seen::fail(format!("{total} events, the first {name} of StreamID {}", row.stream))
+            }
+            (total, None) => Seen::fail(format!("{total} events")),
+        }
+    })
+}

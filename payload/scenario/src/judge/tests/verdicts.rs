@@ -1,0 +1,241 @@
+//! Every check: one thing that makes it fail, one that leaves it not covered. That it passes, the good worlds show.
+
+use super::super::{AbortTaken, rules::RULES};
+use super::{
+    find,
+    world::{SMMU, World, counts},
+};
+use crate::Policy;
+use alloc::{collections::BTreeSet, vec, vec::Vec};
+use handover::{HandoverError, oracle::STREAM_NO_ATTEMPTS};
+use smmu::{
+    access::{SmmuIndex, Structure},
+    log::{Entry, Op, What},
+    spec::registers::{self as reg, Cr0, Gerror},
+};
+use wire::record::Verdict;
+
+type Change = fn(&mut World);
+
+const BAD_CRC: HandoverError = HandoverError::Crc { block: "oracle", found: 1, expected: 2 };
+
+/// Check, what makes it fail, what leaves it not covered, for `adopt`. `None`: it always runs.
+const ADOPT: &[(&str, Change, Option<Change>)] = &[
+    ("handover.verified", |w| w.boot = Err(BAD_CRC), None),
+    ("oracle.fresh", |w| w.oracle_cycle += 1, Some(|w| w.oracle_error = Some(BAD_CRC))),
+    ("log.complete", |w| w.log_overflowed = true, Some(|w| w.log.clear())),
+    ("dma.counts-consistent", |w| w.streams[1].cuts.end.delivered += 1, Some(still)),
+    ("dma.no-blocked", |w| w.streams[1].cuts.end.attempted += 1, Some(uncounted)),
+    ("dma.no-mis-steer", mis_steer, Some(still)),
+    (
+        "dma.delivered-after",
+        |w| w.streams[1].cuts.end = counts(60, 30, 0),
+        Some(|w| w.streams[1].cuts.end = w.streams[1].cuts.takeover),
+    ),
+    ("adopt.adopted", |w| w.taken = World::new(Policy::Reset).taken, Some(|w| w.no_smmu = true)),
+    ("adopt.smmuen-kept", |w| edit(w, reg::CR0, |value| value & !1), Some(|w| w.after = None)),
+    ("adopt.strtab-untouched", |w| write(w, reg::STRTAB_BASE_CFG, 0), Some(|w| w.after = None)),
+    ("adopt.cr1-cr2-untouched", |w| write(w, reg::CR2, 7), Some(|w| w.after = None)),
+    ("adopt.gbpa-untouched", |w| write(w, reg::GBPA, 0), Some(|w| w.after = None)),
+    ("adopt.tables-identical", |w| w.left[0].level2_crc ^= 1, Some(|w| w.digest_after = None)),
+    ("adopt.no-table-stores", |w| store(w, Structure::Cd), Some(|w| w.log.clear())),
+    ("adopt.cr0-sequence", |w| edit(w, reg::CR0, |value| value | 4), Some(|w| w.log_overflowed = true)),
+    ("adopt.gerror-acknowledged", |w| w.before.gerror = Gerror::new().with_cmdq_err(true), Some(|w| w.after = None)),
+    ("adopt.invalidated", |w| w.log.retain(|entry| entry.name() != "CMD"), Some(|w| w.log_overflowed = true)),
+    ("adopt.evtq-off", |w| write(w, reg::EVENTQ_BASE, 0), Some(|w| w.after = None)),
+    ("adopt.identifiers-reserved", |w| w.known[0].asid += 100, Some(|w| w.known[0].smmu = 9)),
+    (
+        "rmr.ste-unchanged",
+        |w| w.streams[2].ste_after = Some([9, 0, 0, 0, 0, 0, 0, 0]),
+        Some(|w| w.streams[2].ste_after = None),
+    ),
+    ("cpu.no-serror", |w| w.aborts = Some(vec![ABORT]), Some(|w| w.aborts = None)),
+    ("smmu.no-events", |w| w.events.as_mut().unwrap().add([2, 0, 0, 0]), Some(|w| w.events = None)),
+];
+
+/// The same for `reset`.
+const RESET: &[(&str, Change, Option<Change>)] = &[
+    (
+        "reset.abort-before-disable",
+        |w| edit(w, reg::GBPA, |value| value & !(1 << 20)),
+        Some(|w| w.before.cr0 = Cr0::new()),
+    ),
+    (
+        "reset.strtab-while-disabled",
+        |w| w.log.insert(0, entry(reg::STRTAB_BASE, 0)),
+        Some(|w| w.before.cr0 = Cr0::new()),
+    ),
+    (
+        "reset.invalidated-before-enable",
+        |w| w.log.retain(|entry| entry.name() != "CMD"),
+        Some(|w| w.before.cr0 = Cr0::new()),
+    ),
+];
+
+const ABORT: AbortTaken<'static> =
+    AbortTaken { step: "watch", esr: 0xBE00_0000, elr: 0, far: 0, is_serror: true, count: 1 };
+
+fn entry(offset: u32, value: u64) -> Entry {
+    let (address, what) = (offset.into(), What::Register);
+    Entry { ticks: 0, smmu: SMMU, op: Op::RegWrite32, what, address, value, count: 1, stride: 0, unbacked: false }
+}
+
+fn write(world: &mut World, offset: u32, value: u64) {
+    world.log.push(entry(offset, value));
+}
+
+fn store(world: &mut World, structure: Structure) {
+    let what = What::Structure(structure);
+    world.log.push(Entry { op: Op::Store, what, ..entry(0x4000_0000, 0) });
+}
+
+/// Changes what was written to a register.
+fn edit(world: &mut World, offset: u32, change: fn(u64) -> u64) {
+    let is_write = |entry: &&mut Entry| entry.op == Op::RegWrite32 && entry.address == u64::from(offset);
+    for entry in world.log.iter_mut().filter(is_write) {
+        entry.value = change(entry.value);
+    }
+}
+
+fn still(world: &mut World) {
+    for stream in &mut world.streams {
+        stream.cuts = Default::default();
+    }
+}
+
+fn uncounted(world: &mut World) {
+    for stream in &mut world.known {
+        stream.flags |= STREAM_NO_ATTEMPTS;
+    }
+}
+
+fn mis_steer(world: &mut World) {
+    world.streams[1].cuts.end = counts(60, 59, 1);
+}
+
+fn verdict(policy: Policy, id: &str, change: Change) -> Verdict {
+    let mut world = World::new(policy);
+    change(&mut world);
+    let checks = world.judge();
+    let check = find(&checks, id);
+    assert_eq!(check.reason.is_empty(), check.verdict == Verdict::Pass, "{id}: {}", check.reason);
+    check.verdict
+}
+
+#[test]
+fn every_check_can_fail_and_none_passes_without_evidence() {
+    for (policy, rows) in [(Policy::Adopt, ADOPT), (Policy::Reset, RESET)] {
+        for (id, fail, not_covered) in rows {
+            assert_eq!(verdict(policy, id, |_| {}), Verdict::Pass, "{id}");
+            assert_eq!(verdict(policy, id, *fail), Verdict::Fail, "{id}");
+            if let Some(change) = not_covered {
+                assert_eq!(verdict(policy, id, *change), Verdict::NotCovered, "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_check_is_in_these_tables() {
+    // `dma.live-*` never fail: a phase without DMA is not covered.
+    let live = ["dma.live-before", "dma.live-blackout", "dma.live-after"];
+    let tabled: BTreeSet<&str> = ADOPT.iter().chain(RESET).map(|row| row.0).chain(live).collect();
+    let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
+    assert_eq!(tabled, all);
+    for id in live {
+        assert_eq!(verdict(Policy::Adopt, id, |_| {}), Verdict::Pass);
+        assert_eq!(verdict(Policy::Adopt, id, still), Verdict::NotCovered);
+    }
+}
+
+#[test]
+fn without_an_attempt_count_liveness_goes_by_what_arrives() {
+    assert_eq!(verdict(Policy::Adopt, "dma.live-after", uncounted), Verdict::Pass);
+    assert_eq!(verdict(Policy::Adopt, "dma.counts-consistent", uncounted), Verdict::Pass);
+}
+
+#[test]
+fn samples_that_do_not_belong_to_the_oracle_cover_nothing() {
+    for id in ["dma.live-before", "dma.no-blocked", "dma.delivered-after", "rmr.ste-unchanged"] {
+        let shorter: Change = |world| {
+            world.streams.pop();
+        };
+        assert_eq!(verdict(Policy::Adopt, id, shorter), Verdict::NotCovered, "{id}");
+    }
+}
+
+#[test]
+fn an_overflowed_log_covers_no_check_that_reads_it() {
+    let mut world = World::new(Policy::Adopt);
+    world.log_overflowed = true;
+    // Not even a failure that the beginning of the log shows.
+    write(&mut world, reg::STRTAB_BASE, 0);
+    let checks = world.judge();
+    let uncovered: Vec<&str> = super::with_verdict(&checks, Verdict::NotCovered);
+    let by_log: Vec<&str> =
+        RULES.iter().filter(|rule| rule.needs_log && rule.id.starts_with("adopt.")).map(|rule| rule.id).collect();
+    assert_eq!(uncovered, by_log);
+}
+
+#[test]
+fn an_smmu_that_was_not_logged_is_not_judged_by_the_log() {
+    for (policy, clear) in [(Policy::Adopt, true), (Policy::Reset, true), (Policy::Adopt, false)] {
+        let mut world = World::new(policy);
+        if clear {
+            world.log.clear();
+        }
+        // What was logged is of another SMMU.
+        world.log.iter_mut().for_each(|entry| entry.smmu = SmmuIndex(1));
+        let checks = world.judge();
+        for check in RULES.iter().filter(|rule| rule.needs_log).map(|rule| find(&checks, rule.id)) {
+            assert!(matches!(check.verdict, Verdict::NotCovered | Verdict::Skip), "{}", check.id);
+        }
+    }
+}
+
+#[test]
+fn an_early_change_of_cr0_is_seen() {
+    let no_ack: Change = |world| world.log.retain(|entry| entry.name() != "CR0ACK");
+    assert_eq!(verdict(Policy::Adopt, "adopt.cr0-sequence", no_ack), Verdict::Fail);
+    let none: Change = |world| world.log.retain(|entry| entry.name() != "CR0");
+    assert_eq!(verdict(Policy::Adopt, "adopt.cr0-sequence", none), Verdict::Fail);
+    let first: Change = |world| world.log.insert(0, entry(reg::CR0, 9));
+    assert_eq!(verdict(Policy::Adopt, "adopt.cr0-sequence", first), Verdict::Fail);
+}
+
+#[test]
+fn an_old_error_must_be_acknowledged_before_the_queue_starts() {
+    let crashed = World::with(Policy::Adopt, None, |hw| hw.unit(SMMU).raise(Gerror::new().with_cmdq_err(true)));
+    let checks = crashed.judge();
+    assert_eq!(find(&checks, "adopt.gerror-acknowledged").verdict, Verdict::Pass);
+    let mut late = crashed;
+    let place = late.log.iter().position(|entry| entry.name() == "GERRORN" && entry.op == Op::RegWrite32).unwrap();
+    let acknowledge = late.log.remove(place);
+    late.log.push(acknowledge);
+    assert_eq!(find(&late.judge(), "adopt.gerror-acknowledged").verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_adoption_that_fell_back_says_why() {
+    let crashed = World::with(Policy::Adopt, None, |hw| hw.unit(SMMU).raise(Gerror::new().with_sfm_err(true)));
+    let checks = crashed.judge();
+    let adopted = find(&checks, "adopt.adopted");
+    assert_eq!(adopted.verdict, Verdict::Fail);
+    assert!(adopted.reason.starts_with("reset instead: service-failure: GERROR holds"), "{}", adopted.reason);
+}
+
+#[test]
+fn invalidation_must_be_complete_before_the_unit_is_enabled() {
+    // The wait for the last CMD_SYNC comes after SMMUEN.
+    let late: Change = |world| {
+        let enable = world.log.iter().rposition(|entry| entry.name() == "CR0" && entry.op == Op::RegWrite32).unwrap();
+        let waits: Vec<Entry> = world.log[..enable]
+            .iter()
+            .filter(|entry| entry.name() == "CMDQ_CONS" && entry.op == Op::RegRead32)
+            .copied()
+            .collect();
+        world.log.retain(|entry| !(entry.name() == "CMDQ_CONS" && entry.op == Op::RegRead32));
+        world.log.extend(waits);
+    };
+    assert_eq!(verdict(Policy::Reset, "reset.invalidated-before-enable", late), Verdict::Fail);
+}

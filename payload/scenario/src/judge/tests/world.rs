@@ -1,0 +1,191 @@
+//! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
+
+use super::super::{AbortTaken, Check, Evidence, SmmuEvidence, StreamEvidence, judge};
+use crate::{Plant, Policy, Scenario, phase::Cuts};
+use addr::{Bdf, PhysAddr, StreamId};
+use alloc::{vec, vec::Vec};
+use handover::{
+    HandoverError,
+    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream},
+};
+use smmu::{
+    access::{Access, SmmuIndex},
+    bringup::{Options, Unit},
+    event,
+    fake::{Fake, FakeFrames},
+    log::{Entry, Log, Logged},
+    observe::{self, Digest, Registers},
+    takeover::{self, Site, Taken, TakeoverError, plant::Sabotaged},
+};
+use zerocopy::IntoBytes;
+
+pub(super) const SMMU: SmmuIndex = SmmuIndex(0);
+const SIDS: [StreamId; 3] = [StreamId(0x10), StreamId(0x18), StreamId(0x20)];
+const RUN: u32 = 1;
+const CYCLE: u32 = 5;
+
+pub(super) struct World {
+    pub(super) scenario: Scenario,
+    pub(super) plant: Option<Plant>,
+    pub(super) boot: Result<(), HandoverError>,
+    pub(super) oracle_error: Option<HandoverError>,
+    pub(super) oracle_cycle: u32,
+    pub(super) known: Vec<Stream>,
+    pub(super) left: Vec<SmmuLeft>,
+    pub(super) streams: Vec<StreamEvidence>,
+    pub(super) before: Registers,
+    pub(super) after: Option<Registers>,
+    pub(super) digest_after: Option<Digest>,
+    pub(super) taken: Result<Taken, TakeoverError>,
+    pub(super) events: Option<event::Counts>,
+    pub(super) log: Vec<Entry>,
+    pub(super) log_overflowed: bool,
+    pub(super) aborts: Option<Vec<AbortTaken<'static>>>,
+    pub(super) no_smmu: bool,
+}
+
+pub(super) const fn counts(attempted: u64, delivered: u64, mis_steered: u64) -> Counts {
+    Counts { attempted, delivered, mis_steered }
+}
+
+impl World {
+    /// A takeover as the policy makes it, and streams as they then fare.
+    pub(super) fn new(policy: Policy) -> Self {
+        Self::with(policy, None, |_| {})
+    }
+
+    /// The same with a sabotaged takeover, or with a crashed SMMU that `crash` has changed.
+    pub(super) fn with(policy: Policy, plant: Option<Plant>, crash: impl FnOnce(&mut Fake)) -> Self {
+        let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+        let options = Options { first_asid: 7, ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
+        let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
+        let mut known = Vec::new();
+        for (device, sid) in (2..).zip(SIDS) {
+            let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
+            unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
+            let flags = if sid == SIDS[2] { STREAM_RMR } else { 0 };
+            known.push(Stream {
+                bdf: Bdf::new(0, 0, device, 0),
+                stream_id: sid,
+                flags,
+                asid: domain.asid.into(),
+                ste: ste(&mut hw, sid),
+                ..Stream::default()
+            });
+        }
+        crash(&mut hw);
+        let before = Registers::read(&mut hw, SMMU);
+        let digest_before = observe::digest(&mut hw, &before, 1 << 20).unwrap();
+        let ste_at = unit.table().ste_address(&mut hw, SIDS[0]).unwrap().unwrap();
+
+        let mut log = Log::with_capacity(4096);
+        let mut logged = Logged::new(&mut hw, &mut log);
+        let taken = match plant {
+            Some(Plant::SteRewritten) => {
+                let plant = takeover::plant::Plant::SteRewritten { at: ste_at };
+                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut frames)
+            }
+            Some(Plant::SmmuenCleared) => {
+                let plant = takeover::plant::Plant::SmmuenCleared;
+                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut frames)
+            }
+            _ => take_over(policy, &mut logged, &mut frames),
+        };
+        let after = Registers::read(&mut hw, SMMU);
+        let stes = SIDS.map(|sid| ste(&mut hw, sid));
+        let left = SmmuLeft {
+            level1_crc: digest_before.level1_crc,
+            level2_crc: digest_before.level2_crc,
+            cd_crc: digest_before.cd_crc,
+            digest_bytes: digest_before.bytes,
+            ..SmmuLeft::default()
+        };
+        Self {
+            scenario: Scenario::plain(policy),
+            plant,
+            boot: Ok(()),
+            oracle_error: None,
+            oracle_cycle: CYCLE,
+            known,
+            left: vec![left],
+            streams: (0..3).map(|index| sampled(policy, index, stes[index])).collect(),
+            before,
+            after: Some(after),
+            digest_after: observe::digest(&mut hw, &after, 1 << 20).ok(),
+            taken,
+            events: Some(event::Counts::with_capacity(4)),
+            log: log.entries().to_vec(),
+            log_overflowed: log.overflowed(),
+            aborts: Some(Vec::new()),
+            no_smmu: false,
+        }
+    }
+
+    pub(super) fn drop_stream(&mut self, index: usize) {
+        self.known.remove(index);
+        self.streams.remove(index);
+    }
+
+    pub(super) fn judge(&self) -> Vec<Check> {
+        let mut memory = vec![0u64; MAX_BYTES / 8];
+        let mut oracle = OracleMut::create(memory.as_mut_bytes(), self.known.len(), self.left.len()).unwrap();
+        (oracle.header.run, oracle.header.cycle) = (RUN, self.oracle_cycle);
+        oracle.streams.copy_from_slice(&self.known);
+        oracle.smmus.copy_from_slice(&self.left);
+        oracle.seal();
+        let oracle = self.oracle_error.map_or_else(|| OracleView::find(memory.as_bytes()), Err);
+        let smmu = SmmuEvidence {
+            before: &self.before,
+            after: self.after.as_ref(),
+            digest_after: self.digest_after,
+            taken: self.taken.as_ref().map_err(|error| *error),
+            events: self.events.as_ref(),
+        };
+        judge(&Evidence {
+            scenario: self.scenario,
+            plant: self.plant,
+            run: RUN,
+            cycle: CYCLE,
+            boot: self.boot,
+            oracle,
+            smmus: if self.no_smmu { &[] } else { core::slice::from_ref(&smmu) },
+            streams: &self.streams,
+            log: &self.log,
+            log_overflowed: self.log_overflowed,
+            aborts: self.aborts.as_deref(),
+        })
+    }
+}
+
+fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Result<Taken, TakeoverError> {
+    let policy = match policy {
+        Policy::Adopt => takeover::Policy::Adopt,
+        Policy::Reset => takeover::Policy::Reset,
+    };
+    let site = Site {
+        smmu: SMMU,
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 1000,
+        frames,
+        rmr_streams: &SIDS[2..],
+    };
+    takeover::take_over(policy, hw, site)
+}
+
+fn ste(hw: &mut Fake, sid: StreamId) -> [u64; 8] {
+    let registers = Registers::read(hw, SMMU);
+    observe::ste(hw, &registers, sid).unwrap().map_or([0; 8], |(_, ste)| ste)
+}
+
+/// How a stream fares: adopted, all arrives; reset, plain streams are refused and the RMR stream bypasses.
+fn sampled(policy: Policy, index: usize, ste: [u64; 8]) -> StreamEvidence {
+    let end = match (policy, index) {
+        (Policy::Adopt, _) => counts(60, 60, 0),
+        (Policy::Reset, 2) => counts(60, 45, 15),
+        (Policy::Reset, _) => counts(60, 30, 0),
+    };
+    let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end };
+    StreamEvidence { cuts, first_delivery: Some(1000), ste_after: Some(ste) }
+}

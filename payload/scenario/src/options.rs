@@ -1,0 +1,252 @@
+//! Run options: `key=value` text from the load options or a file beside the image.
+
+use crate::{Plant, Risks, Scenario, ScenarioError};
+use addr::{Bdf, PhysAddr};
+use alloc::vec::Vec;
+
+#[cfg(test)]
+mod tests;
+
+/// Format of the stream table that the primary builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strtab {
+    /// One level.
+    Linear,
+    /// Two levels.
+    TwoLevel,
+}
+
+/// A reserved memory range that the board wants for a function, where the firmware's IORT names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RmrWish {
+    /// The function.
+    pub bdf: Bdf,
+    /// Length of the range, a multiple of 64 KiB.
+    pub bytes: u64,
+}
+
+/// A console that the board names because its firmware does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleWish {
+    /// First register of the PL011.
+    pub base: PhysAddr,
+    /// Width of a register access in bits.
+    pub register_width: u32,
+}
+
+/// Granule of a reserved memory range (IORT RMR descriptor: 64 KiB aligned).
+const RMR_GRANULE: u64 = 0x1_0000;
+/// Scenarios that one boot takes.
+const MAX_SCENARIOS: usize = 64;
+
+/// What a boot is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Scenarios, in order.
+    pub scenarios: Vec<Scenario>,
+    /// Crashes in each run.
+    pub cycles: u32,
+    /// Planted fault.
+    pub plant: Option<Plant>,
+    /// Runs with HCR_EL2.E2H set.
+    pub e2h: bool,
+    /// Format of the stream table; `None`: two levels where the hardware has them.
+    pub strtab: Option<Strtab>,
+    /// Reserved ranges to add to the IORT.
+    pub rmrs: Vec<RmrWish>,
+    /// Longest wait for DMA before the takeover.
+    pub hold_us: u32,
+    /// Longest wait for DMA after the takeover.
+    pub watch_us: u32,
+    /// Console, where the firmware names none.
+    pub console: Option<ConsoleWish>,
+    /// Risks that the board allows.
+    pub allow_risks: Risks,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            scenarios: Vec::from([Scenario::plain(crate::Policy::Adopt)]),
+            cycles: 1,
+            plant: None,
+            e2h: false,
+            strtab: None,
+            rmrs: Vec::new(),
+            hold_us: 100_000,
+            watch_us: 100_000,
+            console: None,
+            allow_risks: Risks::NONE,
+        }
+    }
+}
+
+/// Something wrong with the option text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionProblem<'a> {
+    /// The first word is no option: a finding, for a shell puts the image's name there.
+    #[error("`{0}` at the start is no key=value and was ignored")]
+    LeadingWord(&'a str),
+    /// A later word is no option.
+    #[error("`{0}` is no option; an option is key=value")]
+    NotKeyValue(&'a str),
+    /// No such key.
+    #[error("there is no option `{0}`; known: {KEYS}")]
+    UnknownKey(&'a str),
+    /// A key came again in one text.
+    #[error("option `{0}` comes twice; give it once")]
+    Duplicate(&'a str),
+    /// A value is not one of the key's.
+    #[error("{key}={value}: not {right}")]
+    Value {
+        /// The key.
+        key: &'a str,
+        /// As given.
+        value: &'a str,
+        /// What would be right.
+        right: &'static str,
+    },
+    /// A scenario's name is wrong.
+    #[error("scenario={name}: {error}")]
+    Scenario {
+        /// As given.
+        name: &'a str,
+        /// What is wrong with it.
+        error: ScenarioError<'a>,
+    },
+}
+
+impl OptionProblem<'_> {
+    /// Tells whether the boot must not go on; otherwise it is a finding.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        !matches!(self, Self::LeadingWord(_))
+    }
+}
+
+const NAMES: [&str; 10] =
+    ["scenario", "cycles", "plant", "e2h", "strtab", "rmr", "hold_us", "watch_us", "console", "allow_risks"];
+const KEYS: &str = "scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, console, allow_risks";
+
+impl RunOptions {
+    /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
+    /// everything that is wrong; what is wrong changes nothing.
+    pub fn apply<'a>(&mut self, text: &'a str, mut report: impl FnMut(OptionProblem<'a>)) {
+        let mut seen = 0u32;
+        for (index, word) in text.split_ascii_whitespace().enumerate() {
+            let Some((key, value)) = word.split_once('=') else {
+                report(if index == 0 { OptionProblem::LeadingWord(word) } else { OptionProblem::NotKeyValue(word) });
+                continue;
+            };
+            let Some(place) = NAMES.iter().position(|name| *name == key) else {
+                report(OptionProblem::UnknownKey(key));
+                continue;
+            };
+            if seen & (1 << place) != 0 {
+                report(OptionProblem::Duplicate(key));
+                continue;
+            }
+            seen |= 1 << place;
+            if let Err(problem) = self.set(key, value) {
+                report(problem);
+            }
+        }
+    }
+
+    fn set<'a>(&mut self, key: &'a str, value: &'a str) -> Result<(), OptionProblem<'a>> {
+        let or = |right| OptionProblem::Value { key, value, right };
+        match key {
+            "scenario" => self.scenarios = scenarios(value)?,
+            "cycles" => {
+                let right = "a number from 1 to 1000000";
+                self.cycles = number(value, 1..=1_000_000).ok_or(or(right))?;
+            }
+            "plant" => self.plant = plant(value).ok_or(or(Plant::NAMES))?,
+            "e2h" => self.e2h = switch(value).ok_or(or("0 or 1"))?,
+            "strtab" => self.strtab = Some(strtab(value).ok_or(or("linear or 2lvl"))?),
+            "rmr" => {
+                let right = "ssss:bb:dd.f or ssss:bb:dd.f:BYTES (a multiple of 0x10000), with commas between several";
+                self.rmrs = rmrs(value).ok_or(or(right))?;
+            }
+            "hold_us" | "watch_us" => {
+                let right = "a number of microseconds from 1 to 600000000";
+                let us = number(value, 1..=600_000_000).ok_or(or(right))?;
+                *(if key == "hold_us" { &mut self.hold_us } else { &mut self.watch_us }) = us;
+            }
+            "console" => {
+                let right = "pl011:ADDRESS or pl011:ADDRESS:WIDTH (8, 16 or 32 bits)";
+                self.console = Some(console(value).ok_or(or(right))?);
+            }
+            "allow_risks" => {
+                let right = "all, none, or some of bus-error,stray-write,device-reset,power-cycle";
+                self.allow_risks = Risks::parse(value).ok_or(or(right))?;
+            }
+            _ => return Err(OptionProblem::UnknownKey(key)),
+        }
+        Ok(())
+    }
+}
+
+fn scenarios(value: &str) -> Result<Vec<Scenario>, OptionProblem<'_>> {
+    if value == "all" {
+        return Ok(Scenario::all().collect());
+    }
+    let parse = |name| Scenario::parse(name).map_err(|error| OptionProblem::Scenario { name, error });
+    if value.split(',').nth(MAX_SCENARIOS).is_some() {
+        return Err(OptionProblem::Value { key: "scenario", value, right: "64 scenarios or less" });
+    }
+    value.split(',').map(parse).collect()
+}
+
+fn plant(value: &str) -> Option<Option<Plant>> {
+    if value.is_empty() || value == "none" { Some(None) } else { Plant::parse(value).map(Some) }
+}
+
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+fn strtab(value: &str) -> Option<Strtab> {
+    match value {
+        "linear" => Some(Strtab::Linear),
+        "2lvl" => Some(Strtab::TwoLevel),
+        _ => None,
+    }
+}
+
+fn rmrs(value: &str) -> Option<Vec<RmrWish>> {
+    value.split(',').map(rmr).collect()
+}
+
+fn rmr(value: &str) -> Option<RmrWish> {
+    if let Some(bdf) = Bdf::parse(value) {
+        return Some(RmrWish { bdf, bytes: RMR_GRANULE });
+    }
+    let (bdf, bytes) = value.rsplit_once(':')?;
+    let bytes = wide(bytes).filter(|bytes| *bytes != 0 && *bytes <= 1 << 40 && *bytes % RMR_GRANULE == 0)?;
+    Some(RmrWish { bdf: Bdf::parse(bdf)?, bytes })
+}
+
+fn console(value: &str) -> Option<ConsoleWish> {
+    let (base, width) = value.strip_prefix("pl011:").map(|rest| rest.split_once(':').unwrap_or((rest, "32")))?;
+    let base = wide(base).filter(|base| *base != 0 && *base % 4 == 0)?;
+    let register_width = number(width, 8..=32).filter(|width| matches!(width, 8 | 16 | 32))?;
+    Some(ConsoleWish { base: PhysAddr(base), register_width })
+}
+
+fn number(value: &str, range: core::ops::RangeInclusive<u32>) -> Option<u32> {
+    u32::try_from(wide(value)?).ok().filter(|number| range.contains(number))
+}
+
+/// Reads a decimal or `0x` number; no sign.
+fn wide(value: &str) -> Option<u64> {
+    let (digits, radix) = value.strip_prefix("0x").map_or((value, 10), |digits| (digits, 16));
+    if digits.starts_with('+') {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
+}

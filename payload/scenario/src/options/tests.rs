@@ -1,0 +1,111 @@
+extern crate std;
+
+use super::{ConsoleWish, KEYS, NAMES, OptionProblem, RmrWish, RunOptions, Strtab};
+use crate::{Crash, Plant, Policy, Risks, Scenario};
+use addr::{Bdf, PhysAddr};
+use proptest::prelude::*;
+use std::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+fn read(text: &str) -> (RunOptions, Vec<String>) {
+    let (mut options, mut problems) = (RunOptions::default(), Vec::new());
+    options.apply(text, |problem| problems.push(problem.to_string()));
+    (options, problems)
+}
+
+fn problem(text: &str) -> String {
+    let (options, problems) = read(text);
+    assert_eq!(options, RunOptions::default(), "what is wrong changes nothing");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].clone()
+}
+
+#[test]
+fn every_option_is_read() {
+    let text = "scenario=adopt,reset@panic cycles=100\nplant=leaf-canary\te2h=1 strtab=linear hold_us=5 watch_us=0x10\r\n\
+                rmr=0000:00:02.0,0001:02:03.4:0x20000 console=pl011:0x9000000:16 allow_risks=bus-error,power-cycle";
+    let (options, problems) = read(text);
+    assert_eq!(problems, [""; 0]);
+    let wanted = RunOptions {
+        scenarios: [Scenario::plain(Policy::Adopt), Scenario { crash: Crash::Panic, ..Scenario::plain(Policy::Reset) }]
+            .into(),
+        cycles: 100,
+        plant: Some(Plant::LeafCanary),
+        e2h: true,
+        strtab: Some(Strtab::Linear),
+        rmrs: [
+            RmrWish { bdf: Bdf::new(0, 0, 2, 0), bytes: 0x1_0000 },
+            RmrWish { bdf: Bdf::new(1, 2, 3, 4), bytes: 0x2_0000 },
+        ]
+        .into(),
+        hold_us: 5,
+        watch_us: 16,
+        console: Some(ConsoleWish { base: PhysAddr(0x900_0000), register_width: 16 }),
+        allow_risks: Risks::BUS_ERROR.with(Risks::POWER_CYCLE),
+    };
+    assert_eq!(options, wanted);
+    assert_eq!(NAMES.join(", "), KEYS);
+}
+
+#[test]
+fn a_second_text_overrides_the_first() {
+    let (mut options, _) = read("scenario=all cycles=3");
+    assert_eq!(options.scenarios.len(), 4);
+    options.apply("cycles=4", |problem| panic!("{problem}"));
+    assert_eq!((options.cycles, options.scenarios.len()), (4, 4));
+}
+
+#[test]
+fn only_a_leading_word_is_a_finding() {
+    let mut found = Vec::new();
+    let mut options = RunOptions::default();
+    options.apply("fs0:\\inflight.efi cycles=2 stray", |problem| found.push(problem));
+    assert_eq!(options.cycles, 2);
+    assert_eq!(found, [OptionProblem::LeadingWord("fs0:\\inflight.efi"), OptionProblem::NotKeyValue("stray")]);
+    assert_eq!((found[0].is_error(), found[1].is_error()), (false, true));
+}
+
+#[test]
+fn every_wrong_option_says_what_would_be_right() {
+    assert_eq!(
+        problem("cycle=3"),
+        "there is no option `cycle`; known: scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, console, \
+         allow_risks"
+    );
+    for value in ["0", "-1", "+1", "1000001", "many", "", "0x", "99999999999999999999"] {
+        let text = std::format!("cycles={value}");
+        assert_eq!(problem(&text), std::format!("cycles={value}: not a number from 1 to 1000000"));
+    }
+    assert!(problem("plant=leaf").starts_with("plant=leaf: not leaf-unmapped, leaf-canary,"));
+    assert_eq!(problem("e2h=yes"), "e2h=yes: not 0 or 1");
+    assert_eq!(problem("strtab=3lvl"), "strtab=3lvl: not linear or 2lvl");
+    assert_eq!(problem("scenario=adopt,adapt"), "scenario=adapt: there is no policy `adapt`; known: adopt, reset");
+    for value in ["2.0", "0000:00:02.0:4096", "0000:00:02.0:0", "0000:00:02.0,", "0000:00:02.0:x"] {
+        assert!(problem(&std::format!("rmr={value}")).contains("not ssss:bb:dd.f"));
+    }
+    for value in ["0x9000000", "pl011:0", "pl011:0x9000001", "pl011:0x9000000:12", "uart:0x9000000"] {
+        assert!(problem(&std::format!("console={value}")).contains("not pl011:ADDRESS"));
+    }
+    assert!(problem("allow_risks=fire").contains("bus-error"));
+    assert!(problem("hold_us=0").contains("microseconds"));
+    let many = std::format!("scenario=adopt{}", ",adopt".repeat(64));
+    assert!(problem(&many).ends_with("not 64 scenarios or less"));
+    let (options, problems) = read("cycles=2 cycles=3");
+    assert_eq!((options.cycles, &problems[..]), (2, &["option `cycles` comes twice; give it once".into()][..]));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_reported(text in "[ -~\\n]{0,200}", word in "\\PC{0,40}") {
+        read(&text);
+        for name in NAMES {
+            let text = std::format!("{name}={word}");
+            read(&text);
+        }
+        // A word without `=` after the first is never swallowed.
+        let text = std::format!("cycles=1 {}x", word.replace('=', ""));
+        prop_assert!(!read(&text).1.is_empty());
+    }
+}

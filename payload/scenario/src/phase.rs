@@ -1,0 +1,78 @@
+//! Phases: what each stream moved between the cuts.
+
+use handover::oracle::Counts;
+use wire::record::Phase;
+
+#[cfg(test)]
+mod tests;
+
+/// A stream's running totals at the cuts, which are the same instants for all streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// When it was armed.
+    pub armed: Counts,
+    /// At the crash.
+    pub crash: Counts,
+    /// At the takeover's last acknowledged access.
+    pub takeover: Counts,
+    /// At the end of the watch.
+    pub end: Counts,
+}
+
+/// One phase, and whether its counts can be true.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// As in the report; what would be negative is 0.
+    pub phase: Phase,
+    /// A total ran backwards, or more arrived than was attempted.
+    pub is_inconsistent: bool,
+}
+
+impl Delta {
+    /// What moved between two samples. `has_attempts`: the device has an attempt count that avoids the SMMU.
+    #[must_use]
+    pub fn between(from: &Counts, to: &Counts, has_attempts: bool) -> Self {
+        let delivered = to.delivered.checked_sub(from.delivered);
+        let mis_steered = to.mis_steered.checked_sub(from.mis_steered);
+        let attempted = to.attempted.checked_sub(from.attempted);
+        let blocked = attempted
+            .zip(delivered)
+            .zip(mis_steered)
+            .and_then(|((all, good), stray)| all.checked_sub(good)?.checked_sub(stray));
+        let moved_backwards = delivered.is_none() || mis_steered.is_none();
+        Self {
+            phase: Phase {
+                attempted: has_attempts.then(|| attempted.unwrap_or(0)),
+                delivered: delivered.unwrap_or(0),
+                blocked: has_attempts.then(|| blocked.unwrap_or(0)),
+                mis_steered: mis_steered.unwrap_or(0),
+            },
+            is_inconsistent: moved_backwards || (has_attempts && blocked.is_none()),
+        }
+    }
+
+    /// The stream attempted at least one unit; where attempts are not counted, something arrived somewhere.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        match self.phase.attempted {
+            Some(attempted) => attempted > 0,
+            None => self.phase.delivered > 0 || self.phase.mis_steered > 0,
+        }
+    }
+}
+
+impl Cuts {
+    /// Before, blackout, after.
+    #[must_use]
+    pub fn phases(&self, has_attempts: bool) -> [Delta; 3] {
+        [(&self.armed, &self.crash), (&self.crash, &self.takeover), (&self.takeover, &self.end)]
+            .map(|(from, to)| Delta::between(from, to, has_attempts))
+    }
+}
+
+/// Ticks from the crash to a stream's first delivery after the takeover; `None` if there was none, or if the two ticks are
+/// not in this order.
+#[must_use]
+pub fn gap(crash_tick: u64, first_delivery: Option<u64>) -> Option<u64> {
+    first_delivery?.checked_sub(crash_tick)
+}

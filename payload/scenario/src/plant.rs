@@ -1,0 +1,73 @@
+//! Planted faults: each breaks one rule, to show that the check of that rule sees it.
+
+/// A fault that is planted on purpose. A run with one is marked, and never passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Plant {
+    /// One leaf of one stream's window is unmapped just before the crash.
+    LeafUnmapped = 1,
+    /// One leaf of one stream's window points at its canary page.
+    LeafCanary = 2,
+    /// The takeover writes one STE anew with the words it has.
+    SteRewritten = 3,
+    /// The takeover clears SMMUEN for one write.
+    SmmuenCleared = 4,
+    /// The sender of one stream stops before the crash.
+    SenderStopped = 5,
+    /// One endpoint is never started.
+    EndpointOff = 6,
+    /// The judge is given the oracle of the cycle before.
+    StaleOracle = 7,
+    /// The digest of the kdump image is wrong: there must be no jump.
+    KdumpDigest = 8,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::LeafUnmapped,
+        Self::LeafCanary,
+        Self::SteRewritten,
+        Self::SmmuenCleared,
+        Self::SenderStopped,
+        Self::EndpointOff,
+        Self::StaleOracle,
+        Self::KdumpDigest,
+    ];
+    /// Their names, for messages.
+    pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
+                                     endpoint-off, stale-oracle, kdump-digest";
+
+    /// Name, as in the option `plant=` and in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeafUnmapped => "leaf-unmapped",
+            Self::LeafCanary => "leaf-canary",
+            Self::SteRewritten => "ste-rewritten",
+            Self::SmmuenCleared => "smmuen-cleared",
+            Self::SenderStopped => "sender-stopped",
+            Self::EndpointOff => "endpoint-off",
+            Self::StaleOracle => "stale-oracle",
+            Self::KdumpDigest => "kdump-digest",
+        }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|plant| plant.name() == name)
+    }
+
+    /// Number in the oracle; 0 there is no plant.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// Reads a number in the oracle.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|plant| plant.code() == code)
+    }
+}

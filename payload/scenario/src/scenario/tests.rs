@@ -1,0 +1,66 @@
+extern crate std;
+
+use super::{Crash, Damage, LISTED, Policy, Scenario, ScenarioError};
+use crate::{Plant, Risks};
+use std::string::ToString;
+
+#[test]
+fn a_scenario_prints_what_it_reads() {
+    for name in ["adopt", "reset", "adopt@panic", "reset@panic"] {
+        assert_eq!(Scenario::parse(name).unwrap().to_string(), name);
+    }
+    let defaults = Scenario { policy: Policy::Reset, damage: Damage::None, crash: Crash::Jump };
+    assert_eq!(Scenario::parse("reset+none@jump"), Ok(defaults));
+    for listed in LISTED {
+        assert_eq!(Scenario::parse(&listed.scenario.to_string()), Ok(listed.scenario));
+    }
+    assert_eq!(Scenario::all().count(), 4);
+}
+
+#[test]
+fn what_is_unknown_is_named_with_what_is_known() {
+    let message = |text| Scenario::parse(text).unwrap_err().to_string();
+    assert_eq!(message("adapt"), "there is no policy `adapt`; known: adopt, reset");
+    assert_eq!(message(""), "there is no policy ``; known: adopt, reset");
+    assert_eq!(message("adopt+rust"), "there is no damage `rust`; known: none");
+    assert_eq!(message("reset@hang"), "there is no crash kind `hang`; known: jump, panic");
+    assert_eq!(message("reset@panic+none"), "there is no crash kind `panic+none`; known: jump, panic");
+}
+
+#[test]
+fn what_comes_later_is_told_from_what_is_unknown() {
+    for (text, part) in [("quiesce-flr", "policy"), ("adopt+l1-span", "damage"), ("adopt+none@other-cpu", "crash kind")]
+    {
+        match Scenario::parse(text) {
+            Err(ScenarioError::NotBuilt { part: found, name, .. }) => {
+                assert_eq!(found, part);
+                assert!(text.contains(name));
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn plants_read_what_they_print_and_keep_their_numbers() {
+    let mut names = std::vec::Vec::new();
+    for (code, plant) in (1..).zip(Plant::ALL) {
+        assert_eq!(Plant::parse(plant.name()), Some(plant));
+        assert_eq!((plant.code(), Plant::from_code(code)), (code, Some(plant)));
+        names.push(plant.name());
+    }
+    assert_eq!(names.join(", "), Plant::NAMES);
+    assert_eq!((Plant::parse("leaf"), Plant::from_code(0), Plant::from_code(9)), (None, None, None));
+}
+
+#[test]
+fn risks_are_read_and_compared() {
+    let reset = Scenario::plain(Policy::Reset).risks();
+    assert_eq!(reset.to_string(), "bus-error,stray-write");
+    assert_eq!(Risks::parse("bus-error,stray-write"), Some(reset));
+    assert_eq!(reset.without(Risks::BUS_ERROR), Risks::STRAY_WRITE);
+    assert!(reset.without(Risks::ALL).is_empty() && Scenario::plain(Policy::Adopt).risks().is_empty());
+    assert_eq!((Risks::parse("all"), Risks::parse("none")), (Some(Risks::ALL), Some(Risks::NONE)));
+    assert_eq!((Risks::parse("bus-error,"), Risks::parse("fire")), (None, None));
+    assert_eq!(Risks::NONE.to_string(), "none");
+}
