@@ -1,3 +1,212 @@
-//! image
+//! The image that takes over after the crash: observe, act, observe again, judge, tell, and go back or power off.
+
 #![no_std]
 #![no_main]
+#![expect(unsafe_code, reason = "entered from another image: memory is taken over by address")]
+
+extern crate alloc;
+
+mod entry;
+mod observe;
+mod streams;
+mod takeover;
+mod tell;
+
+use addr::PhysAddr;
+use alloc::vec::Vec;
+use arch::{
+    bus::{Devices, SmmuFrame, Smmus},
+    console, exceptions,
+    frames::FramePool,
+    gic, jump, lost,
+    power::{self, Conduit},
+    timer,
+};
+use core::{panic::PanicInfo, slice};
+use handover::{
+    boot::{self, Boot},
+    oracle::OracleView,
+    report::{Ended, Report},
+};
+use observe::Before;
+use scenario::{
+    Plant, Policy, Scenario,
+    judge::{self, Evidence},
+    options::RunOptions,
+};
+use smmu::log::Log;
+use streams::Streams;
+use tell::Cycle;
+use wire::record::Outcome;
+use zerocopy::IntoBytes;
+
+/// Entries of the access log: an adoption has about 60, a reset 80, a poll one.
+const LOG_ENTRIES: usize = 2048;
+/// Half of the heap's region is for page frames.
+const FRAMES_SHARE: u64 = 2;
+/// A planted leaf is only reached when the cyclic buffer comes round: watch for longer than that.
+const LEAF_WATCH_US: u64 = 260_000;
+
+extern "C" fn kdump_main(boot: &'static Boot) -> ! {
+    let entered = timer::now();
+    let conduit = match boot.psci {
+        boot::PSCI_SMC => Conduit::Smc,
+        boot::PSCI_HVC => Conduit::Hvc,
+        _ => Conduit::None,
+    };
+    // SAFETY: the page was mapped as Device memory by the primary, whose use of it ended with the crash.
+    unsafe { console::init(boot.console.base.0, boot.console.register_width == 32, boot.next_sequence) };
+    lost::install(conduit);
+    let verified = boot.verify();
+    if let Err(error) = verified {
+        lost::because(format_args!("the kdump image was given no boot block: {error}"));
+    }
+    let frames_bytes = boot.heap.bytes / FRAMES_SHARE;
+    let frames_at = boot.heap.base.plus(boot.heap.bytes - frames_bytes);
+    // SAFETY: the region belongs to this image; the half is used for nothing else.
+    unsafe { arch::heap::give(boot.heap.base, boot.heap.bytes - frames_bytes) };
+    // SAFETY: as above, the other half.
+    let frames = unsafe { FramePool::new(frames_at, frames_bytes) };
+    if boot.gic.redistributor.0 != 0 {
+        let gic = gic::Gic {
+            distributor: boot.gic.distributor.0,
+            redistributor: boot.gic.redistributor.0,
+            timer_intid: boot.timer_interrupt,
+        };
+        // Waits poll where it does not wake.
+        // SAFETY: both frames are mapped as Device memory, and nobody else runs.
+        let _ = unsafe { gic::enable_timer_wake(&gic) };
+    }
+    let mut report = take_over(boot, frames, entered);
+    report.next_sequence = console::next_sequence();
+    report.end_tick = timer::now();
+    report.seal();
+    leave(boot, &report, conduit)
+}
+
+/// Hands back to the image that crashed, or powers off where there is no way back.
+fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
+    if boot.way_back.entry.0 == 0 {
+        power::off(conduit);
+    }
+    let at = boot.way_back.report;
+    // SAFETY: the report's place is in this image's region, and nothing else is there.
+    unsafe { slice::from_raw_parts_mut(pointer(at), size_of::<Report>()) }.copy_from_slice(report.as_bytes());
+    arch::cache::clean_invalidate(at, size_of::<Report>() as u64);
+    // SAFETY: 1. They are the boot block's. 2. The context was cleaned when it was written.
+    unsafe { jump::hand_back(boot.way_back.entry, PhysAddr(boot.way_back.context)) }
+}
+
+/// One cycle from the first look to the last line.
+fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
+    let options = options(boot);
+    let scenario = options.scenarios.first().copied().unwrap_or(Scenario::plain(Policy::Adopt));
+    let iort = bytes(boot.tables.iort);
+    let frame = |smmu: &boot::Smmu| SmmuFrame {
+        base: smmu.base,
+        coherent: smmu.flags & boot::SMMU_COHERENT_OVERRIDE != 0 || observe::has_cohacc(smmu.base),
+    };
+    // SAFETY: the primary mapped the frames, and lists only SMMUs that answered it.
+    let mut hw = unsafe { Smmus::new(boot.smmus().iter().map(frame).collect()) };
+    // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
+    let devices = unsafe { Devices::new(true) };
+
+    // Observer: what only it may know is the oracle.
+    let oracle = OracleView::find(bytes(boot.oracle));
+    let known = oracle.map_or(&[][..], |oracle| oracle.streams);
+    let mut streams = Streams::new(known, devices);
+    let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
+    let hold = streams.hold(u64::from(options.hold_us));
+
+    // Taker: the boot block only, and the fault that is planted in it.
+    let plants = observe::plants(&mut hw, &before, options.plant, &streams);
+    let mut log = Log::with_capacity(LOG_ENTRIES);
+    exceptions::clear();
+    exceptions::record_aborts(true);
+    let policy = match scenario.policy {
+        Policy::Adopt => smmu::takeover::Policy::Adopt,
+        Policy::Reset => smmu::takeover::Policy::Reset,
+    };
+    let (takeover, taken) = takeover::take_all(policy, boot, iort, &mut hw, &mut frames, &mut log, &plants);
+
+    // Observer again.
+    streams.cut_takeover();
+    let least_us = match options.plant {
+        Some(Plant::LeafUnmapped | Plant::LeafCanary) => LEAF_WATCH_US,
+        _ => 0,
+    };
+    let watch = streams.watch(least_us, u64::from(options.watch_us));
+    exceptions::step("after");
+    exceptions::record_aborts(false);
+    let after = observe::after(&mut hw, &before, &streams);
+
+    let seen = observe::Seen::new(&before, &after, &taken, &streams);
+    let evidence = Evidence {
+        scenario,
+        plant: options.plant,
+        run: boot.run,
+        cycle: boot.cycle,
+        boot: boot.verify(),
+        oracle,
+        smmus: &seen.smmus,
+        streams: &seen.streams,
+        log: log.entries(),
+        log_overflowed: log.overflowed(),
+        aborts: Some(&seen.aborts),
+    };
+    let checks = judge::judge(&evidence);
+    let outcome = judge::outcome(&checks, options.plant);
+
+    let cycle = Cycle { run: boot.run, cycle: boot.cycle };
+    if options.cycles > 1 {
+        cycle.stream_lines(&streams);
+    }
+    if tell::is_worth_sending(boot.cycle, outcome) {
+        cycle.checks(&checks);
+        cycle.streams(&streams, boot.crash_tick);
+        cycle.log(log.entries());
+        cycle.aborts();
+        for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {
+            cycle.registers(&old.registers, &new.registers);
+            cycle.events(index, &new.events, &streams);
+        }
+    }
+    Report {
+        run: boot.run,
+        cycle: boot.cycle,
+        outcome: if outcome == Outcome::Pass { Ended::PASS } else { Ended::FAIL },
+        checks: checks.len() as u32,
+        failed: judge::failed(&checks),
+        crash_to_kdump: entered.saturating_sub(boot.crash_tick),
+        takeover,
+        hold,
+        watch,
+        ..Report::default()
+    }
+}
+
+fn options(boot: &Boot) -> RunOptions {
+    let mut options = RunOptions::default();
+    let text = core::str::from_utf8(bytes(boot.options)).unwrap_or("");
+    options.apply(text, |problem| lost::because(format_args!("the primary's options: {problem}")));
+    options
+}
+
+/// A range of the boot block as bytes.
+fn bytes(range: boot::Region) -> &'static [u8] {
+    if range.bytes == 0 {
+        return &[];
+    }
+    // SAFETY: a range that the verified boot block names: in this image's region, written before the crash, and only read
+    // from then on.
+    unsafe { slice::from_raw_parts(pointer(range.base).cast_const(), range.bytes as usize) }
+}
+
+fn pointer(at: PhysAddr) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(at.0 as usize)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    lost::because(format_args!("panic in the kdump image: {info}"))
+}

@@ -1,0 +1,322 @@
+//! Exception vectors of both images, and what becomes of an exception.
+//!
+//! A synchronous abort inside [`probe_read64`] is an answer. An SError or external abort while the takeover runs is
+//! evidence: recorded with its step, and the run goes on. Everything else ends the run through the lost handler.
+
+use crate::cpu;
+use aarch64_cpu::registers::{VBAR_EL2, Writeable};
+use core::{
+    arch::global_asm,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+};
+
+/// Aborts that are kept one by one; more are counted.
+pub const KEPT: usize = 8;
+
+/// An exception, in the registers' own terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exception {
+    /// ESR_EL2.
+    pub esr: u64,
+    /// ELR_EL2.
+    pub elr: u64,
+    /// FAR_EL2.
+    pub far: u64,
+    /// It came through the SError vector.
+    pub serror: bool,
+    /// The step in force.
+    pub step: &'static str,
+}
+
+impl Exception {
+    /// ESR_EL2.EC in words.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        if self.serror {
+            return "SError";
+        }
+        match self.esr >> 26 & 0x3f {
+            0x00 => "unknown reason",
+            0x07 => "access to FP or SIMD",
+            0x0e => "illegal execution state",
+            0x15 => "SVC",
+            0x16 => "HVC",
+            0x18 => "trapped system register access",
+            0x20 | 0x21 => "instruction abort",
+            0x22 => "PC alignment fault",
+            0x24 | 0x25 => "data abort",
+            0x26 => "SP alignment fault",
+            0x3c => "BRK",
+            _ => "exception of another class",
+        }
+    }
+
+    /// ESR_EL2.{DFSC, IFSC} of an abort in words.
+    #[must_use]
+    pub fn fault(&self) -> &'static str {
+        if self.serror || !matches!(self.esr >> 26 & 0x3f, 0x20 | 0x21 | 0x24 | 0x25) {
+            return "";
+        }
+        match self.esr & 0x3f {
+            0x00..=0x03 => "address size fault",
+            0x04..=0x07 => "translation fault",
+            0x08..=0x0b => "access flag fault",
+            0x0c..=0x0f => "permission fault",
+            0x10 => "external abort",
+            0x13..=0x17 => "external abort on a table walk",
+            0x21 => "alignment fault",
+            _ => "other fault",
+        }
+    }
+
+    fn is_data_abort(&self) -> bool {
+        !self.serror && self.esr >> 26 & 0x3f == 0x25
+    }
+
+    fn is_external(&self) -> bool {
+        self.is_data_abort() && matches!(self.esr & 0x3f, 0x10 | 0x13..=0x17)
+    }
+}
+
+/// Prints why the image cannot go on, and ends it.
+pub type LostHandler = fn(&Exception) -> !;
+
+static LOST: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static PROBING: AtomicBool = AtomicBool::new(false);
+static PROBE_FAILED: AtomicBool = AtomicBool::new(false);
+static EVIDENCE: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static STEP_TEXT: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static STEP_LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Words of each kept abort: ESR, ELR, FAR, SError, step text, step length.
+static WORDS: [[AtomicUsize; 6]; KEPT] = [const { [const { AtomicUsize::new(0) }; 6] }; KEPT];
+
+/// Installs the vectors and routes SErrors here.
+pub fn install(lost: LostHandler) {
+    unsafe extern "C" {
+        static exception_vectors: u8;
+    }
+    LOST.store(lost as *mut (), Ordering::Relaxed);
+    VBAR_EL2.set((&raw const exception_vectors).addr() as u64);
+    cpu::route_exceptions_here();
+}
+
+/// From here on SErrors and external aborts are recorded, and the run goes on.
+pub fn record_aborts(on: bool) {
+    EVIDENCE.store(on, Ordering::Relaxed);
+}
+
+/// Forgets the aborts of an earlier cycle.
+pub fn clear() {
+    COUNT.store(0, Ordering::Relaxed);
+}
+
+/// Names the step that begins, after taking what is pending from the one that ends.
+pub fn step(name: &'static str) {
+    cpu::take_pending_serror();
+    STEP_LENGTH.store(0, Ordering::Relaxed);
+    STEP_TEXT.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
+    STEP_LENGTH.store(name.len(), Ordering::Relaxed);
+}
+
+/// How many aborts were recorded since [`clear`].
+#[must_use]
+pub fn recorded() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// Recorded abort `index`, below the smaller of [`recorded`] and [`KEPT`].
+#[must_use]
+pub fn record(index: usize) -> Option<Exception> {
+    let words = WORDS.get(index).filter(|_| index < recorded())?;
+    let word = |at: usize| words[at].load(Ordering::Relaxed);
+    Some(Exception {
+        esr: word(0) as u64,
+        elr: word(1) as u64,
+        far: word(2) as u64,
+        serror: word(3) != 0,
+        // SAFETY: pointer and length were stored from one `&'static str` by `step`.
+        step: unsafe { text(core::ptr::with_exposed_provenance(word(4)), word(5)) },
+    })
+}
+
+/// Reads a word where perhaps nothing answers: `None` for a translation fault or an external abort.
+#[must_use]
+pub fn probe_read64(at: u64) -> Option<u64> {
+    // SAFETY: the handler steps over the load when it aborts; the caller only asks for aligned addresses of memory.
+    probe(|| unsafe { crate::mmio::read64(at) })
+}
+
+/// Reads a register where perhaps nothing answers.
+#[must_use]
+pub fn probe_read32(at: u64) -> Option<u32> {
+    // SAFETY: the handler steps over the load when it aborts; the caller only asks for aligned addresses that tables
+    // name, and whose reads have no effect if they are what the tables say.
+    probe(|| unsafe { crate::mmio::read32(at) })
+}
+
+fn probe<T>(load: impl FnOnce() -> T) -> Option<T> {
+    PROBE_FAILED.store(false, Ordering::Relaxed);
+    PROBING.store(true, Ordering::Relaxed);
+    let value = load();
+    PROBING.store(false, Ordering::Relaxed);
+    (!PROBE_FAILED.load(Ordering::Relaxed)).then_some(value)
+}
+
+/// # Safety
+/// `pointer` and `length` come from one `&'static str`, or `length` is 0.
+unsafe fn text(pointer: *const u8, length: usize) -> &'static str {
+    if length == 0 {
+        return "";
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { core::slice::from_raw_parts(pointer, length) };
+    core::str::from_utf8(bytes).unwrap_or("")
+}
+
+/// What the vectors saved, as far as Rust looks at it.
+#[repr(C)]
+struct Frame {
+    elr: u64,
+    spsr: u64,
+    esr: u64,
+    far: u64,
+}
+
+/// Called by the vectors with the frame on the stack; returning resumes at `frame.elr`.
+#[unsafe(no_mangle)]
+extern "C" fn exception_taken(frame: &mut Frame, kind: u64) {
+    // SAFETY: `step` stores pointer and length of one `&'static str`, the length last and cleared first.
+    let step = unsafe { text(STEP_TEXT.load(Ordering::Relaxed), STEP_LENGTH.load(Ordering::Relaxed)) };
+    let taken = Exception { esr: frame.esr, elr: frame.elr, far: frame.far, serror: kind == KIND_SERROR, step };
+    if kind == KIND_SYNC && taken.is_data_abort() && PROBING.load(Ordering::Relaxed) {
+        PROBE_FAILED.store(true, Ordering::Relaxed);
+        frame.elr += 4;
+        return;
+    }
+    if EVIDENCE.load(Ordering::Relaxed) && (taken.serror || kind == KIND_SYNC && taken.is_external()) {
+        let index = COUNT.fetch_add(1, Ordering::Relaxed);
+        if let Some(words) = WORDS.get(index) {
+            let values = [
+                taken.esr as usize,
+                taken.elr as usize,
+                taken.far as usize,
+                usize::from(taken.serror),
+                step.as_ptr().expose_provenance(),
+                step.len(),
+            ];
+            for (word, value) in words.iter().zip(values) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
+        if !taken.serror {
+            frame.elr += 4;
+        }
+        return;
+    }
+    let lost = LOST.load(Ordering::Relaxed);
+    if !lost.is_null() {
+        // SAFETY: only `install` stores here, and only a `LostHandler`.
+        let lost: LostHandler = unsafe { core::mem::transmute(lost) };
+        lost(&taken);
+    }
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+const KIND_SYNC: u64 = 0;
+const KIND_SERROR: u64 = 3;
+
+// Saved per exception: x0..x18, x29, x30, ELR, SPSR, ESR, FAR, and on the UEFI target, whose code may hold values in
+// them, q0..q7 and q16..q31 (the callee saves the lower halves of q8..q15, and no Rust code here touches the upper).
+#[cfg(target_os = "uefi")]
+macro_rules! fp {
+    (save) => {
+        "stp q0, q1, [sp, #208]\n stp q2, q3, [sp, #240]\n stp q4, q5, [sp, #272]\n stp q6, q7, [sp, #304]\n
+         stp q16, q17, [sp, #336]\n stp q18, q19, [sp, #368]\n stp q20, q21, [sp, #400]\n stp q22, q23, [sp, #432]\n
+         stp q24, q25, [sp, #464]\n stp q26, q27, [sp, #496]\n stp q28, q29, [sp, #528]\n stp q30, q31, [sp, #560]\n"
+    };
+    (restore) => {
+        "ldp q0, q1, [sp, #208]\n ldp q2, q3, [sp, #240]\n ldp q4, q5, [sp, #272]\n ldp q6, q7, [sp, #304]\n
+         ldp q16, q17, [sp, #336]\n ldp q18, q19, [sp, #368]\n ldp q20, q21, [sp, #400]\n ldp q22, q23, [sp, #432]\n
+         ldp q24, q25, [sp, #464]\n ldp q26, q27, [sp, #496]\n ldp q28, q29, [sp, #528]\n ldp q30, q31, [sp, #560]\n"
+    };
+}
+#[cfg(not(target_os = "uefi"))]
+macro_rules! fp {
+    ($which:ident) => {
+        ""
+    };
+}
+
+global_asm!(
+    ".macro exception_entry kind",
+    ".balign 128",
+    "sub sp, sp, #592",
+    "stp x0, x1, [sp, #32]",
+    "mov x1, #\\kind",
+    "b exception_common",
+    ".endm",
+    ".balign 2048",
+    ".global exception_vectors",
+    "exception_vectors:",
+    // Current EL with SP_EL0: never used, and told apart by kind.
+    "exception_entry 4",
+    "exception_entry 5",
+    "exception_entry 6",
+    "exception_entry 7",
+    // Current EL with SP_ELx.
+    "exception_entry 0",
+    "exception_entry 1",
+    "exception_entry 2",
+    "exception_entry 3",
+    // Lower EL, AArch64 and AArch32.
+    "exception_entry 8",
+    "exception_entry 9",
+    "exception_entry 10",
+    "exception_entry 11",
+    "exception_entry 12",
+    "exception_entry 13",
+    "exception_entry 14",
+    "exception_entry 15",
+    ".balign 128",
+    "exception_common:",
+    "stp x2, x3, [sp, #48]",
+    "stp x4, x5, [sp, #64]",
+    "stp x6, x7, [sp, #80]",
+    "stp x8, x9, [sp, #96]",
+    "stp x10, x11, [sp, #112]",
+    "stp x12, x13, [sp, #128]",
+    "stp x14, x15, [sp, #144]",
+    "stp x16, x17, [sp, #160]",
+    "stp x18, x29, [sp, #176]",
+    "str x30, [sp, #192]",
+    fp!(save),
+    "mrs x2, elr_el2",
+    "mrs x3, spsr_el2",
+    "stp x2, x3, [sp]",
+    "mrs x2, esr_el2",
+    "mrs x3, far_el2",
+    "stp x2, x3, [sp, #16]",
+    "mov x0, sp",
+    "bl exception_taken",
+    "ldp x2, x3, [sp]",
+    "msr elr_el2, x2",
+    "msr spsr_el2, x3",
+    fp!(restore),
+    "ldp x2, x3, [sp, #48]",
+    "ldp x4, x5, [sp, #64]",
+    "ldp x6, x7, [sp, #80]",
+    "ldp x8, x9, [sp, #96]",
+    "ldp x10, x11, [sp, #112]",
+    "ldp x12, x13, [sp, #128]",
+    "ldp x14, x15, [sp, #144]",
+    "ldp x16, x17, [sp, #160]",
+    "ldp x18, x29, [sp, #176]",
+    "ldr x30, [sp, #192]",
+    "ldp x0, x1, [sp, #32]",
+    "add sp, sp, #592",
+    "eret",
+);

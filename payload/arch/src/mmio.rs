@@ -1,0 +1,36 @@
+//! Single accesses to device registers and to memory that devices write.
+//!
+//! Each is one load or store instruction, so that it is never split, merged, or given a write-back form that a
+//! hypervisor could not decode.
+
+use core::arch::asm;
+
+macro_rules! access {
+    ($read:ident, $write:ident, $type:ty, $load:literal, $store:literal) => {
+        #[doc = concat!("Reads a `", stringify!($type), "` with one load.")]
+        ///
+        /// # Safety
+        /// `at` is mapped, readable and naturally aligned, and reading it has no effect on memory that Rust owns.
+        #[must_use]
+        pub unsafe fn $read(at: u64) -> $type {
+            let value: u64;
+            // SAFETY: the caller's promise is the instruction's precondition.
+            unsafe { asm!($load, out(reg) value, in(reg) at, options(nostack, preserves_flags)) }
+            value as $type
+        }
+
+        #[doc = concat!("Writes a `", stringify!($type), "` with one store.")]
+        ///
+        /// # Safety
+        /// `at` is mapped, writable and naturally aligned, and no Rust reference to it exists.
+        pub unsafe fn $write(at: u64, value: $type) {
+            // SAFETY: the caller's promise is the instruction's precondition.
+            unsafe { asm!($store, in(reg) u64::from(value), in(reg) at, options(nostack, preserves_flags)) }
+        }
+    };
+}
+
+access!(read8, write8, u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
+access!(read16, write16, u16, "ldrh {0:w}, [{1}]", "strh {0:w}, [{1}]");
+access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
+access!(read64, write64, u64, "ldr {0:x}, [{1}]", "str {0:x}, [{1}]");

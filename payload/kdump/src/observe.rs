@@ -1,0 +1,142 @@
+//! What is looked at before and after the takeover, and how it becomes evidence. Nothing here writes.
+
+use crate::streams::{Streams, Watched};
+use addr::PhysAddr;
+use alloc::vec::Vec;
+use arch::{bus::Smmus, exceptions};
+use scenario::{
+    Plant,
+    judge::{AbortTaken, SmmuEvidence, StreamEvidence},
+};
+use smmu::{
+    access::SmmuIndex,
+    event,
+    observe::{Digest, Registers, digest, ste},
+    queue::EventQueue,
+    spec::{
+        registers::{IDR0, Idr0},
+        ste::Ste,
+    },
+    takeover::{Taken, TakeoverError, plant},
+};
+
+/// As the primary's limit: both must read the same bytes.
+const DIGEST_LIMIT: u64 = 16 << 20;
+/// Events read of one dead queue, and kinds kept apart.
+const MOST_EVENTS: u32 = 1 << 20;
+const EVENT_ROWS: usize = 64;
+
+/// One SMMU before the takeover's first write.
+pub(crate) struct Before {
+    pub(crate) registers: Registers,
+    events: EventQueue,
+}
+
+/// One SMMU after the watch.
+pub(crate) struct After {
+    pub(crate) registers: Registers,
+    pub(crate) events: event::Counts,
+    events_readable: bool,
+    digest: Option<Digest>,
+    /// STEs of the oracle's streams, in its order; `None` for another SMMU's.
+    stes: Vec<Option<Ste>>,
+}
+
+/// Whether an SMMU's structure reads snoop the CPU's caches, by its own word.
+pub(crate) fn has_cohacc(base: PhysAddr) -> bool {
+    exceptions::probe_read32(base.0 + u64::from(IDR0)).is_some_and(|idr0| Idr0::from(idr0).cohacc())
+}
+
+/// Looks at every SMMU before anything is written.
+pub(crate) fn before(hw: &mut Smmus, count: usize) -> Vec<Before> {
+    let indices = (0_u8..).map(SmmuIndex).take(count);
+    indices
+        .map(|index| Before { registers: Registers::read(hw, index), events: EventQueue::from_registers(hw, index) })
+        .collect()
+}
+
+/// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
+pub(crate) fn after(hw: &mut Smmus, before: &[Before], streams: &Streams) -> Vec<After> {
+    let one = |old: &Before| {
+        let index = old.registers.smmu;
+        let registers = Registers::read(hw, index);
+        let mut events = event::Counts::with_capacity(EVENT_ROWS);
+        // A queue that was given away stays as long as it was before; one that was kept may have grown.
+        let is_kept = registers.eventq_base == old.registers.eventq_base;
+        let prod = if is_kept { registers.eventq_prod } else { old.registers.eventq_prod };
+        let drained = { old.events }.drain_to(hw, prod, MOST_EVENTS, &mut |event| events.add(event));
+        let stes = streams.all.iter().map(|watched| {
+            let is_here = watched.stream.smmu == u32::from(index.0);
+            is_here.then(|| ste(hw, &registers, watched.stream.stream_id).ok().flatten()).flatten().map(|(_, ste)| ste)
+        });
+        let stes = stes.collect();
+        let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
+        let events_readable = drained.unbacked.is_none() && !drained.inconsistent;
+        After { registers, events, events_readable, digest, stes }
+    };
+    before.iter().map(one).collect()
+}
+
+/// The faults that are planted in the takeover, for each SMMU.
+pub(crate) fn plants(
+    hw: &mut Smmus,
+    before: &[Before],
+    plant: Option<Plant>,
+    streams: &Streams,
+) -> Vec<Option<plant::Plant>> {
+    let of = |hw: &mut Smmus, old: &Before| match plant? {
+        Plant::SmmuenCleared => Some(plant::Plant::SmmuenCleared),
+        Plant::SteRewritten => {
+            let index = u32::from(old.registers.smmu.0);
+            let watched = streams.all.iter().find(|watched| watched.stream.smmu == index)?;
+            let (at, _) = ste(hw, &old.registers, watched.stream.stream_id).ok()??;
+            Some(plant::Plant::SteRewritten { at })
+        }
+        _ => None,
+    };
+    before.iter().map(|old| of(hw, old)).collect()
+}
+
+/// All that the judge is given beside the log.
+pub(crate) struct Seen<'a> {
+    pub(crate) smmus: Vec<SmmuEvidence<'a>>,
+    pub(crate) streams: Vec<StreamEvidence>,
+    pub(crate) aborts: Vec<AbortTaken<'static>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Gathers what was seen.
+    pub(crate) fn new(
+        before: &'a [Before],
+        after: &'a [After],
+        taken: &'a [Result<Taken, TakeoverError>],
+        streams: &Streams,
+    ) -> Self {
+        let smmus = before.iter().zip(after).zip(taken).map(|((before, after), taken)| SmmuEvidence {
+            before: &before.registers,
+            after: Some(&after.registers),
+            digest_after: after.digest,
+            taken: taken.as_ref().map_err(|error| *error),
+            events: after.events_readable.then_some(&after.events),
+        });
+        let stream = |(index, watched): (usize, &Watched)| StreamEvidence {
+            cuts: watched.cuts,
+            first_delivery: watched.first_delivery,
+            ste_after: after.get(watched.stream.smmu as usize).and_then(|after| *after.stes.get(index)?),
+        };
+        let streams = streams.all.iter().enumerate().map(stream).collect();
+        Self { smmus: smmus.collect(), streams, aborts: aborts() }
+    }
+}
+
+/// Aborts recorded since the takeover began; those past the kept ones are counted on the last.
+fn aborts() -> Vec<AbortTaken<'static>> {
+    let (all, kept) = (exceptions::recorded(), exceptions::recorded().min(exceptions::KEPT));
+    (0..kept)
+        .filter_map(|index| {
+            let exceptions::Exception { esr, elr, far, serror, step } = exceptions::record(index)?;
+            let count = if index + 1 == kept { (all - kept) as u32 + 1 } else { 1 };
+            Some(AbortTaken { step, esr, elr, far, is_serror: serror, count })
+        })
+        .collect()
+}

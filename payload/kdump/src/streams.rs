@@ -1,0 +1,111 @@
+//! Counting on: the live streams of the oracle, sampled until each has been seen to attempt DMA.
+
+use alloc::vec::Vec;
+use arch::{bus::Devices, timer};
+use handover::oracle::{Counts, Stream};
+use scenario::phase::Cuts;
+
+/// Time between two samples while waiting.
+const STEP_US: u64 = 250;
+/// Samples kept for the report.
+const KEPT_SAMPLES: usize = 256;
+
+/// Running totals of one stream at one instant.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) ticks: u64,
+    pub(crate) stream: usize,
+    pub(crate) totals: Counts,
+}
+
+/// A stream and what was seen of it.
+pub(crate) struct Watched {
+    pub(crate) stream: Stream,
+    pub(crate) cuts: Cuts,
+    pub(crate) first_delivery: Option<u64>,
+    /// Units after which all its windows have been used.
+    round: u64,
+}
+
+/// All streams of the oracle.
+pub(crate) struct Streams {
+    pub(crate) all: Vec<Watched>,
+    pub(crate) samples: Vec<Sample>,
+    bus: Devices,
+}
+
+impl Streams {
+    /// Goes on counting where the primary stopped.
+    pub(crate) fn new(streams: &[Stream], bus: Devices) -> Self {
+        let watched = |stream: &Stream| Watched {
+            stream: *stream,
+            cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
+            first_delivery: None,
+            round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
+        };
+        Self { all: streams.iter().map(watched).collect(), samples: Vec::with_capacity(KEPT_SAMPLES), bus }
+    }
+
+    fn sample(&mut self) {
+        for (index, watched) in self.all.iter_mut().enumerate() {
+            if let Some(driver) = dma::by_id(watched.stream.driver) {
+                driver.sample(&mut self.bus, &mut watched.stream);
+            }
+            if self.samples.len() < KEPT_SAMPLES {
+                self.samples.push(Sample { ticks: timer::now(), stream: index, totals: watched.stream.totals });
+            }
+        }
+    }
+
+    /// Waits until every stream has used all its windows since `from`, at least `least_us` and at most `limit_us`.
+    /// `from` picks the totals to compare with. Returns the ticks that it took.
+    fn wait(&mut self, least_us: u64, limit_us: u64, from: fn(&Cuts) -> &Counts, each: fn(&mut Watched)) -> u64 {
+        let start = timer::now();
+        let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));
+        loop {
+            self.sample();
+            self.all.iter_mut().for_each(each);
+            let is_used = |watched: &Watched| {
+                let attempted = watched.stream.totals.attempted.saturating_sub(from(&watched.cuts).attempted);
+                attempted >= watched.round
+            };
+            let passed = timer::now() - start;
+            if passed >= least && (self.all.iter().all(is_used) || passed >= limit) {
+                return passed;
+            }
+            timer::sleep_us(STEP_US);
+        }
+    }
+
+    /// Holds before the takeover until every stream has attempted DMA since the crash.
+    pub(crate) fn hold(&mut self, limit_us: u64) -> u64 {
+        self.wait(0, limit_us, |cuts| &cuts.crash, |_| ())
+    }
+
+    /// The takeover is over: the cut between blackout and after.
+    pub(crate) fn cut_takeover(&mut self) {
+        self.sample();
+        for watched in &mut self.all {
+            watched.cuts.takeover = watched.stream.totals;
+        }
+    }
+
+    /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`.
+    pub(crate) fn watch(&mut self, least_us: u64, limit_us: u64) -> u64 {
+        let ticks = self.wait(
+            least_us,
+            limit_us,
+            |cuts| &cuts.takeover,
+            |watched| {
+                if watched.first_delivery.is_none() && watched.stream.totals.delivered > watched.cuts.takeover.delivered
+                {
+                    watched.first_delivery = Some(timer::now());
+                }
+            },
+        );
+        for watched in &mut self.all {
+            watched.cuts.end = watched.stream.totals;
+        }
+        ticks
+    }
+}

@@ -1,0 +1,155 @@
+//! What the host is told of a cycle.
+
+use crate::streams::{Streams, Watched};
+use addr::Bdf;
+use alloc::string::{String, ToString};
+use arch::console;
+use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR};
+use scenario::{judge::Check, phase};
+use smmu::{
+    event,
+    log::{Entry, What},
+    observe::Registers,
+};
+use wire::{
+    Record,
+    record::{Outcome, Phase},
+};
+
+/// Which cycle it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Cycle {
+    pub(crate) run: u32,
+    pub(crate) cycle: u32,
+}
+
+fn has_attempts(watched: &Watched) -> bool {
+    watched.stream.flags & STREAM_NO_ATTEMPTS == 0
+}
+
+fn phases(watched: &Watched) -> [Phase; 3] {
+    watched.cuts.phases(has_attempts(watched)).map(|delta| delta.phase)
+}
+
+impl Cycle {
+    /// One line for each stream: enough for totals over thousands of cycles.
+    pub(crate) fn stream_lines(self, streams: &Streams) {
+        let Self { run, cycle } = self;
+        for watched in &streams.all {
+            let bdf = watched.stream.bdf.to_string();
+            console::record(&Record::CycleStream { run, cycle, bdf: &bdf, phases: phases(watched) });
+        }
+    }
+
+    /// The streams with names, units and gaps, and their samples.
+    pub(crate) fn streams(self, streams: &Streams, crash_tick: u64) {
+        let Self { run, cycle } = self;
+        for watched in &streams.all {
+            let driver = dma::by_id(watched.stream.driver);
+            console::record(&Record::Stream {
+                run,
+                cycle,
+                bdf: &watched.stream.bdf.to_string(),
+                stream_id: watched.stream.stream_id.0,
+                endpoint: driver.map_or("", |driver| driver.name()),
+                rmr: watched.stream.flags & STREAM_RMR != 0,
+                unit: driver.map_or("", |driver| driver.unit()),
+                witness: driver.map_or("", |driver| driver.witness()),
+                phases: phases(watched),
+                gap_ticks: phase::gap(crash_tick, watched.first_delivery),
+            });
+        }
+        for sample in &streams.samples {
+            let Some(watched) = streams.all.get(sample.stream) else { continue };
+            let totals = &sample.totals;
+            let arrived = totals.delivered.saturating_add(totals.mis_steered);
+            console::record(&Record::Sample {
+                run,
+                cycle,
+                ticks: sample.ticks,
+                bdf: &watched.stream.bdf.to_string(),
+                delivered: totals.delivered,
+                blocked: has_attempts(watched).then(|| totals.attempted.saturating_sub(arrived)),
+                mis_steered: totals.mis_steered,
+            });
+        }
+    }
+
+    /// Every check, as a record and as KTAP.
+    pub(crate) fn checks(self, checks: &[Check]) {
+        for check in checks {
+            console::record(&check.record(self.run, self.cycle));
+        }
+        if self.cycle != 0 {
+            return;
+        }
+        console::with(|writer| {
+            // The console never fails; what it loses, sequence numbers and CRCs show.
+            let _ = writer.ktap_version(1);
+            let _ = writer.ktap_plan(1, checks.len() as u32);
+            for (number, check) in (1..).zip(checks) {
+                let Check { id, verdict, expected, reason, .. } = check;
+                let _ = writer.ktap_check(1, number, id, *verdict, *expected, reason);
+            }
+        });
+    }
+
+    /// The access log, entry by entry.
+    pub(crate) fn log(self, entries: &[Entry]) {
+        let Self { run, cycle } = self;
+        for (index, entry) in (0..).zip(entries) {
+            let name = entry.name();
+            if let What::Step(_) = entry.what {
+                console::record(&Record::Step { run, cycle, index, name });
+                continue;
+            }
+            let Entry { ticks, address, value, count, .. } = *entry;
+            let (smmu, kind) = (entry.smmu.0, entry.op as u8);
+            console::record(&Record::Access { run, cycle, index, ticks, smmu, kind, name, address, value, count });
+        }
+    }
+
+    /// Registers of one SMMU that are worth knowing: all of them, before and after.
+    pub(crate) fn registers(self, before: &Registers, after: &Registers) {
+        let Self { run, cycle } = self;
+        for ((name, old), (_, new)) in before.iter().zip(after.iter()) {
+            console::record(&Record::Register { run, cycle, smmu: before.smmu.0, name, before: old, after: new });
+        }
+    }
+
+    /// Events of the dead image's queue, counted.
+    pub(crate) fn events(self, smmu: u8, events: &event::Counts, streams: &Streams) {
+        let Self { run, cycle } = self;
+        for row in events.rows() {
+            let bdf = streams.all.iter().find(|watched| watched.stream.stream_id == row.stream);
+            let bdf = bdf.map_or_else(String::new, |watched| Bdf::to_string(&watched.stream.bdf));
+            console::record(&Record::Event {
+                run,
+                cycle,
+                smmu,
+                id: row.id,
+                name: event::name(row.id),
+                stream_id: row.stream.0,
+                bdf: &bdf,
+                input_address: row.page.map_or(0, |page| page.0),
+                read: row.read.unwrap_or(false),
+                count: u64::from(row.count),
+            });
+        }
+    }
+
+    /// Aborts taken since the takeover began.
+    pub(crate) fn aborts(self) {
+        let Self { run, cycle } = self;
+        for index in 0..arch::exceptions::recorded().min(arch::exceptions::KEPT) {
+            let Some(abort) = arch::exceptions::record(index) else { continue };
+            let arch::exceptions::Exception { esr, elr, far, serror, step } = abort;
+            console::record(&Record::Abort { run, cycle, step, esr, elr, far, serror, count: 1 });
+        }
+    }
+}
+
+/// Whether a cycle is sent whole: the first, and each that fails.
+pub(crate) fn is_worth_sending(cycle: u32, outcome: Outcome) -> bool {
+    cycle == 0 || outcome != Outcome::Pass
+}

@@ -1,0 +1,386 @@
+//! One crash: arm, record, jump; and after the taker hands back, stop everything and look for DMA that did not stop.
+
+use crate::{
+    endpoints::Candidate,
+    kdump_image::{self, KdumpImage},
+    machine::{Machine, SmmuAt},
+    region::Places,
+    streams::{self, Live},
+};
+use addr::StreamId;
+use alloc::{format, string::String, vec::Vec};
+use arch::{
+    console, cpu,
+    frames::FramePool,
+    jump::{self, Context, Taker},
+    power::Conduit,
+    timer,
+};
+use handover::{
+    boot::{self, Boot},
+    oracle::{OracleMut, SmmuLeft},
+    report::{Ended, Report},
+};
+use scenario::{
+    Crash, Plant, Scenario,
+    options::{RunOptions, Strtab},
+};
+use smmu::{
+    access::SmmuIndex,
+    bringup::{Options, Unit},
+    observe::{Registers, digest, reaches, ste},
+    stage1::Attributes,
+    table::Format,
+};
+use wire::{
+    Record,
+    record::{Outcome, Severity, Verdict},
+};
+
+/// Structures of one SMMU that are read for digests, in bytes: a linear table of 2^16 STEs and more.
+const DIGEST_LIMIT: u64 = 16 << 20;
+/// How long streams may take to begin.
+const LIVE_US: u64 = 300_000;
+/// A sender is gone when its stream is quiet for this long.
+const QUIET_US: u64 = 60_000;
+const QUIET_LIMIT_US: u64 = 3_000_000;
+
+/// What a cycle needs from the session.
+pub(crate) struct Setting<'a> {
+    pub(crate) machine: &'a mut Machine,
+    pub(crate) candidates: &'a [Candidate],
+    pub(crate) options: &'a RunOptions,
+    pub(crate) kdump: &'a KdumpImage,
+    pub(crate) places: &'a mut Places,
+    /// The oracle of the cycle before, for the planted fault.
+    pub(crate) last_oracle: &'a mut Option<Vec<u8>>,
+    pub(crate) run: u32,
+    pub(crate) cycle: u32,
+    pub(crate) cycles: u32,
+    pub(crate) scenario: Scenario,
+}
+
+/// How a cycle ended.
+pub(crate) struct CycleEnd {
+    pub(crate) outcome: Outcome,
+    pub(crate) checks: u32,
+    pub(crate) failed: u32,
+}
+
+/// Runs one cycle from a quiet machine to a quiet machine.
+pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
+    let started = timer::now();
+    let mut end = CycleEnd { outcome: Outcome::Pass, checks: 0, failed: 0 };
+    // SAFETY: the arena is ours and mapped; everything of the last cycle in it was stopped and dropped.
+    let mut frames = unsafe { FramePool::new(setting.machine.memory.arena.start, setting.machine.memory.arena.bytes) };
+    let (mut units, mut live) = (Vec::new(), Vec::new());
+    let mut report = Report::default();
+    let armed = arm(&mut setting, &mut frames, &mut units, &mut live);
+    match armed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
+        Ok(from_kdump) => report = from_kdump,
+        Err(reason) => setting.fail(&mut end, "cycle.completed", &reason, "ARCHITECTURE.md, cycles"),
+    }
+    if report.outcome != Ended::PASS {
+        end.outcome = Outcome::Fail;
+    }
+    tear_down(&mut setting, &mut units, &live, &mut end);
+    let Setting { run, cycle, .. } = setting;
+    // The count is of the checks that were sent; the taker sends those of a first and of a failed cycle.
+    if cycle == 0 || report.outcome != Ended::PASS || end.failed == 0 {
+        end.checks += report.checks;
+        end.failed += report.failed;
+    }
+    console::record(&Record::Timing {
+        run,
+        cycle,
+        crash_to_kdump: report.crash_to_kdump,
+        takeover: report.takeover,
+        hold: report.hold,
+        watch: report.watch,
+        cycle_total: timer::now() - started,
+    });
+    console::record(&Record::Cycle { run, cycle, outcome: end.outcome, checks: end.checks, failed: end.failed });
+    end
+}
+
+impl Setting<'_> {
+    /// Tells a check of the primary's own that failed.
+    fn fail(&self, end: &mut CycleEnd, id: &str, reason: &str, source: &str) {
+        end.checks += 1;
+        end.failed += 1;
+        end.outcome = Outcome::Fail;
+        self.say_check(id, Verdict::Fail, reason, source);
+    }
+
+    fn say_check(&self, id: &str, verdict: Verdict, reason: &str, source: &str) {
+        let (run, cycle, expected) = (self.run, self.cycle, Verdict::Pass);
+        console::record(&Record::Check { run, cycle, id, verdict, expected, must_run: true, reason, source });
+    }
+
+    /// The checks of a first cycle are sent one by one; later cycles only send what failed.
+    fn pass(&self, end: &mut CycleEnd, id: &str, source: &str) {
+        if self.cycle == 0 {
+            end.checks += 1;
+            self.say_check(id, Verdict::Pass, "", source);
+        }
+    }
+}
+
+/// Brings up the SMMUs, makes the windows and starts the endpoints.
+fn arm(
+    setting: &mut Setting<'_>,
+    frames: &mut FramePool,
+    units: &mut Vec<Unit>,
+    live: &mut Vec<Live>,
+) -> Result<(), String> {
+    for (index, at) in (0_u8..).zip(setting.machine.smmus.clone()) {
+        let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == usize::from(index));
+        let largest = streams.map(|candidate| candidate.stream_id).max().unwrap_or(StreamId(0));
+        let mut options = Options::new(at.base, largest);
+        options.coherent_override = at.coherent_override;
+        options.format = setting.options.strtab.map(|strtab| match strtab {
+            Strtab::Linear => Format::Linear,
+            Strtab::TwoLevel => Format::TwoLevel,
+        });
+        // Other ASIDs in each cycle: no TLB entry of the last one can match.
+        options.first_asid = 1 + (setting.cycle % 16 * 16) as u16;
+        let unit = Unit::bring_up(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
+            .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
+        units.push(unit);
+    }
+    for candidate in setting.candidates {
+        let Some(unit) = units.get_mut(candidate.smmu) else { continue };
+        live.push(streams::attach(setting.machine, unit, frames, *candidate)?);
+    }
+    let started =
+        if setting.options.plant == Some(Plant::EndpointOff) { live.len().saturating_sub(1) } else { live.len() };
+    for live in live.iter_mut().take(started) {
+        let machine = &mut *setting.machine;
+        let armed = live.candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
+        if let Err(error) = armed {
+            // The stream stays in the oracle: that it is not live is for the judge to see.
+            let text = format!("{}: {} cannot be armed: {error}", live.stream.bdf, live.candidate.driver.name());
+            let id = "endpoint-not-armed";
+            console::record(&Record::Finding {
+                severity: Severity::Error,
+                table: "PCI",
+                id,
+                offset: None,
+                text: &text,
+            });
+        }
+    }
+    // Streams that do not begin are for the judge to see, too.
+    streams::wait_until_live(setting.machine, live, LIVE_US);
+    Ok(())
+}
+
+/// Records the oracle, loads the taker, crashes, and returns with what the taker left.
+fn crash(
+    setting: &mut Setting<'_>,
+    frames: &mut FramePool,
+    units: &mut [Unit],
+    live: &mut [Live],
+) -> Result<Report, String> {
+    let (run, cycle) = (setting.run, setting.cycle);
+    let armed_tick = timer::now();
+    let is_sender_stopped = setting.options.plant == Some(Plant::SenderStopped);
+    if cycle == 0 || is_sender_stopped {
+        console::record(&Record::Armed { run, cycle, streams: live.len() as u32 });
+    }
+    if is_sender_stopped {
+        streams::wait_until_one_is_quiet(setting.machine, live, QUIET_US, QUIET_LIMIT_US);
+    }
+    plant_leaf(setting, frames, units, live)?;
+
+    let left = leave_smmus(setting, live)?;
+    let options = format!(
+        "scenario={} cycles={} plant={} hold_us={} watch_us={}",
+        setting.scenario,
+        setting.cycles,
+        setting.options.plant.map_or("none", Plant::name),
+        setting.options.hold_us,
+        setting.options.watch_us,
+    );
+    let e2h = setting.options.e2h;
+    let mut boot = setting.places.fill(setting.machine, setting.kdump, &options, e2h)?;
+    if setting.options.plant == Some(Plant::KdumpDigest) {
+        setting.places.damage_image();
+    }
+    // SAFETY: the image was loaded there, and nothing runs in it yet.
+    let found = unsafe { kdump_image::digest(&boot.image) };
+    if found != boot.image.crc {
+        return Err(format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.crc));
+    }
+
+    let mut context = Context::new();
+    complete(&mut boot, setting, &context);
+    streams::sample(setting.machine, live);
+    let crash_tick = timer::now();
+    write_oracle(setting, live, &left, armed_tick, crash_tick)?;
+    boot.crash_tick = crash_tick;
+    boot.next_sequence = console::next_sequence();
+    boot.seal();
+    let argument = setting.places.publish(&boot);
+    let die = match setting.scenario.crash {
+        Crash::Jump => die_by_jump,
+        Crash::Panic => die_by_panic,
+    };
+    let taker = Taker { entry: boot.image.entry, argument, e2h };
+    // SAFETY: 1. `publish` cleaned the region. 2. The kdump image writes its region, the windows that it re-poisons and
+    // SMMU registers. 3. Exceptions are masked since `Machine::take`, and all is identity-mapped. 4. Both ways to die
+    // hold nothing.
+    unsafe { jump::crash(&mut context, taker, die) };
+
+    let report = setting.places.report();
+    report.verify().map_err(|error| format!("the kdump image's report: {error}"))?;
+    if (report.run, report.cycle) != (run, cycle) {
+        return Err(format!("the kdump image reports cycle {}.{}, not {run}.{cycle}", report.run, report.cycle));
+    }
+    console::set_next_sequence(report.next_sequence);
+    Ok(report)
+}
+
+extern "C" fn die_by_jump() -> ! {
+    jump::take_over()
+}
+
+extern "C" fn die_by_panic() -> ! {
+    panic!("crash kind panic");
+}
+
+/// What the boot block says of the machine.
+fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context) {
+    let machine = &*setting.machine;
+    (boot.run, boot.cycle) = (setting.run, setting.cycle);
+    boot.psci = match machine.conduit {
+        Conduit::Smc => boot::PSCI_SMC,
+        Conduit::Hvc => boot::PSCI_HVC,
+        Conduit::None => boot::PSCI_NONE,
+    };
+    boot.console = boot::Console {
+        base: machine.console.base,
+        kind: boot::CONSOLE_PL011,
+        register_width: machine.console.register_width,
+    };
+    boot.gic = machine.gic;
+    boot.timer_interrupt = machine.timer_interrupt;
+    boot.way_back.entry = jump::way_back();
+    boot.way_back.context = (&raw const *context).addr() as u64;
+    boot.smmu_count = machine.smmus.len() as u32;
+    for (slot, smmu) in boot.smmus.iter_mut().zip(&machine.smmus) {
+        let flags = if smmu.coherent_override { boot::SMMU_COHERENT_OVERRIDE } else { 0 };
+        *slot = boot::Smmu { base: smmu.base, flags, reserved: 0 };
+    }
+}
+
+/// The SMMUs as they are now: registers and digests, and that none lets a stream reach the kdump region.
+fn leave_smmus(setting: &mut Setting<'_>, live: &mut [Live]) -> Result<Vec<SmmuLeft>, String> {
+    let region = setting.machine.memory.kdump;
+    let mut left = Vec::new();
+    for (index, SmmuAt { base, .. }) in (0_u8..).zip(setting.machine.smmus.clone()) {
+        let hw = &mut setting.machine.hw;
+        let registers = Registers::read(hw, SmmuIndex(index));
+        let named = |what: &str, error: &dyn core::fmt::Display| format!("SMMU at {base}: {what}: {error}");
+        let digest = digest(hw, &registers, DIGEST_LIMIT).map_err(|error| named("digest", &error))?;
+        let reach = reaches(hw, &registers, region.start, region.bytes, DIGEST_LIMIT);
+        if let Some(reach) = reach.map_err(|error| named("reach", &error))? {
+            let (stream, iova) = (reach.stream_id, reach.iova);
+            return Err(format!("stream {stream} reaches the kdump region by {iova}: the taker could be overwritten"));
+        }
+        for live in live.iter_mut().filter(|live| live.stream.smmu == u32::from(index)) {
+            let found = ste(hw, &registers, live.stream.stream_id).map_err(|error| named("STE", &error))?;
+            live.stream.ste = found.map(|(_, words)| words).unwrap_or_default();
+        }
+        left.push(SmmuLeft {
+            base,
+            strtab_base: registers.strtab_base.into(),
+            strtab_base_cfg: u32::from(registers.strtab_base_cfg).into(),
+            eventq_base: registers.eventq_base.into(),
+            level1_crc: digest.level1_crc,
+            level2_crc: digest.level2_crc,
+            cd_crc: digest.cd_crc,
+            digest_bytes: digest.bytes,
+        });
+    }
+    Ok(left)
+}
+
+fn write_oracle(
+    setting: &mut Setting<'_>,
+    live: &mut [Live],
+    left: &[SmmuLeft],
+    armed_tick: u64,
+    crash_tick: u64,
+) -> Result<(), String> {
+    let memory = setting.places.oracle();
+    let mut oracle = OracleMut::create(memory, live.len(), left.len()).map_err(|error| format!("oracle: {error}"))?;
+    (oracle.header.run, oracle.header.cycle) = (setting.run, setting.cycle);
+    (oracle.header.armed_tick, oracle.header.crash_tick) = (armed_tick, crash_tick);
+    oracle.header.plant = setting.options.plant.map_or(0, Plant::code);
+    for (slot, live) in oracle.streams.iter_mut().zip(live) {
+        live.stream.at_crash = live.stream.totals;
+        *slot = live.stream;
+    }
+    oracle.smmus.copy_from_slice(left);
+    oracle.seal();
+    if setting.options.plant == Some(Plant::StaleOracle) {
+        let fresh = memory.to_vec();
+        if let Some(stale) = setting.last_oracle.replace(fresh) {
+            memory.copy_from_slice(&stale);
+        }
+    }
+    Ok(())
+}
+
+/// Plants the faults that are in the tables: one leaf of the first stream without an RMR is unmapped, or points at its
+/// canary.
+fn plant_leaf(
+    setting: &mut Setting<'_>,
+    frames: &mut FramePool,
+    units: &mut [Unit],
+    live: &[Live],
+) -> Result<(), String> {
+    let is_canary = match setting.options.plant {
+        Some(Plant::LeafUnmapped) => false,
+        Some(Plant::LeafCanary) => true,
+        _ => return Ok(()),
+    };
+    let victim = live.iter().find(|live| live.stream.rmr.bytes == 0).ok_or("plant: no stream without an RMR")?;
+    let unit = units.get_mut(victim.candidate.smmu).ok_or("plant: no SMMU")?;
+    let offset = victim.candidate.driver.data_page();
+    let (iova, canary) = (victim.stream.window.iova.plus(offset), victim.stream.window.canary.plus(offset));
+    let hw = &mut setting.machine.hw;
+    let refuse = |error: &dyn core::fmt::Display| format!("plant: {error}");
+    victim.domain.tables.unmap(hw, iova, 4096).map_err(|error| refuse(&error))?;
+    unit.invalidate(hw, &victim.domain).map_err(|error| refuse(&error))?;
+    if is_canary {
+        let read_write = Attributes::default();
+        victim.domain.tables.map(hw, frames, iova, canary, 4096, read_write).map_err(|error| refuse(&error))?;
+    }
+    Ok(())
+}
+
+/// Stops every endpoint, disables the SMMUs behind ABORT, gives GBPA back, and looks for late DMA.
+fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
+    let stubborn = streams::quiesce(setting.machine, live);
+    for text in &stubborn {
+        setting.fail(end, "cycle.endpoints-stopped", text, "ARCHITECTURE.md, cycles");
+    }
+    for unit in units {
+        let hw = &mut setting.machine.hw;
+        let done = unit.shut_down(hw).and_then(|()| unit.restore_gbpa(hw));
+        if let Err(error) = done {
+            setting.fail(end, "cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
+        }
+    }
+    let late = streams::late_dma(setting.machine, live);
+    for (stream_id, at) in &late {
+        let text = format!("stream {stream_id} still writes after its endpoint was stopped, at {at}");
+        setting.fail(end, "cycle.no-late-dma", &text, "ARCHITECTURE.md, cycles");
+    }
+    if late.is_empty() {
+        setting.pass(end, "cycle.no-late-dma", "ARCHITECTURE.md, cycles");
+    }
+    cpu::dsb();
+}

@@ -1,0 +1,112 @@
+//! PCI functions of the machine, and which of them are put to work.
+
+use crate::{machine::Machine, notes::Notes};
+use addr::{Bdf, PhysAddr, StreamId};
+use alloc::{format, string::ToString, vec::Vec};
+use dma::Endpoint;
+use pci::{BusRange, Command, Function, Identity, for_each_function};
+use wire::{Record, record::Severity};
+
+/// More functions than this are not looked at.
+const MOST_FUNCTIONS: usize = 4096;
+
+/// A function that a driver puts to work behind an SMMU.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) bdf: Bdf,
+    pub(crate) driver: &'static dyn Endpoint,
+    pub(crate) registers: PhysAddr,
+    pub(crate) smmu: usize,
+    pub(crate) stream_id: StreamId,
+    /// First address and length of its RMR range, where it has one that is ours.
+    pub(crate) rmr: Option<(PhysAddr, u64)>,
+}
+
+/// Looks at all functions, says what each is, and maps the registers of those that will work.
+pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
+    let mut functions: Vec<(Bdf, Identity)> = Vec::new();
+    let ranges: Vec<BusRange> = machine
+        .platform
+        .ecam
+        .iter()
+        .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
+        .collect();
+    for range in ranges {
+        for_each_function(&mut machine.config, range, &mut |bdf, identity| {
+            if functions.len() < MOST_FUNCTIONS {
+                functions.push((bdf, identity));
+            }
+        });
+    }
+    let mut candidates = Vec::new();
+    for (bdf, identity) in functions {
+        let stream = machine.stream_of(bdf);
+        let driver = dma::driver_for(&identity);
+        let candidate = driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes));
+        let bus_master = Function::new(&mut machine.config, bdf)
+            .is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
+        arch::console::record(&Record::Endpoint {
+            bdf: &bdf.to_string(),
+            vendor: identity.vendor,
+            device: identity.device,
+            class: identity.class,
+            smmu: stream.map(|(smmu, _)| smmu as u8),
+            stream_id: stream.map(|(_, stream_id)| stream_id.0),
+            driver: driver.map_or("", |driver| driver.name()),
+            bus_master,
+            armed: candidate.is_some(),
+        });
+        candidates.extend(candidate);
+    }
+    machine.put_map_in_force();
+    // Controllers that take long to start (a NIC's link) come first: a cyclic buffer that runs must be sampled before it
+    // comes round. Drivers' numbers are in this order, backwards.
+    candidates.sort_by_key(|candidate| core::cmp::Reverse(candidate.driver.id()));
+    candidates
+}
+
+/// Sees whether a function with a driver can be put to work; why not is a finding.
+fn candidate(
+    machine: &mut Machine,
+    bdf: Bdf,
+    driver: &'static dyn Endpoint,
+    stream: Option<(usize, StreamId)>,
+    notes: &mut Notes,
+) -> Option<Candidate> {
+    let mut leave_out = |id, text| notes.add(Severity::Warning, "PCI", id, text);
+    let Some((smmu, stream_id)) = stream else {
+        leave_out(
+            "endpoint-without-smmu",
+            format!("{bdf}: the IORT leads it to no SMMU that answers; it is not armed"),
+        );
+        return None;
+    };
+    let mut function = Function::new(&mut machine.config, bdf)?;
+    let bar = function.memory_bar(driver.bar());
+    let Some(bar) = bar.ok().flatten().filter(|bar| bar.address.0 != 0) else {
+        leave_out("endpoint-without-bar", format!("{bdf}: BAR {} is not set up; it is not armed", driver.bar()));
+        return None;
+    };
+    let bytes = function.memory_bar_bytes(&bar);
+    machine.map_device(bar.address, bytes.max(4096));
+    let rmr = machine.rmr_of(smmu, stream_id, driver.rmr_bytes());
+    Some(Candidate { bdf, driver, registers: bar.address, smmu, stream_id, rmr })
+}
+
+/// Says which RMRs the IORT in force has.
+pub(crate) fn describe_rmrs(machine: &Machine) {
+    /// One record for each stream; a node may name 65,536 of them.
+    const MOST_STREAMS: u32 = 64;
+    for range in &machine.platform.rmrs {
+        let last = range.last.0.min(range.first.0.saturating_add(MOST_STREAMS - 1));
+        for stream_id in range.first.0..=last {
+            arch::console::record(&Record::Rmr {
+                base: range.base.0,
+                bytes: range.bytes,
+                smmu: Some(range.smmu as u8),
+                stream_id,
+                flags: range.flags.0,
+            });
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The machine in our own hands: maps, console, timer, SMMUs, configuration space.
+
+use crate::{
+    firmware::Reserved,
+    notes::Notes,
+    platform::{Described, IortInForce, is_usable},
+};
+use addr::{Bdf, PhysAddr};
+use alloc::{format, vec, vec::Vec};
+use arch::{
+    bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
+    cpu, exceptions, gic, lost,
+    mmu::{self, Kind, Region},
+    power::Conduit,
+};
+use handover::boot;
+use scenario::options::RunOptions;
+use smmu::spec::registers::{IDR0, Idr0};
+use tables::{Platform, Tables, fadt, spcr::Console};
+use wire::{Record, record::Severity};
+
+/// Bytes of an SMMU's two register pages.
+const SMMU_BYTES: u64 = 0x2_0000;
+/// Bytes of a UART's and of a GIC frame.
+const UART_BYTES: u64 = 0x1000;
+const GICD_BYTES: u64 = 0x1_0000;
+
+/// Where the console is and how wide its registers are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConsoleAt {
+    pub(crate) base: PhysAddr,
+    pub(crate) register_width: u32,
+}
+
+impl ConsoleAt {
+    /// The console of the tables, or else of the options.
+    pub(crate) fn choose(tables: Option<Console>, options: &RunOptions) -> Option<Self> {
+        let named =
+            tables.map(|console| Self { base: console.base, register_width: u32::from(console.access_bytes) * 8 });
+        named.or(options.console.map(|wish| Self { base: wish.base, register_width: wish.register_width }))
+    }
+}
+
+/// An SMMU that the tables name and that answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SmmuAt {
+    pub(crate) base: PhysAddr,
+    pub(crate) coherent_override: bool,
+    /// Its place in [`Platform::smmus`].
+    named: usize,
+}
+
+/// Memory that was reserved while boot services ran.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// RAM by the firmware's map, and the image itself.
+    pub(crate) ram: Vec<Region>,
+    pub(crate) image: Region,
+    /// SMMU structures and DMA windows.
+    pub(crate) arena: Reserved,
+    /// The kdump image's own.
+    pub(crate) kdump: Reserved,
+    /// RMR ranges that are ours to be written by DMA.
+    pub(crate) rmrs: Vec<Reserved>,
+}
+
+/// The machine after boot services.
+pub(crate) struct Machine {
+    pub(crate) platform: Platform<'static>,
+    pub(crate) tables: Tables<'static>,
+    pub(crate) iort: Option<IortInForce>,
+    pub(crate) memory: Memory,
+    pub(crate) console: ConsoleAt,
+    pub(crate) smmus: Vec<SmmuAt>,
+    pub(crate) gic: boot::Gic,
+    pub(crate) timer_interrupt: u32,
+    pub(crate) conduit: Conduit,
+    pub(crate) hw: Smmus,
+    pub(crate) config: Ecam,
+    pub(crate) bus: Devices,
+    devices: Vec<Region>,
+    /// Backing of the map in force; a map is replaced before its tables are dropped.
+    map_in_force: Vec<u8>,
+}
+
+impl Machine {
+    /// Takes the machine from the firmware: exceptions masked, own map, vectors, console, timer.
+    ///
+    /// # Safety
+    /// Boot services have ended, and `memory` describes what they left.
+    pub(crate) unsafe fn take(described: Described, memory: Memory, console: ConsoleAt, notes: &mut Notes) -> Self {
+        let Described { platform, tables, iort, .. } = described;
+        let conduit = match platform.psci {
+            fadt::Conduit::Smc => Conduit::Smc,
+            fadt::Conduit::Hvc => Conduit::Hvc,
+            fadt::Conduit::None => Conduit::None,
+        };
+        cpu::mask_all();
+        let devices = devices(&platform, console);
+        let windows = platform.ecam.iter().map(|region| EcamWindow {
+            base: region.base,
+            segment: region.segment,
+            first_bus: region.first_bus,
+            last_bus: region.last_bus,
+        });
+        // SAFETY: `devices` maps each window; the map goes in force below, before the first access.
+        let config = unsafe { Ecam::new(windows.collect()) };
+        // SAFETY: BARs are mapped before a driver is called; windows come from the arena and hold no Rust objects.
+        let bus = unsafe { Devices::new(true) };
+        // SAFETY: no frames yet.
+        let hw = unsafe { Smmus::new(Vec::new()) };
+        let mut machine = Self {
+            timer_interrupt: platform.timers.map_or(0, |timers| timers.el2.gsiv),
+            platform,
+            tables,
+            iort,
+            memory,
+            console,
+            smmus: Vec::new(),
+            gic: boot::Gic::default(),
+            conduit,
+            hw,
+            config,
+            bus,
+            devices,
+            map_in_force: Vec::new(),
+        };
+        machine.put_map_in_force();
+        // SAFETY: the console's page is mapped as Device memory, and the firmware that used it is gone.
+        unsafe { arch::console::init(console.base.0, console.register_width == 32, 0) };
+        lost::install(conduit);
+        machine.start_timer(notes);
+        machine.find_smmus(notes);
+        machine
+    }
+
+    /// The identity map of memory and devices, as regions.
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        let Memory { ram, image, arena, kdump, rmrs } = &self.memory;
+        let data = |range: &Reserved| Region { start: range.start, bytes: range.bytes, kind: Kind::Data };
+        let mut regions = ram.clone();
+        regions.extend([data(arena), data(kdump)]);
+        regions.extend(rmrs.iter().map(data));
+        regions.push(*image);
+        regions.extend(&self.devices);
+        regions
+    }
+
+    /// Maps the registers of a function's BAR.
+    pub(crate) fn map_device(&mut self, start: PhysAddr, bytes: u64) {
+        self.devices.push(Region { start, bytes, kind: Kind::Device });
+    }
+
+    /// Makes the map of [`Self::regions`] the one in force.
+    pub(crate) fn put_map_in_force(&mut self) {
+        /// Twice what a machine with sixteen segments of ECAM needs.
+        const ROOM: usize = 4 << 20;
+        let mut backing = vec![0_u8; ROOM];
+        let at = PhysAddr((backing.as_ptr().addr() as u64).next_multiple_of(4096));
+        let skip = (at.0 - backing.as_ptr().addr() as u64) as usize;
+        let regime =
+            mmu::identity_map(&self.regions(), at, false, cpu::pa_range()).ok().and_then(|(tables, regime)| {
+                backing.get_mut(skip..skip + tables.len())?.copy_from_slice(&tables);
+                Some(regime)
+            });
+        let Some(regime) = regime else {
+            lost::because(format_args!("the firmware's memory map cannot be mapped: a range past 48 bits, or too many"))
+        };
+        arch::cache::clean_invalidate(at, backing.len() as u64 - skip as u64);
+        // SAFETY: the tables lie at `at` in `backing`, which lives until the next map is in force; they map this image,
+        // its stack and its heap to themselves.
+        unsafe { arch::jump::switch_map(&regime) };
+        self.map_in_force = backing;
+    }
+
+    fn start_timer(&mut self, notes: &mut Notes) {
+        let distributor = self.platform.gic.distributor.map(|distributor| distributor.base);
+        let redistributor = self.platform.gic.redistributors.iter().find_map(|range| {
+            // SAFETY: the range is mapped as Device memory, and the MADT says that it holds redistributors.
+            unsafe { gic::find_redistributor(range.base.0, u64::from(range.bytes)) }
+        });
+        let wakes = match (distributor, redistributor) {
+            (Some(distributor), Some(redistributor)) => {
+                self.gic = boot::Gic { distributor, redistributor: PhysAddr(redistributor) };
+                let gic = gic::Gic { distributor: distributor.0, redistributor, timer_intid: self.timer_interrupt };
+                // SAFETY: both frames are mapped, and boot services, which used the GIC, have ended.
+                unsafe { gic::enable_timer_wake(&gic) }
+            }
+            _ => false,
+        };
+        if !wakes {
+            let text = "the EL2 timer's interrupt does not arrive: waits poll instead of sleeping";
+            notes.add(Severity::Note, "timer", "timer-does-not-wake", text);
+        }
+    }
+
+    fn find_smmus(&mut self, notes: &mut Notes) {
+        let mut frames = Vec::new();
+        for (named, smmu) in self.platform.smmus.iter().enumerate() {
+            let inside_ram = self.memory.ram.iter().any(|ram| overlaps(ram, smmu.base, SMMU_BYTES));
+            let idr0 = if inside_ram { None } else { exceptions::probe_read32(smmu.base.0 + u64::from(IDR0)) };
+            let Some(idr0) = idr0.filter(|idr0| *idr0 != 0 && *idr0 != u32::MAX) else {
+                let seen = match (inside_ram, idr0) {
+                    (true, _) => "that is RAM",
+                    (_, None) => "the read aborts",
+                    _ => "IDR0 reads as all zeros or ones",
+                };
+                let text = format!("no SMMU answers at {}: {seen}", smmu.base);
+                notes.add(Severity::Error, "IORT", "smmu-does-not-answer", text);
+                continue;
+            };
+            let coherent_override = smmu.coherent_override == Some(true);
+            self.smmus.push(SmmuAt { base: smmu.base, coherent_override, named });
+            frames.push(SmmuFrame { base: smmu.base, coherent: coherent_override || Idr0::from(idr0).cohacc() });
+        }
+        // SAFETY: `devices` maps the frames of every SMMU of the tables, and these answer like one.
+        self.hw = unsafe { Smmus::new(frames) };
+    }
+
+    /// Says what an SMMU is, as it was found.
+    pub(crate) fn describe_smmus(&mut self) {
+        use smmu::{access::SmmuIndex, observe::Registers};
+        for (index, at) in (0_u8..).zip(&self.smmus) {
+            let registers = Registers::read(&mut self.hw, SmmuIndex(index));
+            arch::console::record(&Record::Smmu {
+                index,
+                base: at.base.0,
+                idr0: registers.idr0.into(),
+                idr1: registers.idr1.into(),
+                idr3: registers.idr3,
+                idr5: registers.idr5.into(),
+                iidr: registers.iidr,
+                aidr: registers.aidr,
+                cr0: registers.cr0.into(),
+                gbpa: registers.gbpa.into(),
+                coherent: at.coherent_override || registers.idr0.cohacc(),
+            });
+        }
+    }
+
+    /// Index of the SMMU and StreamID of a function, by the IORT in force.
+    pub(crate) fn stream_of(&self, function: Bdf) -> Option<(usize, addr::StreamId)> {
+        let stream = self.platform.resolve(function).smmu?;
+        let named = self.platform.smmu_of(&stream)?;
+        Some((self.smmus.iter().position(|smmu| smmu.named == named)?, stream.stream))
+    }
+
+    /// The RMR range of a stream that is ours and has at least `bytes`.
+    pub(crate) fn rmr_of(&self, smmu: usize, stream_id: addr::StreamId, bytes: u64) -> Option<(PhysAddr, u64)> {
+        let named = self.smmus.get(smmu)?.named;
+        let covering = self.platform.rmrs.iter().filter(|range| range.covers(named, stream_id));
+        covering
+            .map(|range| (range.base, range.bytes))
+            .find(|(base, length)| *length >= bytes && is_usable(&self.memory.rmrs, *base, *length))
+    }
+}
+
+fn overlaps(region: &Region, start: PhysAddr, bytes: u64) -> bool {
+    start.0 < region.start.0.saturating_add(region.bytes) && region.start.0 < start.0.saturating_add(bytes)
+}
+
+/// Register frames that the tables name.
+fn devices(platform: &Platform<'_>, console: ConsoleAt) -> Vec<Region> {
+    let device = |start, bytes| Region { start, bytes, kind: Kind::Device };
+    let mut devices = vec![device(console.base, UART_BYTES)];
+    devices.extend(platform.gic.distributor.map(|distributor| device(distributor.base, GICD_BYTES)));
+    devices.extend(platform.gic.redistributors.iter().map(|range| device(range.base, u64::from(range.bytes))));
+    devices.extend(platform.smmus.iter().map(|smmu| device(smmu.base, SMMU_BYTES)));
+    devices.extend(platform.ecam.iter().map(|region| {
+        let (first, last) = (u64::from(region.first_bus), u64::from(region.last_bus));
+        device(region.base.plus(first << 20), (last - first.min(last) + 1) << 20)
+    }));
+    devices
+}

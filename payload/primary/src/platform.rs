@@ -1,0 +1,151 @@
+//! The IORT in force, and the machine that the tables describe.
+
+use crate::{
+    acpi_tables::Found,
+    firmware::{self, Firmware, Reserved},
+    notes::Notes,
+};
+use addr::PhysAddr;
+use alloc::{format, string::String, vec, vec::Vec};
+use scenario::options::RunOptions;
+use sha2::{Digest, Sha256};
+use tables::{
+    Platform, Tables,
+    iort::{
+        Iort,
+        amend::{RmrWish, amend, amended_len},
+    },
+};
+use uefi::boot::MemoryType;
+use wire::record::{IortOrigin, Severity};
+
+/// Devices with 32 address bits must reach their windows.
+pub(crate) const BELOW_4G: u64 = 0xffff_ffff;
+
+/// The IORT that this boot works with.
+pub(crate) struct IortInForce {
+    pub(crate) origin: IortOrigin,
+    pub(crate) firmware_sha256: Option<[u8; 32]>,
+    pub(crate) bytes: &'static [u8],
+}
+
+impl IortInForce {
+    /// SHA-256 of the table in force.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.bytes).into()
+    }
+}
+
+/// The machine, and the ranges that were reserved for its RMRs.
+pub(crate) struct Described {
+    pub(crate) platform: Platform<'static>,
+    pub(crate) tables: Tables<'static>,
+    pub(crate) iort: Option<IortInForce>,
+    /// RMR ranges that are ours to be written by DMA.
+    pub(crate) rmr_ranges: Vec<Reserved>,
+}
+
+/// Reads the tables; adds the board's RMR wishes to a copy of the IORT.
+///
+/// # Errors
+/// One line where memory for an RMR is lacking. Bad tables are findings.
+pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Notes) -> Result<Described, String> {
+    let found: &'static [Found] = match firmware.tables {
+        Ok(found) => found.leak(),
+        Err(reason) => {
+            notes.add(Severity::Error, "RSDP", "no-acpi-tables", reason);
+            &[]
+        }
+    };
+    let table = |signature: &[u8; 4]| {
+        found.iter().find(|table| table.signature == *signature).map(|table| table.bytes.as_slice())
+    };
+    let firmware_iort = table(b"IORT");
+    let firmware_sha256 = firmware_iort.map(|bytes| Sha256::digest(bytes).into());
+    let mut rmr_ranges = Vec::new();
+    let iort = match firmware.iort_file {
+        Some(file) => Some(IortInForce { origin: IortOrigin::File, firmware_sha256, bytes: Vec::from(file).leak() }),
+        None => match firmware_iort {
+            Some(bytes) => Some(with_wishes(bytes, firmware_sha256, options, &mut rmr_ranges, notes)?),
+            None => None,
+        },
+    };
+    let tables = Tables {
+        iort: iort.as_ref().map(|iort| iort.bytes),
+        mcfg: table(b"MCFG"),
+        spcr: table(b"SPCR"),
+        dbg2: table(b"DBG2"),
+        gtdt: table(b"GTDT"),
+        madt: table(b"APIC"),
+        fadt: table(b"FACP"),
+    };
+    let platform = Platform::from_tables(&tables, &mut |finding| notes.table(finding));
+    claim_firmware_ranges(&platform, &mut rmr_ranges, notes);
+    Ok(Described { platform, tables, iort, rmr_ranges })
+}
+
+/// Appends one RMR node for each wish whose stream no node of the firmware names.
+fn with_wishes(
+    firmware: &'static [u8],
+    firmware_sha256: Option<[u8; 32]>,
+    options: &RunOptions,
+    rmr_ranges: &mut Vec<Reserved>,
+    notes: &mut Notes,
+) -> Result<IortInForce, String> {
+    let mut in_force = IortInForce { origin: IortOrigin::Firmware, firmware_sha256, bytes: firmware };
+    for wish in &options.rmrs {
+        let Ok(iort) = Iort::parse(in_force.bytes, &mut |_| {}) else { return Ok(in_force) };
+        let Some(smmu) = iort.resolve(wish.bdf).smmu else {
+            let text = format!("rmr={}: the IORT leads this function to no SMMU, so no RMR node was added", wish.bdf);
+            notes.add(Severity::Error, "IORT", "rmr-wish-without-smmu", text);
+            continue;
+        };
+        let is_named = iort
+            .rmrs()
+            .flat_map(|rmr| rmr.streams())
+            .any(|streams| streams.smmu.offset == smmu.offset && (streams.first..=streams.last).contains(&smmu.stream));
+        if is_named {
+            continue;
+        }
+        let range = firmware::reserve("an RMR range", wish.bytes, 0x1_0000, BELOW_4G, MemoryType::RESERVED)?;
+        let node = RmrWish { stream: smmu.stream, smmu: smmu.offset, base: range.start, bytes: range.bytes };
+        let mut amended = vec![0; amended_len(in_force.bytes)];
+        match amend(in_force.bytes, &node, &mut amended) {
+            Ok(length) => {
+                amended.truncate(length);
+                in_force.bytes = amended.leak();
+                in_force.origin = IortOrigin::Amended;
+                rmr_ranges.push(range);
+            }
+            Err(error) => {
+                notes.add(Severity::Error, "IORT", "rmr-not-added", format!("rmr={}: {error}", wish.bdf));
+            }
+        }
+    }
+    Ok(in_force)
+}
+
+/// Takes the RMR ranges that the tables name and that are free memory. The others are findings, and no DMA of ours goes
+/// there: something else may live in them.
+fn claim_firmware_ranges(platform: &Platform<'_>, ours: &mut Vec<Reserved>, notes: &mut Notes) {
+    for range in &platform.rmrs {
+        if ours.iter().any(|have| have.start == range.base && have.bytes == range.bytes) {
+            continue;
+        }
+        match firmware::reserve_at(range.base, range.bytes) {
+            Ok(reserved) => ours.push(reserved),
+            Err(error) => {
+                let (base, bytes) = (range.base, range.bytes);
+                let text = format!(
+                    "the RMR range of {bytes:#x} bytes at {base} is not free memory ({error}); no DMA is aimed at it"
+                );
+                notes.add(Severity::Warning, "IORT", "rmr-not-free", text);
+            }
+        }
+    }
+}
+
+/// Whether `address` is the first of a usable RMR range of at least `bytes`.
+pub(crate) fn is_usable(ranges: &[Reserved], address: PhysAddr, bytes: u64) -> bool {
+    ranges.iter().any(|range| range.start == address && range.bytes >= bytes)
+}

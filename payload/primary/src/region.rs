@@ -1,0 +1,152 @@
+//! The kdump image's reserved region: what lies where, written afresh for each crash.
+//!
+//! ```text
+//! image and its zeroed data │ first page tables │ boot block │ report │ options │ IORT … │ oracle │ stack │ heap to the end
+//! ```
+
+use crate::{firmware::Reserved, kdump_image::KdumpImage, machine::Machine};
+use addr::PhysAddr;
+use alloc::{format, string::String};
+use arch::{
+    cache, cpu,
+    mmu::{self, Kind, Region},
+};
+use core::slice;
+use handover::{
+    boot::{self, Boot},
+    oracle,
+    report::Report,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// The whole region.
+pub(crate) const BYTES: u64 = 8 << 20;
+const TABLES_BYTES: u64 = 1 << 20;
+const OPTIONS_BYTES: u64 = 4096;
+const STACK_BYTES: u64 = 256 << 10;
+
+/// Places in the region.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    region: Reserved,
+    image: PhysAddr,
+    tables: PhysAddr,
+    boot: PhysAddr,
+    report: PhysAddr,
+    options: PhysAddr,
+    iort: PhysAddr,
+    oracle: PhysAddr,
+    stack: PhysAddr,
+    heap: PhysAddr,
+}
+
+impl Places {
+    /// Lays the region out.
+    ///
+    /// # Errors
+    /// One line where the image and the tables leave no room for a heap.
+    pub(crate) fn new(region: Reserved, image: &KdumpImage, iort_bytes: usize) -> Result<Self, String> {
+        let mut next = region.start;
+        let mut take = |bytes: u64| {
+            let at = next;
+            next = next.plus(bytes.next_multiple_of(4096));
+            at
+        };
+        let places = Self {
+            region,
+            image: take(image.memory_bytes()),
+            tables: take(TABLES_BYTES),
+            boot: take(size_of::<Boot>() as u64),
+            report: take(size_of::<Report>() as u64),
+            options: take(OPTIONS_BYTES),
+            iort: take(iort_bytes as u64),
+            oracle: take(oracle::MAX_BYTES as u64),
+            stack: take(STACK_BYTES),
+            heap: take(0),
+        };
+        if places.heap.0.saturating_add(1 << 20) > region.start.0 + region.bytes {
+            return Err(format!("the kdump region of {:#x} bytes is too small for image and tables", region.bytes));
+        }
+        Ok(places)
+    }
+
+    /// Where the oracle is written.
+    pub(crate) fn oracle(&mut self) -> &mut [u8] {
+        // SAFETY: inside the region, which `Machine` maps and nobody else uses while the primary runs; the borrow of
+        // `self` keeps a second slice from being made.
+        unsafe { slice::from_raw_parts_mut(pointer(self.oracle), oracle::MAX_BYTES) }
+    }
+
+    /// What the kdump image left.
+    pub(crate) fn report(&self) -> Report {
+        // SAFETY: inside the region, as above; read only after the kdump image handed back.
+        let bytes = unsafe { slice::from_raw_parts(pointer(self.report).cast_const(), size_of::<Report>()) };
+        Report::read_from_bytes(bytes).unwrap_or_default()
+    }
+
+    /// Loads the image and writes everything it is given but the oracle. Returns the boot block, not yet sealed.
+    pub(crate) fn fill(
+        &mut self,
+        machine: &Machine,
+        kdump: &KdumpImage,
+        options: &str,
+        e2h: bool,
+    ) -> Result<Boot, String> {
+        // SAFETY: the image's place inside the region, as above.
+        let image = unsafe { kdump.load(self.image) };
+        let mut regions = machine.regions();
+        regions.push(Region { start: self.image, bytes: kdump.memory_bytes(), kind: Kind::Image });
+        let (tables, regime) = mmu::identity_map(&regions, self.tables, e2h, cpu::pa_range())
+            .map_err(|error| format!("the kdump image's map: {error}"))?;
+        if tables.len() as u64 > TABLES_BYTES || options.len() as u64 > OPTIONS_BYTES {
+            return Err("the kdump image's map or options do not fit their place".into());
+        }
+        let iort = machine.iort.as_ref().map_or(&[][..], |iort| iort.bytes);
+        for (place, bytes) in [(self.tables, &tables[..]), (self.options, options.as_bytes()), (self.iort, iort)] {
+            // SAFETY: a place of the region, as above, with room for the bytes (checked here and in `new`).
+            unsafe { slice::from_raw_parts_mut(pointer(place), bytes.len()) }.copy_from_slice(bytes);
+        }
+        // SAFETY: as above; a report of an earlier cycle must not be taken for one of this.
+        unsafe { slice::from_raw_parts_mut(pointer(self.report), size_of::<Report>()) }.fill(0);
+        let end = self.region.start.plus(self.region.bytes);
+        let held = |base, bytes: usize| boot::Region { base, bytes: bytes as u64 };
+        Ok(Boot {
+            region: boot::Region { base: self.region.start, bytes: self.region.bytes },
+            image,
+            stack_top: self.stack.plus(STACK_BYTES),
+            heap: boot::Region { base: self.heap, bytes: end.0 - self.heap.0 },
+            translation: boot::Translation {
+                ttbr: regime.ttbr0,
+                tcr: regime.tcr,
+                mair: regime.mair,
+                sctlr: regime.sctlr,
+            },
+            e2h: u32::from(e2h),
+            tables: boot::Tables { iort: held(self.iort, iort.len()), ..boot::Tables::default() },
+            options: held(self.options, options.len()),
+            oracle: held(self.oracle, oracle::MAX_BYTES),
+            way_back: boot::WayBack { report: self.report, ..boot::WayBack::default() },
+            ..Boot::default()
+        })
+    }
+
+    /// Writes the sealed boot block and cleans the region to PoC: the taker starts with caches off. Returns its address.
+    pub(crate) fn publish(&mut self, boot: &Boot) -> PhysAddr {
+        // SAFETY: the boot block's place inside the region, as above.
+        unsafe { slice::from_raw_parts_mut(pointer(self.boot), size_of::<Boot>()) }.copy_from_slice(boot.as_bytes());
+        cache::clean_invalidate(self.region.start, self.region.bytes);
+        cache::invalidate_instructions();
+        self.boot
+    }
+
+    /// Damages one byte of the loaded image: the planted fault that its digest must show.
+    pub(crate) fn damage_image(&mut self) {
+        // SAFETY: the image's first bytes inside the region, as above.
+        let bytes = unsafe { slice::from_raw_parts_mut(pointer(self.image), 4096) };
+        bytes[4095] ^= 1;
+    }
+}
+
+fn pointer(at: PhysAddr) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(at.0 as usize)
+}

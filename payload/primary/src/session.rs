@@ -1,0 +1,96 @@
+//! All runs of one boot, in order.
+
+use crate::{
+    cycle::{self, Setting},
+    endpoints::Candidate,
+    kdump_image::KdumpImage,
+    machine::Machine,
+    region::Places,
+};
+use alloc::{format, string::ToString, vec::Vec};
+use arch::console;
+use scenario::{Plant, Scenario, options::RunOptions};
+use wire::{
+    Record,
+    record::{Outcome, Verdict},
+};
+
+/// A boot's work.
+pub(crate) struct Session {
+    pub(crate) machine: Machine,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) options: RunOptions,
+    pub(crate) kdump: KdumpImage,
+    pub(crate) places: Places,
+}
+
+impl Session {
+    /// Runs every scenario as often as asked, and ends the boot's output.
+    pub(crate) fn run(mut self) -> Outcome {
+        let scenarios = core::mem::take(&mut self.options.scenarios);
+        console::with(|writer| {
+            // The console never fails; what it loses, sequence numbers and CRCs show.
+            let _ = writer.ktap_start();
+            let _ = writer.ktap_plan(0, scenarios.len() as u32);
+        });
+        let mut outcome = Outcome::Pass;
+        for (run, scenario) in (0..).zip(&scenarios) {
+            let of_run = self.run_scenario(run, *scenario);
+            console::with(|writer| {
+                // As above.
+                let _ = writer.ktap_result(0, run + 1, &scenario.to_string(), of_run);
+            });
+            if of_run != Outcome::Pass {
+                outcome = of_run;
+            }
+        }
+        console::record(&Record::End { outcome, runs: scenarios.len() as u32 });
+        console::with(|writer| {
+            // As above.
+            let _ = writer.ktap_end(outcome);
+        });
+        outcome
+    }
+
+    fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
+        // The oracle of the cycle before takes two cycles.
+        let least = if self.options.plant == Some(Plant::StaleOracle) { 2 } else { 1 };
+        let cycles = self.options.cycles.max(least);
+        let name = scenario.to_string();
+        let plant = self.options.plant.map_or("", Plant::name);
+        console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
+        let forbidden = scenario.risks().without(self.options.allow_risks);
+        if !forbidden.is_empty() {
+            return skip(run, &format!("the board does not allow the risk {forbidden}"));
+        }
+        let mut last_oracle = None;
+        let mut failed = 0;
+        for cycle in 0..cycles {
+            let end = cycle::run(Setting {
+                machine: &mut self.machine,
+                candidates: &self.candidates,
+                options: &self.options,
+                kdump: &self.kdump,
+                places: &mut self.places,
+                last_oracle: &mut last_oracle,
+                run,
+                cycle,
+                cycles,
+                scenario,
+            });
+            failed += u32::from(end.outcome != Outcome::Pass || end.checks == 0);
+        }
+        let outcome = if failed == 0 { Outcome::Pass } else { Outcome::Fail };
+        console::record(&Record::RunEnd { run, outcome, cycles, cycles_failed: failed });
+        outcome
+    }
+}
+
+/// A scenario that the board forbids: one check that says so, and no cycle.
+fn skip(run: u32, reason: &str) -> Outcome {
+    let (verdict, source) = (Verdict::Skip, "board allow_risks");
+    let id = "scenario.allowed";
+    console::record(&Record::Check { run, cycle: 0, id, verdict, expected: verdict, must_run: false, reason, source });
+    console::record(&Record::RunEnd { run, outcome: Outcome::Pass, cycles: 0, cycles_failed: 0 });
+    Outcome::Pass
+}

@@ -1,0 +1,134 @@
+//! Live streams: windows, arming, waiting until they move, stopping, and the search for late DMA.
+
+use crate::{endpoints::Candidate, machine::Machine};
+use addr::{Iova, PhysAddr, StreamId};
+use alloc::{format, string::String, vec::Vec};
+use arch::{frames::FramePool, timer};
+use handover::oracle::{STREAM_RMR, Stream, Window};
+use smmu::{
+    bringup::{Domain, Unit},
+    frames::Frames,
+    stage1::Attributes,
+};
+
+/// How long late DMA is waited for: longer than the period of the slowest endpoint.
+const LATE_US: u64 = 2_500;
+
+/// A stream with its domain, in the primary's hands.
+pub(crate) struct Live {
+    pub(crate) stream: Stream,
+    pub(crate) domain: Domain,
+    pub(crate) candidate: Candidate,
+}
+
+/// Makes a domain with the windows of `candidate` and attaches its stream. Nothing moves yet.
+pub(crate) fn attach(
+    machine: &mut Machine,
+    unit: &mut Unit,
+    frames: &mut FramePool,
+    candidate: Candidate,
+) -> Result<Live, String> {
+    let Candidate { bdf, driver, smmu, stream_id, rmr, registers } = candidate;
+    let named = |what: &str, error: &dyn core::fmt::Display| format!("{bdf}: {what}: {error}");
+    let bytes = driver.window_bytes();
+    let mut pages = |what: &str| {
+        let free = frames.allocate(bytes, 0x1_0000);
+        free.ok_or_else(|| format!("{bdf}: no memory for {what} of {bytes:#x} bytes"))
+    };
+    let (target, canary) = (pages("a window")?, pages("a canary")?);
+    let window = Window { iova: Iova(canary.0), target, canary, bytes };
+    let domain = unit.new_domain(&mut machine.hw, frames).map_err(|error| named("domain", &error))?;
+    let read_write = Attributes::default();
+    let mut map = |machine: &mut Machine, iova, pa, bytes| {
+        domain.tables.map(&mut machine.hw, frames, iova, pa, bytes, read_write).map_err(|error| named("map", &error))
+    };
+    map(machine, window.iova, window.target, bytes)?;
+    let rmr = match rmr {
+        Some((base, bytes)) => {
+            map(machine, Iova(base.0), base, bytes)?;
+            Window { iova: Iova(base.0), target: base, canary: base, bytes }
+        }
+        None => Window::default(),
+    };
+    unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named("attach", &error))?;
+    let flags = if rmr.bytes == 0 { 0 } else { STREAM_RMR };
+    let asid = u32::from(domain.asid);
+    let stream = Stream {
+        bdf,
+        stream_id,
+        smmu: smmu as u32,
+        driver: driver.id(),
+        flags,
+        asid,
+        registers,
+        window,
+        rmr,
+        ..Stream::default()
+    };
+    Ok(Live { stream, domain, candidate })
+}
+
+/// Samples every stream.
+pub(crate) fn sample(machine: &mut Machine, streams: &mut [Live]) {
+    for live in streams {
+        live.candidate.driver.sample(&mut machine.bus, &mut live.stream);
+    }
+}
+
+/// Samples until every stream that was started has used each of its windows, at most `limit_us`.
+pub(crate) fn wait_until_live(machine: &mut Machine, streams: &mut [Live], limit_us: u64) -> bool {
+    let deadline = timer::now() + timer::ticks_of_us(limit_us);
+    loop {
+        sample(machine, streams);
+        if streams.iter().all(|live| live.stream.totals.attempted >= live.candidate.driver.round()) {
+            return true;
+        }
+        if timer::now() >= deadline {
+            return false;
+        }
+        timer::sleep_us(250);
+    }
+}
+
+/// Samples until some stream has made no attempt for `quiet_us`, at most `limit_us`: its sender is gone.
+pub(crate) fn wait_until_one_is_quiet(machine: &mut Machine, streams: &mut [Live], quiet_us: u64, limit_us: u64) {
+    let deadline = timer::now() + timer::ticks_of_us(limit_us);
+    let mut last: Vec<(u64, u64)> = streams.iter().map(|live| (live.stream.totals.attempted, timer::now())).collect();
+    while timer::now() < deadline {
+        timer::sleep_us(2_000);
+        sample(machine, streams);
+        for (live, last) in streams.iter().zip(&mut last) {
+            if live.stream.totals.attempted != last.0 {
+                *last = (live.stream.totals.attempted, timer::now());
+            }
+        }
+        if last.iter().any(|(_, since)| timer::now() - since > timer::ticks_of_us(quiet_us)) {
+            return;
+        }
+    }
+}
+
+/// Stops every endpoint: bus mastering off, then the driver's own reset. Names those that do not stop.
+pub(crate) fn quiesce(machine: &mut Machine, streams: &[Live]) -> Vec<String> {
+    let mut failed = Vec::new();
+    for live in streams {
+        let driver = live.candidate.driver;
+        if let Err(error) = driver.quiesce(&mut machine.config, &mut machine.bus, &live.stream) {
+            failed.push(format!("{}: {} does not stop: {error}", live.stream.bdf, driver.name()));
+        }
+    }
+    failed
+}
+
+/// Poisons all windows, waits, and names the streams in whose windows something landed, and where.
+pub(crate) fn late_dma(machine: &mut Machine, streams: &[Live]) -> Vec<(StreamId, PhysAddr)> {
+    for live in streams {
+        dma::poison(&mut machine.bus, &live.stream);
+    }
+    timer::sleep_us(LATE_US);
+    let mut landed = |live: &Live| {
+        let at = dma::first_landed(&mut machine.bus, &live.stream)?;
+        Some((live.stream.stream_id, at))
+    };
+    streams.iter().filter_map(|live| landed(live)).collect()
+}
