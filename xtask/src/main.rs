@@ -1,2 +1,64 @@
-//! Host tool.
-fn main() {}
+//! Host tool of `inflight`: builds the images, runs boards, captures consoles, writes reports.
+
+#![expect(unreachable_pub, reason = "nothing of a binary is reachable; `pub` marks what a module shares with others")]
+
+mod bench;
+mod build;
+mod capture;
+mod ci;
+mod cli;
+mod exit;
+mod report;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    exit::hide_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let result = std::panic::catch_unwind(|| dispatch(&cli.command));
+    match result {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
+            eprintln!("error: {}", exit::one_line(&error));
+            exit::status_of(&error).into()
+        }
+        // The hook has printed its line. No verdict came of it.
+        Err(_) => Exit::Lost.into(),
+    }
+}
+
+fn dispatch(command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Build(args) => build::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Report(args) => report::rerender(args),
+        Command::Boards => run::boards(),
+        Command::Doctor(args) => setup::doctor(args),
+        Command::Ci(args) => ci::run(args),
+    }
+}
+
+/// Prints what clap has to say: help as it is, an error on one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        print!("{error}");
+        return Exit::Pass.into();
+    }
+    eprintln!("{}", exit::clap_line(&error.to_string()));
+    Exit::Usage.into()
+}

@@ -1,1 +1,198 @@
-//! Board descriptions: TOML, validated.
+//! Board descriptions: one TOML file each, read into raw types that refuse unknown keys, then checked into [`Board`].
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod error;
+mod raw;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use addr::Bdf;
+use serde::Deserialize;
+
+pub use error::BoardError;
+pub use suggest::nearest;
+
+/// Where the evidence about a board comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The payload ran on this hardware, and the log is kept.
+    Silicon,
+    /// The payload ran on an emulator of this machine.
+    Emulated,
+    /// Only documents and tables of the machine were read.
+    Documented,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silicon => "silicon",
+            Self::Emulated => "emulated",
+            Self::Documented => "documented",
+        })
+    }
+}
+
+/// What a scenario may do to a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Risk {
+    /// A device or the CPU may get a bus error.
+    BusError,
+    /// DMA may land in memory that nobody expects it in.
+    StrayWrite,
+    /// A device may come back only after a reset.
+    DeviceReset,
+    /// The machine may come back only after its power was off.
+    PowerCycle,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BusError => "bus-error",
+            Self::StrayWrite => "stray-write",
+            Self::DeviceReset => "device-reset",
+            Self::PowerCycle => "power-cycle",
+        })
+    }
+}
+
+/// A board, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Board {
+    /// Its name, that of its file.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Where the evidence about it comes from.
+    pub evidence: Evidence,
+    /// The only risks that a scenario may take here.
+    pub allow_risks: Vec<Risk>,
+    /// The console, where the firmware's tables name none.
+    pub console: Option<String>,
+    /// A reserved range to add to the firmware's IORT.
+    pub rmr: Option<RmrWish>,
+    /// Deadlines of one boot.
+    pub limits: Limits,
+    /// The PCI functions that must become live streams.
+    pub endpoints: Vec<Endpoint>,
+    /// How to emulate the machine.
+    pub qemu: Option<Qemu>,
+}
+
+/// A reserved memory range that the board's firmware does not declare and the run needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RmrWish {
+    /// The function that it is for.
+    pub bdf: Bdf,
+    /// Its length, a multiple of 64 KiB (IORT E.e, 3.1.1.5).
+    pub bytes: u64,
+}
+
+/// Deadlines of one boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From start to the last record.
+    pub boot_seconds: u64,
+    /// Without any console output.
+    pub silence_seconds: u64,
+}
+
+/// A PCI function that must become a live stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The function.
+    pub bdf: Bdf,
+    /// The driver that claims it.
+    pub driver: String,
+}
+
+/// An emulated machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Qemu {
+    /// The emulator's name.
+    pub program: String,
+    /// Its oldest version that has what the machine needs.
+    pub minimum_version: (u32, u32),
+    /// Value of `-machine`.
+    pub machine: String,
+    /// Value of `-cpu`.
+    pub cpu: String,
+    /// Value of `-smp`.
+    pub smp: u32,
+    /// Value of `-m`.
+    pub memory: String,
+    /// UEFI firmware images; the first that exists is used.
+    pub firmware: Vec<PathBuf>,
+    /// Values of `-audiodev`.
+    pub audiodevs: Vec<String>,
+    /// Values of `-device`, in this order.
+    pub devices: Vec<String>,
+    /// The sender of network frames.
+    pub sender: Option<Sender>,
+}
+
+/// Frames that the host sends to the machine's network card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// ID of the `-netdev` that it feeds.
+    pub netdev: String,
+    /// Rate. The card's receive ring must outlive a cycle.
+    pub frames_per_second: u32,
+}
+
+/// Reads the board `name` from `folder`.
+///
+/// # Errors
+/// [`BoardError`]: no such board, an unreadable file, or a mistake in it with its line.
+pub fn load(folder: &Path, name: &str) -> Result<Board, BoardError> {
+    let path = folder.join(format!("{name}.toml"));
+    // A name is a file's stem, never a way out of the folder.
+    if name.contains(['/', '\\']) || !path.is_file() {
+        return Err(BoardError::unknown(name, &names(folder)?));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|source| BoardError::Read { path: path.clone(), source })?;
+    let board = parse(&path, &text)?;
+    if board.name == name {
+        Ok(board)
+    } else {
+        let text = format!("name is `{}`, in a file for `{name}`", board.name);
+        Err(BoardError::Invalid { path, line: 1, column: 1, text })
+    }
+}
+
+/// Reads a board from `text`; `path` is for messages.
+///
+/// # Errors
+/// [`BoardError::Invalid`], with line and column.
+pub fn parse(path: &Path, text: &str) -> Result<Board, BoardError> {
+    let raw = toml::from_str::<raw::Board>(text).map_err(|error| error::from_toml(path, text, &error))?;
+    check::board(raw).map_err(|mistake| BoardError::at(path, text, mistake.span, mistake.text))
+}
+
+/// Names of all boards in `folder`, sorted.
+///
+/// # Errors
+/// [`BoardError::Read`].
+pub fn names(folder: &Path) -> Result<Vec<String>, BoardError> {
+    let failed = |source| BoardError::Read { path: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,135 @@
+//! From what is written to what holds: every rule that the file's grammar cannot state.
+
+use std::ops::Range;
+
+use addr::Bdf;
+use toml::Spanned;
+
+use crate::{Board, Endpoint, Limits, Qemu, RmrWish, Sender, raw};
+
+/// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
+const RMR_GRANULE: u64 = 0x1_0000;
+/// An upper bound that only a slip of the keyboard exceeds.
+const RMR_MAX: u64 = 0x1000_0000;
+
+/// A mistake and its place in the text.
+pub(crate) struct Mistake {
+    pub(crate) span: Range<usize>,
+    pub(crate) text: String,
+}
+
+fn mistake<T, V>(value: &Spanned<V>, text: impl Into<String>) -> Result<T, Mistake> {
+    Err(Mistake { span: value.span(), text: text.into() })
+}
+
+pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if raw.name.get_ref().is_empty() || !raw.name.get_ref().chars().all(legal) {
+        return mistake(&raw.name, "a name has lower-case letters, digits and `-` only, as its file has");
+    }
+    let endpoints = endpoints(raw.endpoints)?;
+    let rmr = raw.rmr.map(|rmr| wish(&rmr, &endpoints)).transpose()?;
+    if let Some(console) = &raw.console
+        && console.get_ref().contains(char::is_whitespace)
+    {
+        return mistake(console, "a console is one word such as `pl011:0x09000000`");
+    }
+    Ok(Board {
+        name: raw.name.into_inner(),
+        description: raw.description,
+        evidence: raw.evidence,
+        allow_risks: raw.allow_risks,
+        console: raw.console.map(Spanned::into_inner),
+        rmr,
+        limits: limits(&raw.limits)?,
+        endpoints,
+        qemu: raw.qemu.map(qemu).transpose()?,
+    })
+}
+
+fn bdf(text: &Spanned<String>) -> Result<Bdf, Mistake> {
+    match Bdf::parse(text.get_ref()) {
+        Some(bdf) => Ok(bdf),
+        None => mistake(text, format!("`{}` is no PCI function; write it as `0000:00:02.0`", text.get_ref())),
+    }
+}
+
+fn endpoints(raw: Vec<raw::Endpoint>) -> Result<Vec<Endpoint>, Mistake> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for endpoint in raw {
+        let function = bdf(&endpoint.bdf)?;
+        if endpoints.iter().any(|earlier| earlier.bdf == function) {
+            return mistake(&endpoint.bdf, format!("endpoint {function} is there twice"));
+        }
+        endpoints.push(Endpoint { bdf: function, driver: endpoint.driver });
+    }
+    Ok(endpoints)
+}
+
+fn wish(raw: &raw::Rmr, endpoints: &[Endpoint]) -> Result<RmrWish, Mistake> {
+    let function = bdf(&raw.bdf)?;
+    if !endpoints.iter().any(|endpoint| endpoint.bdf == function) {
+        return mistake(&raw.bdf, format!("{function} is none of the board's endpoints"));
+    }
+    let bytes = *raw.bytes.get_ref();
+    if bytes == 0 || !bytes.is_multiple_of(RMR_GRANULE) || bytes > RMR_MAX {
+        return mistake(&raw.bytes, format!("{bytes} is not a multiple of {RMR_GRANULE} (64 KiB) up to {RMR_MAX}"));
+    }
+    Ok(RmrWish { bdf: function, bytes })
+}
+
+fn limits(raw: &raw::Limits) -> Result<Limits, Mistake> {
+    for value in [&raw.boot_seconds, &raw.silence_seconds] {
+        if !(1..=86_400).contains(value.get_ref()) {
+            return mistake(value, format!("{} is not between 1 and 86400 seconds", value.get_ref()));
+        }
+    }
+    Ok(Limits { boot_seconds: *raw.boot_seconds.get_ref(), silence_seconds: *raw.silence_seconds.get_ref() })
+}
+
+fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
+    let Some(minimum_version) = version(raw.minimum_version.get_ref()) else {
+        return mistake(&raw.minimum_version, "a version is written as `8.1`");
+    };
+    if !(1..=512).contains(raw.smp.get_ref()) {
+        return mistake(&raw.smp, format!("{} CPUs; between 1 and 512 are possible", raw.smp.get_ref()));
+    }
+    let digits = raw.memory.get_ref().trim_end_matches(['M', 'G']);
+    if digits.len() + 1 != raw.memory.get_ref().len() || !digits.parse::<u32>().is_ok_and(|size| size > 0) {
+        return mistake(&raw.memory, "a size is written as `512M` or `1G`");
+    }
+    if raw.firmware.get_ref().is_empty() {
+        return mistake(&raw.firmware, "name at least one firmware image");
+    }
+    Ok(Qemu {
+        program: raw.program,
+        minimum_version,
+        machine: raw.machine,
+        cpu: raw.cpu,
+        smp: *raw.smp.get_ref(),
+        memory: raw.memory.into_inner(),
+        firmware: raw.firmware.into_inner().into_iter().map(Into::into).collect(),
+        audiodevs: raw.audiodevs,
+        sender: raw.sender.map(|sender| check_sender(sender, &raw.devices)).transpose()?,
+        devices: raw.devices,
+    })
+}
+
+fn check_sender(raw: raw::Sender, devices: &[String]) -> Result<Sender, Mistake> {
+    let id = raw.netdev.get_ref();
+    let wanted = format!("netdev={id}");
+    if !devices.iter().any(|device| device.split(',').any(|property| property == wanted)) {
+        return mistake(&raw.netdev, format!("no device has `{wanted}`"));
+    }
+    // The sender wakes at most 1000 times a second and sends what is due in one go.
+    if !(1..=1_000_000).contains(raw.frames_per_second.get_ref()) {
+        let text = format!("{} is not between 1 and 1000000 frames per second", raw.frames_per_second.get_ref());
+        return mistake(&raw.frames_per_second, text);
+    }
+    Ok(Sender { frames_per_second: *raw.frames_per_second.get_ref(), netdev: raw.netdev.into_inner() })
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}

@@ -1,0 +1,74 @@
+//! What can be wrong with a board file, and where.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::suggest::nearest;
+
+/// Why a board cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// A file or folder cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no such board.
+    #[error("no board `{name}`; {hint}")]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The nearest name, or all.
+        hint: String,
+    },
+    /// A mistake in a board file.
+    #[error("{}:{line}:{column}: {text}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what would be right.
+        text: String,
+    },
+}
+
+impl BoardError {
+    pub(crate) fn unknown(name: &str, names: &[String]) -> Self {
+        let hint = match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        Self::Unknown { name: name.to_owned(), hint }
+    }
+
+    pub(crate) fn at(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Self::Invalid { path: path.to_owned(), line, column, text: message }
+    }
+}
+
+/// Turns a parser's error into one line with its place, and a suggestion where a name is unknown.
+pub(crate) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> BoardError {
+    let message = error.message().split('\n').collect::<Vec<_>>().join(" ");
+    let message =
+        suggestion(&message).map_or_else(|| message.clone(), |near| format!("{message}; did you mean `{near}`?"));
+    BoardError::at(path, text, error.span().unwrap_or(0..0), message)
+}
+
+/// The nearest of the names that serde lists: "unknown field `a`, expected one of `b`, `c`".
+fn suggestion(message: &str) -> Option<&str> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let word = quoted.next()?;
+    nearest(word, quoted)
+}

@@ -1,0 +1,68 @@
+//! A board file as it is written.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{Evidence, Risk};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Board {
+    pub(crate) name: Spanned<String>,
+    pub(crate) description: String,
+    pub(crate) evidence: Evidence,
+    /// A new board allows none.
+    #[serde(default)]
+    pub(crate) allow_risks: Vec<Risk>,
+    pub(crate) console: Option<Spanned<String>>,
+    pub(crate) rmr: Option<Rmr>,
+    pub(crate) limits: Limits,
+    #[serde(default, rename = "endpoint")]
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) qemu: Option<Qemu>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Rmr {
+    pub(crate) bdf: Spanned<String>,
+    pub(crate) bytes: Spanned<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Limits {
+    pub(crate) boot_seconds: Spanned<u64>,
+    pub(crate) silence_seconds: Spanned<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Endpoint {
+    pub(crate) bdf: Spanned<String>,
+    pub(crate) driver: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Qemu {
+    pub(crate) program: String,
+    pub(crate) minimum_version: Spanned<String>,
+    pub(crate) machine: String,
+    pub(crate) cpu: String,
+    pub(crate) smp: Spanned<u32>,
+    pub(crate) memory: Spanned<String>,
+    pub(crate) firmware: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(crate) audiodevs: Vec<String>,
+    #[serde(default)]
+    pub(crate) devices: Vec<String>,
+    pub(crate) sender: Option<Sender>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Sender {
+    pub(crate) netdev: Spanned<String>,
+    pub(crate) frames_per_second: Spanned<u32>,
+}

@@ -1,0 +1,98 @@
+use std::path::Path;
+
+use super::*;
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn virt() -> String {
+    std::fs::read_to_string(folder().join("qemu-virt.toml")).unwrap()
+}
+
+/// The error of qemu-virt's file with `from` replaced by `to`.
+fn broken(from: &str, to: &str) -> String {
+    let text = virt();
+    assert!(text.contains(from), "{from} is in the file");
+    parse(Path::new("b.toml"), &text.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+/// The line of `needle` in qemu-virt's file, as messages count.
+fn line_of(needle: &str) -> usize {
+    virt().lines().position(|line| line.contains(needle)).unwrap() + 1
+}
+
+#[test]
+fn every_board_in_the_folder_is_valid() {
+    for name in names(folder()).unwrap() {
+        load(folder(), &name).unwrap();
+    }
+}
+
+#[test]
+fn the_emulated_board_has_three_endpoints_of_two_kinds_and_an_rmr() {
+    let board = load(folder(), "qemu-virt").unwrap();
+    assert_eq!(board.evidence, Evidence::Emulated);
+    let drivers: Vec<_> = board.endpoints.iter().map(|e| e.driver.as_str()).collect();
+    assert_eq!(drivers, ["hda", "hda", "e1000e"]);
+    assert_eq!(board.rmr.unwrap().bdf, board.endpoints[1].bdf);
+    assert_eq!(board.allow_risks.len(), 4);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_line_and_suggestion() {
+    let error = broken("smp = 2", "spm = 2");
+    assert!(error.starts_with(&format!("b.toml:{}:1: unknown field `spm`", line_of("smp = 2"))), "{error}");
+    assert!(error.ends_with("did you mean `smp`?"), "{error}");
+}
+
+#[test]
+fn an_unknown_risk_is_named_with_line_and_suggestion() {
+    let error = broken("\"stray-write\"", "\"stray-writes\"");
+    assert!(error.contains(&format!("b.toml:{}:", line_of("stray-write"))), "{error}");
+    assert!(error.contains("`stray-writes`") && error.ends_with("did you mean `stray-write`?"), "{error}");
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused_in_their_line() {
+    let cases = [
+        ("bytes = 0x1_0000", "bytes = 0x1000", "multiple of 65536"),
+        ("bdf = \"0000:00:03.0\"", "bdf = \"0000:00:09.0\"", "none of the board's endpoints"),
+        ("bdf = \"0000:00:02.0\"", "bdf = \"00:02.0\"", "no PCI function"),
+        ("boot-seconds = 120", "boot-seconds = 0", "between 1 and 86400"),
+        ("memory = \"1G\"", "memory = \"1\"", "`512M`"),
+        ("minimum-version = \"8.1\"", "minimum-version = \"8\"", "`8.1`"),
+        ("netdev = \"net0\"", "netdev = \"net1\"", "no device has `netdev=net1`"),
+        ("frames-per-second = 1000", "frames-per-second = 0", "between 1 and 1000000"),
+        ("name = \"qemu-virt\"", "name = \"Qemu Virt\"", "lower-case"),
+    ];
+    for (from, to, wanted) in cases {
+        let error = broken(from, to);
+        assert!(error.starts_with(&format!("b.toml:{}:", line_of(from))), "{error}");
+        assert!(error.contains(wanted), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_key_and_broken_syntax_stay_on_one_line() {
+    let error = broken("evidence = \"emulated\"\n", "");
+    assert!(error.contains("missing field `evidence`") && !error.contains('\n'), "{error}");
+    let error = broken("smp = 2", "smp = ");
+    assert!(error.starts_with(&format!("b.toml:{}:", line_of("smp = 2"))) && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn an_unknown_board_brings_the_nearest_name_or_all() {
+    let error = load(folder(), "qemu-vrit").unwrap_err().to_string();
+    assert_eq!(error, "no board `qemu-vrit`; did you mean `qemu-virt`?");
+    let error = load(folder(), "zzz").unwrap_err().to_string();
+    assert!(error.contains("there are: qemu-virt"), "{error}");
+    assert!(load(folder(), "../board-configs/qemu-virt").is_err());
+}
+
+#[test]
+fn nothing_near_is_suggested_for_a_word_far_away() {
+    assert_eq!(nearest("adpot", ["reset", "adopt"]), Some("adopt"));
+    assert_eq!(nearest("xyzzy", ["reset", "adopt"]), None);
+}

@@ -1,0 +1,160 @@
+//! Builds the two images: kdump as a flat container, primary with that container inside.
+
+mod container;
+mod elf;
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::cli::BuildArgs;
+use crate::exit::{self, Exit};
+use crate::{setup, workspace};
+
+/// Target of everything that firmware starts.
+pub const UEFI_TARGET: &str = "aarch64-unknown-uefi";
+/// Target of everything that starts without firmware: no FP register is touched before the traps on them are set up.
+pub const BARE_TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Both images together stay below this.
+pub const SIZE_GOAL: u64 = 256 * 1024;
+
+/// Tells the primary's build which kdump image it carries.
+pub const KDUMP_VARIABLE: &str = "INFLIGHT_KDUMP_IMAGE";
+/// Each of these, exported, replaces the flags of `.cargo/config.toml`, and with them the path to the targets' `core`.
+const FLAG_VARIABLES: [&str; 6] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "RUSTDOCFLAGS",
+    "CARGO_ENCODED_RUSTDOCFLAGS",
+    "CARGO_BUILD_RUSTDOCFLAGS",
+];
+
+/// The images that a run starts. The kdump image is embedded in the primary.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// UEFI application.
+    pub primary: PathBuf,
+    /// Flat kdump image.
+    pub kdump: PathBuf,
+}
+
+impl Images {
+    /// Bytes of primary and kdump. The kdump image travels inside the primary; it counts once, as a file of its own.
+    pub fn sizes(&self) -> anyhow::Result<(u64, u64)> {
+        let size = |path: &Path| {
+            std::fs::metadata(path).map(|file| file.len()).with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok((size(&self.primary)?, size(&self.kdump)?))
+    }
+}
+
+/// `cargo xtask build`.
+pub fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
+    let images = build(args.verbose)?;
+    let (primary, kdump) = images.sizes()?;
+    println!("primary {primary:>8} bytes  {}", images.primary.display());
+    println!("kdump   {kdump:>8} bytes  {} (inside primary)", images.kdump.display());
+    let verdict = if primary < SIZE_GOAL { "met" } else { "missed" };
+    println!("together {primary:>7} bytes, goal < {SIZE_GOAL}: {verdict}");
+    Ok(Exit::Pass)
+}
+
+/// Builds both images.
+pub fn images() -> anyhow::Result<Images> {
+    build(false)
+}
+
+fn build(verbose: bool) -> anyhow::Result<Images> {
+    setup::targets::ensure()?;
+    let folder = workspace::target().join("inflight");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let images = Images { primary: folder.join("primary.efi"), kdump: folder.join("kdump.bin") };
+
+    let kdump_elf = build_bin("kdump", BARE_TARGET, &[], verbose)?;
+    let bytes = std::fs::read(&kdump_elf).with_context(|| format!("cannot read {}", kdump_elf.display()))?;
+    let flat = elf::flatten(&bytes).with_context(|| format!("{} is not a kdump image", kdump_elf.display()))?;
+    write_if_changed(&images.kdump, &container::pack(&flat)?)?;
+
+    let primary = build_bin("primary", UEFI_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
+    let bytes = std::fs::read(&primary).with_context(|| format!("cannot read {}", primary.display()))?;
+    write_if_changed(&images.primary, &bytes)?;
+    Ok(images)
+}
+
+/// Builds the image that does nothing but power off: what the firmware alone costs.
+pub fn empty_image() -> anyhow::Result<PathBuf> {
+    setup::targets::ensure()?;
+    let manifest = workspace::root().join("ci/empty-uefi/Cargo.toml");
+    let mut command = build_command("empty", UEFI_TARGET);
+    command.arg("--quiet").arg("--manifest-path").arg(manifest).arg("--target-dir").arg(workspace::target());
+    finish(command, "empty", UEFI_TARGET)
+}
+
+/// A cargo command in the checkout whose flags come from the configuration, whatever the user has exported.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace::root()).stdin(Stdio::null());
+    for variable in FLAG_VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Builds one binary of a firmware package and returns where it is.
+fn build_bin(bin: &str, target: &str, variables: &[(&str, &Path)], verbose: bool) -> anyhow::Result<PathBuf> {
+    let mut command = build_command(bin, target);
+    command.arg(if verbose { "--verbose" } else { "--quiet" });
+    command.args(["--package", bin]).envs(variables.iter().copied());
+    finish(command, bin, target)
+}
+
+fn build_command(bin: &str, target: &str) -> Command {
+    let mut command = cargo();
+    command.args(["build", "--release", "--message-format=json-render-diagnostics"]);
+    command.args(["--bin", bin, "--target", target]);
+    command
+}
+
+/// Runs a build and returns the executable that cargo names.
+fn finish(mut command: Command, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
+    command.stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let mut executable = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in std::io::BufReader::new(stdout).lines() {
+            executable = executable_in(&line.context("cannot read cargo's messages")?, bin).or(executable);
+        }
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        return Err(exit::usage(format!("`{bin}` does not build for {target}: see the compiler's messages above")));
+    }
+    executable.with_context(|| format!("cargo built `{bin}` for {target} but named no file"))
+}
+
+/// The executable of `bin`, when this line of cargo's messages announces it.
+fn executable_in(line: &str, bin: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != bin {
+        return None;
+    }
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+/// Writes a file whole or not at all; one that is right already keeps its time, so that nothing is built again.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, bytes)
+        .and_then(|()| std::fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use super::container::{Flat, MAGIC, Relocation, pack};
+use super::{elf, executable_in};
+
+/// A minimal position-independent ELF: one PT_LOAD of everything, one PT_DYNAMIC, one relocation.
+fn elf_with(kind: u16, relocation: (u64, u64, u64)) -> Vec<u8> {
+    const HEADERS: usize = 64 + 2 * 56;
+    let (dynamic, rela, code) = (HEADERS, HEADERS + 48, HEADERS + 48 + 24);
+    let total = code + 16;
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend(kind.to_le_bytes());
+    file.extend(183u16.to_le_bytes());
+    file.extend(1u32.to_le_bytes());
+    for word in [code as u64, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 2, 64, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // PT_LOAD with 5000 more bytes of bss, PT_DYNAMIC.
+    for (p_type, offset, size, memory) in [(1u32, 0, total, total + 5000), (2, dynamic, 48, 48)] {
+        file.extend(p_type.to_le_bytes());
+        file.extend(7u32.to_le_bytes());
+        for word in [offset, offset, offset, size, memory, 8] {
+            file.extend((word as u64).to_le_bytes());
+        }
+    }
+    for word in [7u64, rela as u64, 8, 24, 0, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [relocation.0, relocation.1, relocation.2] {
+        file.extend(word.to_le_bytes());
+    }
+    file.resize(total, 0);
+    file
+}
+
+const RELATIVE: u64 = 1027;
+const CODE: u64 = 64 + 2 * 56 + 48 + 24;
+
+#[test]
+fn a_pie_becomes_a_flat_image_with_its_relocations() {
+    let flat = elf::flatten(&elf_with(3, (CODE, RELATIVE, 0x40))).unwrap();
+    assert_eq!(flat.image.len(), 264);
+    assert_eq!(flat.memory_bytes, 8192);
+    assert_eq!(flat.entry, u32::try_from(CODE).unwrap());
+    assert_eq!(flat.relocations, [Relocation { offset: u32::try_from(CODE).unwrap(), addend: 0x40 }]);
+}
+
+#[test]
+fn an_executable_linked_at_a_fixed_address_is_refused() {
+    let error = elf::flatten(&elf_with(2, (CODE, RELATIVE, 0))).unwrap_err().to_string();
+    assert!(error.contains("-pie"), "{error}");
+}
+
+#[test]
+fn any_other_relocation_is_named() {
+    // R_AARCH64_ABS64 against symbol 1.
+    let error = elf::flatten(&elf_with(3, (CODE, 1 << 32 | 257, 0))).unwrap_err().to_string();
+    assert!(error.contains("257") || error.contains("ABS64"), "{error}");
+    assert!(error.contains("symbol"), "{error}");
+}
+
+#[test]
+fn a_relocation_outside_the_image_is_refused() {
+    for (offset, addend) in [(8190, 0), (u64::MAX - 3, 0), (CODE, 0x10_0000), (CODE + 1, 0)] {
+        assert!(elf::flatten(&elf_with(3, (offset, RELATIVE, addend))).is_err(), "{offset:#x} {addend:#x}");
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_and_never_panic() {
+    let good = elf_with(3, (CODE, RELATIVE, 0x40));
+    for length in 0..good.len() {
+        assert!(elf::flatten(&good[..length]).is_err(), "cut at {length}");
+    }
+    for at in 0..good.len() {
+        for value in [0, 0x7f, 0xff] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            let _ = elf::flatten(&bad);
+        }
+    }
+}
+
+#[test]
+fn the_container_has_the_agreed_bytes() {
+    let flat = Flat {
+        image: vec![0xaa, 0xbb, 0xcc],
+        memory_bytes: 0x1000,
+        entry: 1,
+        relocations: vec![Relocation { offset: 8, addend: 0x1122 }],
+    };
+    let bytes = pack(&flat).unwrap();
+    let mut expected = MAGIC.to_vec();
+    expected.extend([3, 0, 0, 0, 0, 0x10, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    expected.extend([0xaa, 0xbb, 0xcc]);
+    expected.extend([8, 0, 0, 0, 0, 0, 0, 0, 0x22, 0x11, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[..expected.len()], expected);
+    assert_eq!(bytes.len(), expected.len() + 8);
+    // Bit by bit, reflected, as CRC-64/XZ is defined: not by the code under test.
+    let crc = !expected.iter().fold(u64::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u64::from(*byte), |crc, _| (crc >> 1) ^ (0xc96c_5795_d787_0f42 * (crc & 1)))
+    });
+    assert_eq!(bytes[expected.len()..], crc.to_le_bytes());
+}
+
+#[test]
+fn cargo_names_the_executable() {
+    let line = r#"{"reason":"compiler-artifact","target":{"name":"kdump"},"executable":"/t/kdump"}"#;
+    assert_eq!(executable_in(line, "kdump"), Some("/t/kdump".into()));
+    assert_eq!(executable_in(line, "primary"), None);
+    assert_eq!(executable_in("warning: noise", "kdump"), None);
+}

@@ -1,0 +1,64 @@
+//! What the host asked for: first line of every log that it keeps, so that a log can be judged again without the command.
+
+use serde::{Deserialize, Serialize};
+
+/// Begins a line that the host, not the board, put into the log.
+pub const HOST_PREFIX: &str = "# inflight host: ";
+const REQUEST: &str = "request ";
+const LOST: &str = "lost ";
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The board.
+    pub board: String,
+    /// Scenarios in their order; empty: not known.
+    pub scenarios: Vec<String>,
+    /// Crashes of each.
+    pub cycles: u32,
+    /// The planted fault.
+    pub plant: Option<String>,
+    /// Functions that must be live streams.
+    pub endpoints: Vec<Expected>,
+}
+
+/// A function that must be a live stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// The function.
+    pub bdf: String,
+    /// Its driver.
+    pub driver: String,
+}
+
+/// A line of the host in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostLine {
+    /// First line.
+    Request(Request),
+    /// Why the host gave up.
+    Lost(String),
+}
+
+impl HostLine {
+    /// The line, with its end.
+    pub fn write(&self) -> String {
+        match self {
+            Self::Request(request) => {
+                // A struct of text and numbers always has a JSON form.
+                let json = serde_json::to_string(request).unwrap_or_default();
+                format!("{HOST_PREFIX}{REQUEST}{json}\n")
+            }
+            Self::Lost(reason) => format!("\n{HOST_PREFIX}{LOST}{}\n", reason.replace(['\r', '\n'], " ")),
+        }
+    }
+
+    /// Reads a line of a log; `None` where it is none of the host's.
+    pub fn read(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix(HOST_PREFIX)?;
+        match rest.strip_prefix(REQUEST) {
+            Some(json) => serde_json::from_str(json).ok().map(Self::Request),
+            None => rest.strip_prefix(LOST).map(|reason| Self::Lost(reason.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use wire::record::{Outcome as Said, Record};
+
+use super::fixture::*;
+use super::{HostLine, Request};
+use crate::report::{Outcome, Report, from_log};
+
+fn judged(records: &[Record<'_>]) -> Report {
+    from_log(&log(Some(&request()), records))
+}
+
+/// A lost report, with the reason and the last thing seen.
+fn lost(log: &[u8]) -> (String, String) {
+    let report = from_log(log);
+    assert_eq!(report.outcome, Outcome::Lost);
+    let lost = report.lost.unwrap();
+    (lost.reason, lost.last_seen)
+}
+
+#[test]
+fn a_whole_log_passes() {
+    let report = judged(&two_runs());
+    assert_eq!((report.outcome, report.lost.as_ref()), (Outcome::Pass, None), "{report:?}");
+    assert!(report.runs.iter().all(|run| run.outcome == Outcome::Pass && run.problems.is_empty()));
+}
+
+#[test]
+fn a_log_cut_anywhere_is_lost() {
+    let whole = log(Some(&request()), &two_runs());
+    let lines = lines(&whole);
+    for kept in 2..lines.len() {
+        let (reason, last_seen) = lost(&lines[..kept].concat());
+        assert_eq!(reason, "the console ends before the last record");
+        assert!(!last_seen.is_empty());
+    }
+    // Inside of the last line.
+    let (reason, last_seen) = lost(&whole[..whole.len() - 12]);
+    assert!(reason.contains("cut short"), "{reason}");
+    assert_eq!(last_seen, "run 1: end (Pass)");
+}
+
+#[test]
+fn every_single_lost_line_is_noticed() {
+    let lines = lines(&log(Some(&request()), &two_runs()));
+    // Lines 0 and 1 are the host's and the firmware's.
+    for missing in 2..lines.len() {
+        let mut cut = lines.clone();
+        cut.remove(missing);
+        lost(&cut.concat());
+    }
+}
+
+#[test]
+fn every_single_damaged_line_is_noticed() {
+    let lines = lines(&log(Some(&request()), &two_runs()));
+    for damaged in 2..lines.len() {
+        let mut bad = lines.clone();
+        let middle = bad[damaged].len() / 2;
+        bad[damaged][middle] ^= 1;
+        lost(&bad.concat());
+    }
+}
+
+#[test]
+fn every_single_doubled_line_is_noticed() {
+    let lines = lines(&log(Some(&request()), &two_runs()));
+    for doubled in 2..lines.len() {
+        let mut twice = lines.clone();
+        twice.insert(doubled, lines[doubled].clone());
+        lost(&twice.concat());
+    }
+}
+
+#[test]
+fn damage_in_one_run_leaves_the_verdict_of_the_other() {
+    let lines = lines(&log(Some(&request()), &two_runs()));
+    let check = line_of(&lines, |record| matches!(record, Record::Check { run: 1, .. }));
+    let mut cut = lines;
+    cut.remove(check);
+    let report = from_log(&cut.concat());
+    let outcomes: Vec<_> = report.runs.iter().map(|run| run.outcome).collect();
+    assert_eq!((report.outcome, outcomes), (Outcome::Lost, vec![Outcome::Pass, Outcome::Lost]));
+}
+
+#[test]
+fn a_board_that_starts_again_is_lost() {
+    let one = log(Some(&request()), &two_runs());
+    let cut = lines(&one)[..12].concat();
+    let again = log(None, &two_runs());
+    let (reason, _) = lost(&[cut, again].concat());
+    assert!(reason.contains("started again"), "{reason}");
+}
+
+#[test]
+fn the_payloads_own_lost_and_the_hosts_are_both_kept() {
+    let mut records = two_runs();
+    let end = records.len() - 1;
+    records[end] = Record::Lost { reason: "SError in step enable" };
+    records.push(Record::End { outcome: Said::Lost, runs: 2 });
+    let (reason, last_seen) = lost(&log(Some(&request()), &records));
+    assert_eq!(reason, "the payload gave up: SError in step enable");
+    assert_eq!(last_seen, "end of 2 run(s) (Lost)");
+
+    let mut cut = lines(&log(Some(&request()), &two_runs()))[..6].concat();
+    cut.extend(HostLine::Lost("no output for 30 s\nat all".into()).write().bytes());
+    let (reason, _) = lost(&cut);
+    assert_eq!(reason, "no output for 30 s at all");
+}
+
+#[test]
+fn the_last_thing_seen_may_be_plain_text() {
+    let mut cut = lines(&log(Some(&request()), &two_runs()))[..3].concat();
+    cut.extend(b"Synchronous Exception at 0x\x07\r\n");
+    let (_, last_seen) = lost(&cut);
+    assert_eq!(last_seen, "console text `Synchronous Exception at 0x?` after start of image primary at EL2");
+    assert_eq!(lost(b"UEFI\r\n").1, "console text `UEFI`, no record yet");
+    assert_eq!(lost(b"").1, "nothing");
+}
+
+#[test]
+fn another_version_of_the_records_is_refused() {
+    let mut records = two_runs();
+    records[0] = Record::Hello { wire: 99, version: "9", image: "primary", el: 2, e2h: false, counter_hz: 1 };
+    let (reason, _) = lost(&log(Some(&request()), &records));
+    assert!(reason.contains("version 99"), "{reason}");
+}
+
+#[test]
+fn fewer_runs_or_cycles_than_asked_for_fail() {
+    let mut more = request();
+    more.scenarios.push("adopt@panic".into());
+    let report = from_log(&log(Some(&more), &two_runs()));
+    assert_eq!(report.outcome, Outcome::Fail);
+    assert_eq!(report.problems, ["asked for adopt,reset,adopt@panic, ran adopt,reset"]);
+
+    let mut more = request();
+    more.cycles = 2;
+    let report = from_log(&log(Some(&more), &two_runs()));
+    assert_eq!(report.outcome, Outcome::Fail);
+    assert_eq!(report.problems[0], "adopt: asked for 2 cycle(s), ran 1");
+}
+
+#[test]
+fn a_request_survives_its_line() {
+    let mut long = request();
+    long.scenarios = (0..200).map(|number| format!("adopt+{number}@jump")).collect();
+    let line = HostLine::Request(long.clone());
+    assert_eq!(HostLine::read(line.write().trim_end()), Some(line));
+    // Longer than the reader keeps text together, and still used.
+    let report = from_log(&log(Some(&long), &two_runs()));
+    assert!(report.problems[0].starts_with("asked for adopt+0@jump,"), "{:?}", report.problems);
+    assert_eq!(HostLine::read("# inflight host: request {"), None);
+    assert_eq!(HostLine::read("# inflight: end of results: pass"), None);
+    assert_eq!(from_log(&log(None, &two_runs())).board, "unknown");
+    assert_eq!(Request::default().cycles, 0);
+}

@@ -1,0 +1,155 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Crashes a machine while its endpoints do DMA, takes it over, and says what happened.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = false,
+    after_help = "Exit status: 0 all as expected, 1 something not as expected, 2 wrong usage, configuration or input,\n\
+                  3 lost (no verdict), 4 the host lacks something."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build both images, boot them, crash, take over, judge, and write a report
+    Run(RunArgs),
+    /// Run all tests, on the host and on QEMU
+    Test(TestArgs),
+    /// Build both images
+    Build(BuildArgs),
+    /// Measure cycle time, CPU time and image sizes
+    Bench(BenchArgs),
+    /// Render a report again from a captured console log
+    Report(ReportArgs),
+    /// List the boards
+    Boards,
+    /// Show what the host has and what it lacks; changes nothing
+    Doctor(DoctorArgs),
+    /// Run exactly what continuous integration runs
+    Ci(CiArgs),
+}
+
+/// How to install what the host lacks; the same for every command that may do it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InstallArgs {
+    /// Install what is missing without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The board, by the name of its file in board-configs/
+    #[arg(long, value_name = "BOARD", default_value = "qemu-virt")]
+    pub board: String,
+    /// Scenarios in this order, separated by commas, or `all`
+    #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset")]
+    pub scenario: Vec<String>,
+    /// Show the scenarios: what is expected, by which source, and their risks
+    #[arg(long)]
+    pub list_scenarios: bool,
+    /// Crashes of each scenario in one boot
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub cycles: u32,
+    /// A table that replaces the firmware's IORT
+    #[arg(long, value_name = "FILE")]
+    pub iort: Option<PathBuf>,
+    /// Where the report goes
+    #[arg(long, value_name = "DIR", default_value = "target/report")]
+    pub report: PathBuf,
+    /// Show the command line that would start the machine, and run nothing
+    #[arg(long)]
+    pub print_command: bool,
+    /// Plant a fault; the report is marked and never passes
+    #[arg(long, value_name = "FAULT")]
+    pub plant: Option<String>,
+    /// Hand an option to the payload as it is (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub option: Vec<String>,
+    /// Deadline for the whole boot in seconds, instead of the board's
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// What to install, and whether to ask
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// Arguments handed to QEMU as they are
+    #[arg(last = true, value_name = "QEMU-ARGS")]
+    pub qemu_args: Vec<String>,
+}
+
+/// Arguments of `test`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TestArgs {
+    /// Only cases whose name contains this
+    #[arg(value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Only the tests that need no QEMU
+    #[arg(long, conflicts_with = "qemu")]
+    pub host: bool,
+    /// Only the tests on QEMU
+    #[arg(long)]
+    pub qemu: bool,
+    /// Show the cases, run none
+    #[arg(long)]
+    pub list: bool,
+    /// What to install, and whether to ask
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
+/// Arguments of `build`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct BuildArgs {
+    /// Show what cargo does
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Where bench.json goes
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub report: PathBuf,
+    /// What to install, and whether to ask
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// A console log, as `run` leaves it
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
+    /// Where the report goes; without it beside the log
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {}
+
+/// Arguments of `ci`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CiArgs {
+    /// What to install, and whether to ask
+    #[command(flatten)]
+    pub install: InstallArgs,
+}

@@ -1,0 +1,325 @@
+//! From records to the report's model, as they come.
+
+use std::collections::BTreeMap;
+
+use wire::Record;
+use wire::record::{IortOrigin, Severity};
+
+use super::model::*;
+use super::{judge, merge};
+use crate::capture::Request;
+
+/// A cycle as its records told it.
+#[derive(Clone, Debug, Default)]
+pub struct Cycle {
+    /// What the payload said at its end: outcome, checks, checks not as expected.
+    pub end: Option<(Outcome, u32, u32)>,
+    /// Ends that came; more than one is a mistake.
+    pub ends: u32,
+    /// Checks.
+    pub checks: Vec<Check>,
+    /// Streams, with all that describes them.
+    pub streams: Vec<Stream>,
+    /// Streams of a cycle that was sent in short.
+    pub short: Vec<CycleStream>,
+    /// Running totals.
+    pub samples: Vec<(u64, String, u64, Option<u64>, u64)>,
+    /// Events.
+    pub events: Vec<Event>,
+    /// Ticks.
+    pub timing: Option<Timing>,
+    /// Registers.
+    pub registers: Vec<Register>,
+    /// Bus errors.
+    pub aborts: Vec<Abort>,
+    /// Accesses; their steps are filled in at the end.
+    pub access_log: Vec<Access>,
+    /// Steps, by the first entry of the access log.
+    pub steps: Vec<(u32, String)>,
+}
+
+impl Cycle {
+    /// Checks and streams were sent one by one.
+    pub fn is_whole(&self) -> bool {
+        !self.checks.is_empty() || !self.streams.is_empty()
+    }
+}
+
+/// A run as its records told it.
+#[derive(Clone, Debug, Default)]
+pub struct RawRun {
+    /// Its scenario.
+    pub scenario: String,
+    /// Crashes that the payload was going to make.
+    pub cycles_asked: u32,
+    /// The planted fault.
+    pub planted: Option<String>,
+    /// Cycles by number.
+    pub cycles: BTreeMap<u32, Cycle>,
+    /// What the payload said at its end: outcome, cycles, failed cycles.
+    pub end: Option<(Outcome, u32, u32)>,
+    /// Lines were lost or damaged while it ran.
+    pub is_damaged: bool,
+}
+
+/// All that a boot told.
+#[derive(Debug, Default)]
+pub struct Builder {
+    pub(super) images: Vec<Image>,
+    pub(super) counter_hz: u64,
+    pub(super) platform: Platform,
+    pub(super) runs: Vec<RawRun>,
+    /// The payload's own last word.
+    pub(super) end: Option<(Outcome, u32)>,
+    /// Why there is no verdict, first reason first.
+    pub(super) lost: Vec<String>,
+    /// Records that make no sense where they came.
+    pub(super) problems: Vec<String>,
+}
+
+impl Builder {
+    /// Notes a lost, doubled or damaged line.
+    pub fn anomaly(&mut self, text: String) {
+        if let Some(run) = self.runs.last_mut().filter(|run| run.end.is_none()) {
+            run.is_damaged = true;
+        }
+        self.lost(text);
+    }
+
+    /// Notes why there is no verdict.
+    pub fn lost(&mut self, reason: String) {
+        self.lost.push(reason);
+    }
+
+    /// Judges and renders the model.
+    pub fn finish(self, request: Option<&Request>, last_seen: String) -> Report {
+        judge::report(self, request, last_seen)
+    }
+
+    /// Takes one record.
+    pub fn push(&mut self, record: &Record<'_>) {
+        if self.end.is_some() {
+            self.problems.push("a record came after the last one".into());
+        }
+        match *record {
+            Record::Hello { wire, version, image, el, e2h, counter_hz } => {
+                if wire != wire::record::VERSION {
+                    let ours = wire::record::VERSION;
+                    self.lost(format!("image {image} speaks version {wire} of the records, this tool version {ours}"));
+                }
+                self.counter_hz = counter_hz;
+                // The kdump image says hello in every cycle.
+                let image = Image { image: image.into(), version: version.into(), el, e2h };
+                if !self.images.contains(&image) {
+                    self.images.push(image);
+                }
+            }
+            Record::RunBegin { run, scenario, cycles, plant } => self.run_begin(run, scenario, cycles, plant),
+            Record::RunEnd { run, outcome, cycles, cycles_failed } => {
+                if let Some(run) = self.run(run, "its end") {
+                    run.end = Some((outcome.into(), cycles, cycles_failed));
+                }
+            }
+            Record::Armed { .. } => {}
+            Record::Lost { reason } => self.lost(format!("the payload gave up: {reason}")),
+            Record::End { outcome, runs } => self.end = Some((outcome.into(), runs)),
+            _ => {
+                if !self.platform(record) {
+                    self.of_cycle(record);
+                }
+            }
+        }
+    }
+
+    fn run_begin(&mut self, run: u32, scenario: &str, cycles: u32, plant: &str) {
+        if run as usize != self.runs.len() {
+            self.problems.push(format!("run {run} begins where run {} is due", self.runs.len()));
+        }
+        self.runs.push(RawRun {
+            scenario: scenario.into(),
+            cycles_asked: cycles,
+            planted: text(plant),
+            ..RawRun::default()
+        });
+    }
+
+    /// The run with this number, if it is the one that goes on.
+    fn run(&mut self, number: u32, what: &str) -> Option<&mut RawRun> {
+        let is_current = number as usize + 1 == self.runs.len();
+        match self.runs.last_mut() {
+            Some(run) if is_current && run.end.is_none() => Some(run),
+            _ => {
+                self.problems.push(format!("run {number}: {what} came outside of the run"));
+                None
+            }
+        }
+    }
+
+    /// Takes a record about the machine; tells whether it was one.
+    fn platform(&mut self, record: &Record<'_>) -> bool {
+        let platform = &mut self.platform;
+        match *record {
+            Record::Finding { severity, table, id, offset, text } => platform.findings.push(Finding {
+                severity: match severity {
+                    Severity::Note => "note",
+                    Severity::Warning => "warning",
+                    Severity::Error => "error",
+                },
+                table: table.into(),
+                id: id.into(),
+                offset,
+                text: text.into(),
+            }),
+            Record::Iort { origin, firmware_sha256, sha256, bytes } => {
+                let origin = match origin {
+                    IortOrigin::Firmware => "firmware",
+                    IortOrigin::Amended => "amended",
+                    IortOrigin::File => "file",
+                };
+                let firmware_sha256 = firmware_sha256.map(|digest| hex(&digest));
+                platform.iort = Some(Iort { origin, sha256: hex(&sha256), firmware_sha256, bytes });
+            }
+            Record::Smmu { index, base, idr0, idr1, idr3, idr5, iidr, aidr, cr0, gbpa, coherent } => {
+                let word = |value: u32| Hex(value.into());
+                platform.smmus.push(Smmu {
+                    index,
+                    base: Hex(base),
+                    idr0: word(idr0),
+                    idr1: word(idr1),
+                    idr3: word(idr3),
+                    idr5: word(idr5),
+                    iidr: word(iidr),
+                    aidr: word(aidr),
+                    cr0: word(cr0),
+                    gbpa: word(gbpa),
+                    coherent,
+                });
+            }
+            Record::Endpoint { bdf, vendor, device, class, smmu, stream_id, driver, bus_master, armed } => {
+                let endpoint = Endpoint {
+                    bdf: bdf.into(),
+                    vendor: Hex(vendor.into()),
+                    device: Hex(device.into()),
+                    class: Hex(class.into()),
+                    smmu,
+                    stream_id,
+                    driver: text(driver),
+                    bus_master,
+                    armed,
+                };
+                // Told again when it is armed: the later one holds.
+                match platform.endpoints.iter_mut().find(|known| known.bdf == endpoint.bdf) {
+                    Some(known) => *known = endpoint,
+                    None => platform.endpoints.push(endpoint),
+                }
+            }
+            Record::Rmr { base, bytes, smmu, stream_id, flags } => {
+                platform.rmrs.push(Rmr { base: Hex(base), bytes, smmu, stream_id, flags: Hex(flags.into()) });
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn of_cycle(&mut self, record: &Record<'_>) {
+        let hz = self.counter_hz;
+        let Some((run, number)) = place(record) else { return };
+        let Some(run) = self.run(run, "a record of a cycle") else { return };
+        let cycle = run.cycles.entry(number).or_default();
+        match *record {
+            Record::Check { id, verdict, expected, must_run, reason, source, .. } => cycle.checks.push(Check {
+                id: id.into(),
+                verdict: verdict.into(),
+                expected: expected.into(),
+                must_run,
+                reason: text(reason),
+                source: source.into(),
+            }),
+            Record::Stream { bdf, stream_id, endpoint, rmr, unit, witness, phases, gap_ticks, .. } => {
+                cycle.streams.push(Stream {
+                    bdf: bdf.into(),
+                    stream_id,
+                    endpoint: endpoint.into(),
+                    rmr,
+                    unit: unit.into(),
+                    witness: witness.into(),
+                    phases: phases.into(),
+                    gap_ticks,
+                });
+            }
+            Record::CycleStream { bdf, phases, .. } => {
+                cycle.short.push(CycleStream { bdf: bdf.into(), phases: phases.into() });
+            }
+            Record::Sample { ticks, bdf, delivered, blocked, mis_steered, .. } => {
+                cycle.samples.push((ticks, bdf.into(), delivered, blocked, mis_steered));
+            }
+            Record::Event { smmu, id, name, stream_id, bdf, input_address, read, count, .. } => {
+                let (name, bdf, input_address) = (name.into(), text(bdf), Hex(input_address));
+                merge::event(&mut cycle.events, Event { smmu, id, name, stream_id, bdf, input_address, read, count });
+            }
+            Record::Access { index, ticks, smmu, kind, name, address, value, count, .. } => {
+                cycle.access_log.push(Access {
+                    index,
+                    step: None,
+                    ticks,
+                    smmu,
+                    kind: access_kind(kind),
+                    name: name.into(),
+                    address: Hex(address),
+                    value: Hex(value),
+                    count,
+                });
+            }
+            Record::Step { index, name, .. } => cycle.steps.push((index, name.into())),
+            Record::Register { smmu, name, before, after, .. } => {
+                cycle.registers.push(Register { smmu, name: name.into(), before: Hex(before), after: Hex(after) });
+            }
+            Record::Abort { step, esr, elr, far, serror, count, .. } => {
+                let (esr, elr, far) = (Hex(esr), Hex(elr), Hex(far));
+                cycle.aborts.push(Abort { step: step.into(), esr, elr, far, serror, count });
+            }
+            Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
+                let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
+                cycle.timing = Some(timing);
+            }
+            Record::Cycle { outcome, checks, failed, .. } => {
+                cycle.end = Some((outcome.into(), checks, failed));
+                cycle.ends += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Run and cycle of a record that belongs to one.
+fn place(record: &Record<'_>) -> Option<(u32, u32)> {
+    match *record {
+        Record::Check { run, cycle, .. }
+        | Record::Stream { run, cycle, .. }
+        | Record::CycleStream { run, cycle, .. }
+        | Record::Sample { run, cycle, .. }
+        | Record::Event { run, cycle, .. }
+        | Record::Access { run, cycle, .. }
+        | Record::Step { run, cycle, .. }
+        | Record::Register { run, cycle, .. }
+        | Record::Abort { run, cycle, .. }
+        | Record::Timing { run, cycle, .. }
+        | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
+        _ => None,
+    }
+}
+
+/// The console format sends "none" as an empty text.
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The console format's number of an access kind in words.
+fn access_kind(kind: u8) -> String {
+    const KINDS: [&str; 8] = ["read32", "write32", "read64", "write64", "load", "store", "barrier", "step"];
+    KINDS.get(usize::from(kind)).map_or_else(|| format!("kind {kind}"), |name| (*name).to_owned())
+}

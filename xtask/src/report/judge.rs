@@ -1,0 +1,269 @@
+//! The host's own check of what the payload reports: nothing passes on the payload's word alone.
+
+use super::collect::{Builder, Cycle, RawRun};
+use super::merge;
+use super::model::*;
+use crate::capture::{Expected, Request};
+
+/// Judges all that a boot told.
+pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) -> Report {
+    let mut problems = std::mem::take(&mut raw.problems);
+    if let Some((outcome, _)) = raw.end {
+        if outcome == Outcome::Lost && raw.lost.is_empty() {
+            raw.lost.push("the payload says so".into());
+        }
+    } else if raw.lost.is_empty() {
+        raw.lost.push("the console ends before the last record".into());
+    }
+    if let Some(request) = request.filter(|_| raw.end.is_some()) {
+        against_request(&raw, request, &mut problems);
+    }
+    if let Some((_, runs)) = raw.end
+        && runs as usize != raw.runs.len()
+    {
+        problems.push(format!("the payload counts {runs} run(s), its records hold {}", raw.runs.len()));
+    }
+    if raw.end.is_some() && raw.runs.is_empty() {
+        problems.push("no scenario ran".into());
+    }
+    let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
+    let endpoints = request.map_or(&[][..], |request| &request.endpoints);
+    let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints)).collect();
+    let lost = (!raw.lost.is_empty()).then(|| Lost { reason: reasons(&raw.lost), last_seen });
+    let payload_outcome = raw.end.map(|(outcome, _)| outcome);
+    let is_all_well = payload_outcome == Some(Outcome::Pass)
+        && problems.is_empty()
+        && planted.is_none()
+        && runs.iter().all(|run| run.outcome == Outcome::Pass);
+    Report {
+        schema: SCHEMA,
+        board: request.map_or_else(|| UNKNOWN_BOARD.into(), |request| request.board.clone()),
+        outcome: match (&lost, is_all_well) {
+            (Some(_), _) => Outcome::Lost,
+            (None, true) => Outcome::Pass,
+            (None, false) => Outcome::Fail,
+        },
+        payload_outcome,
+        planted,
+        lost,
+        problems,
+        images: raw.images,
+        platform: raw.platform,
+        runs,
+    }
+}
+
+/// The first reasons; a torn console brings hundreds.
+fn reasons(reasons: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = reasons.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if reasons.len() > SHOWN {
+        text = format!("{text}; and {} more", reasons.len() - SHOWN);
+    }
+    text
+}
+
+fn against_request(raw: &Builder, request: &Request, problems: &mut Vec<String>) {
+    let ran: Vec<&str> = raw.runs.iter().map(|run| run.scenario.as_str()).collect();
+    if !request.scenarios.is_empty() && ran != request.scenarios {
+        problems.push(format!("asked for {}, ran {}", request.scenarios.join(","), ran.join(",")));
+    }
+    for run in &raw.runs {
+        if request.cycles != 0 && run.cycles_asked != request.cycles {
+            let RawRun { scenario, cycles_asked, .. } = run;
+            problems.push(format!("{scenario}: asked for {} cycle(s), ran {cycles_asked}", request.cycles));
+        }
+        if run.planted != request.plant {
+            let word = |plant: &Option<String>| plant.clone().unwrap_or_else(|| "none".into());
+            let (asked, ran) = (word(&request.plant), word(&run.planted));
+            problems.push(format!("{}: asked to plant {asked}, the payload planted {ran}", run.scenario));
+        }
+    }
+}
+
+fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
+    let mut problems = Vec::new();
+    against_end(raw, &mut problems);
+    for (number, cycle) in &raw.cycles {
+        // A run that was cut has an unfinished last cycle; that is no contradiction.
+        if cycle.end.is_some() || raw.end.is_some() {
+            let mut found = Vec::new();
+            one_cycle(cycle, endpoints, &mut found);
+            problems.extend(found.into_iter().map(|text| format!("cycle {number}: {text}")));
+        }
+    }
+    let lines: Vec<CycleLine> = raw.cycles.iter().map(|(number, cycle)| line(*number, cycle)).collect();
+    let streams = merge::streams(raw);
+    if raw.end.is_some() {
+        totals(&lines, &streams, &mut problems);
+    }
+    let checks = merge::checks(raw);
+    let is_lost = raw.is_damaged || raw.end.is_none_or(|(outcome, ..)| outcome == Outcome::Lost);
+    let is_as_expected = raw.end.is_some_and(|(outcome, ..)| outcome == Outcome::Pass)
+        && problems.is_empty()
+        && raw.planted.is_none()
+        && checks.iter().all(Check::is_as_expected)
+        && lines.iter().all(|line| line.outcome == Outcome::Pass);
+    let outcome = match (is_lost, is_as_expected) {
+        (true, _) => Outcome::Lost,
+        (false, true) => Outcome::Pass,
+        (false, false) => Outcome::Fail,
+    };
+    let whole = raw.cycles.values().find(|cycle| cycle.is_whole()).cloned().unwrap_or_default();
+    let is_several = raw.cycles_asked > 1 || raw.cycles.len() > 1;
+    Run {
+        scenario: raw.scenario.clone(),
+        cycles: raw.cycles_asked,
+        cycles_done: count(lines.iter().filter(|line| raw.cycles.get(&line.cycle).is_some_and(|c| c.end.is_some()))),
+        cycles_failed: count(lines.iter().filter(|line| line.outcome != Outcome::Pass)),
+        outcome,
+        planted: raw.planted.clone(),
+        problems,
+        checks,
+        streams,
+        events: merge::events(raw),
+        access_log: merge::access_log(&whole),
+        samples: whole.samples,
+        timing: whole.timing,
+        registers: whole.registers,
+        aborts: whole.aborts,
+        failed_cycles: if is_several { failed(raw, &lines) } else { Vec::new() },
+        cycle_lines: lines,
+    }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+/// What the payload said at the run's end, against the cycles that it sent.
+fn against_end(raw: &RawRun, problems: &mut Vec<String>) {
+    let Some((outcome, cycles, failed)) = raw.end else { return };
+    let seen = count(raw.cycles.values().filter(|cycle| cycle.end.is_some()));
+    if seen != cycles || cycles != raw.cycles_asked {
+        let asked = raw.cycles_asked;
+        problems.push(format!("{asked} cycle(s) announced, {cycles} counted by the payload, {seen} reported"));
+    }
+    if raw.cycles.is_empty() {
+        problems.push("no cycle ran".into());
+    }
+    if let Some(missing) = (0..).zip(raw.cycles.keys()).find(|(due, is)| due != *is) {
+        problems.push(format!("cycle {} follows where cycle {} is due", missing.1, missing.0));
+    }
+    let not_passed = |cycle: &&Cycle| cycle.end.is_some_and(|(outcome, ..)| outcome != Outcome::Pass);
+    let seen_failed = count(raw.cycles.values().filter(not_passed));
+    if seen_failed != failed {
+        problems.push(format!("{failed} failed cycle(s) counted by the payload, {seen_failed} reported"));
+    }
+    if outcome == Outcome::Pass && failed > 0 {
+        problems.push(format!("passed by the payload with {failed} failed cycle(s)"));
+    }
+}
+
+fn one_cycle(cycle: &Cycle, endpoints: &[Expected], problems: &mut Vec<String>) {
+    let streams = merge::counts(cycle);
+    if streams.is_empty() {
+        problems.push("no stream".into());
+    }
+    for endpoint in endpoints {
+        let Expected { bdf, driver } = endpoint;
+        if !streams.iter().any(|stream| stream.bdf == *bdf) {
+            problems.push(format!("endpoint {bdf} ({driver}) is no stream"));
+        }
+        if let Some(stream) = cycle.streams.iter().find(|stream| stream.bdf == *bdf && stream.endpoint != *driver) {
+            problems.push(format!("endpoint {bdf} has the driver {}, expected {driver}", stream.endpoint));
+        }
+    }
+    for stream in &streams {
+        if streams.iter().filter(|other| other.bdf == stream.bdf).count() > 1 {
+            problems.push(format!("stream {} is there twice", stream.bdf));
+        }
+        for (name, phase) in stream.phases.named() {
+            if !phase.adds_up() {
+                problems.push(format!("{} {name}: the counts do not add up", stream.bdf));
+            }
+        }
+    }
+    for short in cycle.short.iter().filter(|_| !cycle.streams.is_empty()) {
+        if !streams.contains(short) {
+            problems.push(format!("stream {} has two different counts", short.bdf));
+        }
+    }
+    match cycle.end {
+        None => problems.push("no end".into()),
+        Some(_) if cycle.ends > 1 => problems.push(format!("{} ends", cycle.ends)),
+        Some((outcome, checks, failed)) => {
+            if checks == 0 {
+                problems.push("no check".into());
+            }
+            if cycle.is_whole() {
+                verdicts(cycle, (outcome, checks, failed), problems);
+            } else if outcome == Outcome::Pass && failed > 0 {
+                problems.push(format!("passed by the payload with {failed} check(s) not as expected"));
+            }
+        }
+    }
+}
+
+fn verdicts(cycle: &Cycle, (outcome, checks, failed): (Outcome, u32, u32), problems: &mut Vec<String>) {
+    if count(cycle.checks.iter()) != checks {
+        problems.push(format!("{checks} check(s) counted by the payload, {} reported", cycle.checks.len()));
+    }
+    let unexpected = count(cycle.checks.iter().filter(|check| !check.is_as_expected()));
+    if unexpected != failed {
+        problems.push(format!("{failed} unexpected verdict(s) counted by the payload, {unexpected} reported"));
+    }
+    if outcome == Outcome::Pass && unexpected > 0 {
+        problems.push(format!("passed by the payload with {unexpected} unexpected verdict(s)"));
+    }
+}
+
+fn line(number: u32, cycle: &Cycle) -> CycleLine {
+    let (said, checks, failed) = cycle.end.unwrap_or((Outcome::Lost, 0, 0));
+    let is_broken = said == Outcome::Pass && !cycle.checks.iter().all(Check::is_as_expected);
+    let outcome = if is_broken { Outcome::Fail } else { said };
+    CycleLine { cycle: number, outcome, checks, failed, streams: merge::counts(cycle) }
+}
+
+/// The totals are the sum of the lines, and no line has a stream that the totals lack.
+fn totals(lines: &[CycleLine], streams: &[Stream], problems: &mut Vec<String>) {
+    for bdf in lines.iter().flat_map(|line| &line.streams).map(|stream| &stream.bdf) {
+        if !streams.iter().any(|stream| stream.bdf == *bdf) {
+            let text = format!("stream {bdf} is counted but never described");
+            if !problems.contains(&text) {
+                problems.push(text);
+            }
+        }
+    }
+    for stream in streams {
+        let of_stream = lines.iter().flat_map(|line| &line.streams).filter(|count| count.bdf == stream.bdf);
+        let mut cycles = 0;
+        let mut sum: Option<Phases> = None;
+        for count in of_stream {
+            cycles += 1;
+            sum = Some(sum.map_or(count.phases, |sum| sum.plus(count.phases)));
+        }
+        if sum != Some(stream.phases) {
+            problems.push(format!("stream {}: the totals are not the sum of the cycles", stream.bdf));
+        }
+        if cycles != lines.len() {
+            problems.push(format!("stream {} is in {cycles} of {} cycle(s)", stream.bdf, lines.len()));
+        }
+    }
+}
+
+fn failed(raw: &RawRun, lines: &[CycleLine]) -> Vec<FailedCycle> {
+    let is_failed = |number: &u32| lines.iter().any(|line| line.cycle == *number && line.outcome != Outcome::Pass);
+    let whole = |(number, cycle): (&u32, &Cycle)| FailedCycle {
+        cycle: *number,
+        checks: cycle.checks.clone(),
+        streams: cycle.streams.clone(),
+        samples: cycle.samples.clone(),
+        events: cycle.events.clone(),
+        timing: cycle.timing,
+        registers: cycle.registers.clone(),
+        aborts: cycle.aborts.clone(),
+        access_log: merge::access_log(cycle),
+    };
+    raw.cycles.iter().filter(|(number, _)| is_failed(number)).map(whole).collect()
+}

@@ -1,0 +1,62 @@
+//! `ktap.txt`: the console's KTAP lines, with the host's verdict instead of the payload's.
+
+use embedded_io::Write;
+use wire::{WriteError, Writer};
+
+use super::model::{Outcome, Report, Run};
+
+/// Renders the report. Nothing can refuse a line here: memory takes all.
+pub fn render(report: &Report) -> String {
+    let mut text = Vec::new();
+    let mut writer = Writer::new(&mut text, 0);
+    // `Vec` takes every byte (its error type is empty), and KTAP lines have no length that could be too long.
+    let _ = lines(&mut writer, report);
+    String::from_utf8_lossy(&text).replace("\r\n", "\n")
+}
+
+fn lines<W: Write>(writer: &mut Writer<W>, report: &Report) -> Result<(), WriteError<W::Error>> {
+    writer.ktap_start()?;
+    if let Some(planted) = &report.planted {
+        writer.ktap_comment(0, &format!("planted fault: {planted}"))?;
+    }
+    if let Some(lost) = &report.lost {
+        writer.ktap_comment(0, &format!("lost: {}; last seen: {}", lost.reason, lost.last_seen))?;
+    }
+    for problem in &report.problems {
+        writer.ktap_comment(0, problem)?;
+    }
+    writer.ktap_plan(0, number(report.runs.len()))?;
+    for (index, run) in report.runs.iter().enumerate() {
+        one_run(writer, run)?;
+        writer.ktap_result(0, number(index + 1), &run.scenario, to_wire(run.outcome))?;
+    }
+    writer.ktap_end(to_wire(report.outcome))
+}
+
+fn one_run<W: Write>(writer: &mut Writer<W>, run: &Run) -> Result<(), WriteError<W::Error>> {
+    writer.ktap_version(1)?;
+    writer.ktap_plan(1, number(run.checks.len()))?;
+    for (index, check) in run.checks.iter().enumerate() {
+        let reason = check.reason.as_deref().unwrap_or("");
+        writer.ktap_check(1, number(index + 1), &check.id, check.verdict.wire(), check.expected.wire(), reason)?;
+    }
+    for problem in &run.problems {
+        writer.ktap_comment(1, problem)?;
+    }
+    if run.cycles > 1 {
+        writer.ktap_comment(1, &format!("{} cycle(s), {} failed", run.cycles_done, run.cycles_failed))?;
+    }
+    Ok(())
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+const fn to_wire(outcome: Outcome) -> wire::record::Outcome {
+    match outcome {
+        Outcome::Pass => wire::record::Outcome::Pass,
+        Outcome::Fail => wire::record::Outcome::Fail,
+        Outcome::Lost => wire::record::Outcome::Lost,
+    }
+}

@@ -1,0 +1,79 @@
+//! The report: model, the host's own check, and its renderings.
+
+mod collect;
+mod counts;
+mod html;
+mod judge;
+mod junit;
+mod ktap;
+mod merge;
+pub mod model;
+pub mod terminal;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use collect::Builder;
+use model::UNKNOWN_BOARD;
+pub use model::{Outcome, Report};
+pub use write::{CONSOLE_LOG, clear, write};
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::capture::{Capture, HostLine};
+use crate::cli::ReportArgs;
+use crate::exit::{Exit, usage};
+
+/// The exit status of an outcome.
+pub const fn exit_of(outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Pass => Exit::Pass,
+        Outcome::Fail => Exit::Fail,
+        Outcome::Lost => Exit::Lost,
+    }
+}
+
+/// `cargo xtask report LOG`.
+pub fn rerender(args: &ReportArgs) -> anyhow::Result<Exit> {
+    let log = std::fs::read(&args.log)
+        .map_err(|error| usage(format!("{}: {error}; give the console log of a run", args.log.display())))?;
+    let report = from_log(&log);
+    // A boot that was lost before its first record still begins with the host's own line.
+    if report.images.is_empty() && report.runs.is_empty() && report.board == UNKNOWN_BOARD {
+        let path = args.log.display();
+        return Err(usage(format!("{path}: no record of the payload in it; give the console log of a run")));
+    }
+    let folder = match &args.report {
+        Some(folder) => folder.clone(),
+        None => args.log.parent().map_or_else(Default::default, Path::to_owned),
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".").to_owned() } else { folder };
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    write(&folder, &report)?;
+    keep_log(&log, &args.log, &folder.join(CONSOLE_LOG))?;
+    terminal::print(&report, &folder);
+    Ok(exit_of(report.outcome))
+}
+
+/// Reads a kept log as the live console was read.
+pub fn from_log(log: &[u8]) -> Report {
+    // The host's first line may be longer than the reader keeps a line of text together.
+    let first = log.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+    let request = match HostLine::read(&String::from_utf8_lossy(first)) {
+        Some(HostLine::Request(request)) => Some(request),
+        _ => None,
+    };
+    let mut capture = Capture::new(request);
+    capture.feed(log, |_| {});
+    capture.finish(None)
+}
+
+/// Puts the log beside its report, unless it is there.
+fn keep_log(log: &[u8], from: &Path, to: &Path) -> anyhow::Result<()> {
+    if from.canonicalize().ok().is_some_and(|from| to.canonicalize().ok() == Some(from)) {
+        return Ok(());
+    }
+    write::atomically(to, log)
+}

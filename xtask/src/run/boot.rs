@@ -1,0 +1,233 @@
+//! One boot of an emulated machine, from its start to a report.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ChildStdout;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use board::{Board, Limits, Qemu};
+use wire::Record;
+
+use super::command::Machine;
+use super::options::Options;
+use super::progress::Progress;
+use super::qemu::Emulator;
+use super::sender::{Line, Sender};
+use crate::capture::{Capture, HostLine};
+use crate::exit::usage;
+use crate::report::{self, CONSOLE_LOG, Report};
+use crate::setup::Host;
+
+/// What the emulator itself says: its messages, and traces where they are not sent elsewhere.
+pub const MESSAGES: &str = "qemu.log";
+/// After the last record the machine has this long to power off.
+const GRACE: Duration = Duration::from_secs(3);
+/// Number of our only sender in its frames.
+const STREAM: u32 = 0;
+/// The fault that this side plants.
+const SENDER_STOPPED: &str = "sender-stopped";
+
+/// A boot, ready to start.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The board; it has an emulated machine.
+    pub board: Board,
+    /// Emulator and firmware.
+    pub host: Host,
+    /// The primary image.
+    pub image: PathBuf,
+    /// What the payload is told.
+    pub options: Options,
+    /// A table that replaces the firmware's IORT.
+    pub iort: Option<PathBuf>,
+    /// Arguments of the user for the emulator.
+    pub qemu_args: Vec<String>,
+    /// Deadlines.
+    pub limits: Limits,
+    /// Where console.log and the report go.
+    pub folder: PathBuf,
+}
+
+/// A boot that ended.
+#[derive(Debug)]
+pub struct Boot {
+    /// What it told, judged.
+    pub report: Report,
+    /// From the emulator's start to its end.
+    pub wall: Duration,
+    /// The emulator's user and system time.
+    pub cpu: Duration,
+}
+
+impl Job {
+    /// The emulated machine of the board.
+    pub fn qemu(&self) -> anyhow::Result<&Qemu> {
+        let name = &self.board.name;
+        self.board.qemu.as_ref().ok_or_else(|| usage(format!("board {name} has no [qemu] section")))
+    }
+
+    /// The emulator's command line. `ports` are the emulator's and the sender's.
+    pub fn machine(&self, ports: Option<(u16, u16)>) -> anyhow::Result<Machine<'_>> {
+        Ok(Machine {
+            qemu: self.qemu()?,
+            program: &self.host.qemu,
+            firmware: &self.host.firmware,
+            image: &self.image,
+            options: &self.options.text,
+            iort: self.iort.as_deref(),
+            ports,
+            more: &self.qemu_args,
+        })
+    }
+
+    /// Opens the loopback line that the machine's network card is on, if it has one.
+    pub fn line(&self) -> anyhow::Result<Option<Line>> {
+        self.qemu()?.sender.as_ref().map(|_| Line::open()).transpose()
+    }
+}
+
+/// Boots, captures, judges and writes the report.
+pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
+    let folder = &job.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    report::clear(folder)?;
+    let mut log = create(&folder.join(CONSOLE_LOG))?;
+    let first = HostLine::Request(job.options.request.clone());
+    log.write_all(first.write().as_bytes()).context("cannot write the console log")?;
+    let messages = folder.join(MESSAGES);
+
+    let line = job.line()?;
+    let ports = line.as_ref().map(|line| (line.emulator_port, line.host_port));
+    let command = job.machine(ports)?.command();
+    progress.phase("start of the firmware");
+    let start = Instant::now();
+    let (emulator, console) = Emulator::start(&command, create(&messages)?)?;
+    let mut watch = Watch {
+        capture: Capture::new(Some(job.options.request.clone())),
+        log,
+        sender: None,
+        rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
+        line,
+        is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
+        progress,
+    };
+    let stopped = watch.follow(console, start, job.limits)?;
+    let has_ended = watch.capture.has_ended();
+    let ended = emulator.end(if stopped.is_some() { Duration::ZERO } else { GRACE })?;
+    let wall = start.elapsed();
+    let lost = match stopped {
+        _ if has_ended => None,
+        Some(reason) => Some(reason),
+        None => Some(format!("QEMU ended ({}){}", ended.status, said(&messages))),
+    };
+    if std::fs::metadata(&messages).is_ok_and(|file| file.len() == 0) {
+        // Nothing was said: nothing to keep. A file that stays does no harm.
+        let _ = std::fs::remove_file(&messages);
+    }
+    if let Some(reason) = &lost {
+        let line = HostLine::Lost(reason.clone()).write();
+        watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
+    }
+    let report = watch.capture.finish(lost);
+    report::write(folder, &report)?;
+    Ok(Boot { report, wall, cpu: ended.cpu })
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The last line that the emulator said, for one line of our own.
+fn said(messages: &Path) -> String {
+    let bytes = std::fs::read(messages).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map(|line| format!(": {line}")).unwrap_or_default()
+}
+
+/// What follows a console.
+struct Watch<'a> {
+    capture: Capture,
+    log: File,
+    line: Option<Line>,
+    sender: Option<Sender>,
+    rate: u32,
+    /// The sender stops as soon as all is armed: a planted fault.
+    is_to_stop: bool,
+    progress: &'a Progress,
+}
+
+impl Watch<'_> {
+    /// Reads the console to its end. Tells why it stopped before, if it did.
+    fn follow(&mut self, console: ChildStdout, start: Instant, limits: Limits) -> anyhow::Result<Option<String>> {
+        let chunks = reader(console);
+        let deadline = start + Duration::from_secs(limits.boot_seconds);
+        let silence = Duration::from_secs(limits.silence_seconds);
+        let mut heard = start;
+        let mut ended: Option<Instant> = None;
+        loop {
+            let until = ended.unwrap_or(deadline).min(heard + silence);
+            match chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => {
+                    heard = Instant::now();
+                    self.take(&bytes)?;
+                    if self.capture.has_ended() && ended.is_none() {
+                        ended = Some(heard + GRACE);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if ended.is_some() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
+                    return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Ok(Some(format!("no output for {} s", limits.silence_seconds)));
+                }
+            }
+            // A machine that talks without end must not outlive its deadline.
+            if ended.is_none() && Instant::now() >= deadline {
+                return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.log.write_all(bytes).context("cannot write the console log")?;
+        let Self { capture, line, sender, rate, is_to_stop, progress, .. } = self;
+        capture.feed(bytes, |record| match record {
+            // The firmware has no driver for the card: frames make sense from here on.
+            Record::Hello { .. } => {
+                if let Some(line) = line.take() {
+                    *sender = Some(line.start(STREAM, *rate));
+                }
+            }
+            Record::Armed { run, cycle, streams } => {
+                if *is_to_stop && let Some(sender) = sender {
+                    sender.stop();
+                }
+                progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
+            }
+            Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
+            Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
+            _ => {}
+        });
+        Ok(())
+    }
+}
+
+/// Reads a pipe in a thread of its own, so that waiting for it can have a deadline.
+fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(64);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = console.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,83 @@
+//! The emulator's command line.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use board::Qemu;
+
+/// What one boot of an emulated machine needs.
+#[derive(Clone, Debug)]
+pub struct Machine<'a> {
+    /// The machine.
+    pub qemu: &'a Qemu,
+    /// The emulator.
+    pub program: &'a Path,
+    /// UEFI firmware.
+    pub firmware: &'a Path,
+    /// The primary image.
+    pub image: &'a Path,
+    /// Option text.
+    pub options: &'a str,
+    /// A table that replaces the firmware's IORT.
+    pub iort: Option<&'a Path>,
+    /// UDP ports of loopback: the emulator's and the sender's.
+    pub ports: Option<(u16, u16)>,
+    /// Arguments of the user.
+    pub more: &'a [String],
+}
+
+impl Machine<'_> {
+    /// Program and arguments.
+    pub fn command(&self) -> Vec<OsString> {
+        let qemu = self.qemu;
+        let mut words: Vec<OsString> = vec![self.program.into()];
+        let mut add = |option: &str, value: &dyn AsRef<OsStr>| {
+            words.push(option.into());
+            words.push(value.as_ref().into());
+        };
+        add("-machine", &qemu.machine);
+        add("-cpu", &qemu.cpu);
+        add("-smp", &qemu.smp.to_string());
+        add("-m", &qemu.memory);
+        add("-bios", &self.firmware);
+        add("-display", &"none");
+        add("-monitor", &"none");
+        // Ctrl-C belongs to this tool; the emulator's own handling of the terminal stays out of it.
+        add("-chardev", &"stdio,id=console,signal=off");
+        add("-serial", &"chardev:console");
+        for audiodev in &qemu.audiodevs {
+            add("-audiodev", audiodev);
+        }
+        if let (Some(sender), Some((emulator, host))) = (&qemu.sender, self.ports) {
+            let local = format!("local.type=inet,local.host=127.0.0.1,local.port={emulator}");
+            let remote = format!("remote.type=inet,remote.host=127.0.0.1,remote.port={host}");
+            add("-netdev", &format!("dgram,id={},{local},{remote}", sender.netdev));
+        }
+        for device in &qemu.devices {
+            add("-device", device);
+        }
+        // Through fw_cfg: no disk, and none of the firmware's countdown.
+        add("-kernel", &self.image);
+        add("-append", &self.options);
+        if let Some(iort) = self.iort {
+            add("-initrd", &iort);
+        }
+        // A machine that resets itself is lost, not started again.
+        words.extend(["-nodefaults", "-no-reboot"].map(OsString::from));
+        words.extend(self.more.iter().map(OsString::from));
+        words
+    }
+}
+
+/// A command line as a shell takes it.
+pub fn quoted(words: &[OsString]) -> String {
+    words.iter().map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=+,./:@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,146 @@
+//! `run` and `boards`: from the command line to a boot and its verdict.
+
+mod boot;
+mod command;
+mod options;
+mod progress;
+mod qemu;
+mod sender;
+#[cfg(test)]
+mod tests;
+
+pub use boot::{Job, boot};
+pub use options::Options;
+pub use progress::Progress;
+pub use qemu::Emulator;
+
+use std::path::{Path, PathBuf};
+
+use board::{Board, Limits};
+use scenario::LISTED;
+
+use crate::cli::RunArgs;
+use crate::exit::{Exit, usage};
+use crate::report::{exit_of, terminal};
+use crate::setup::Host;
+use crate::{build, setup, workspace};
+
+/// A table file is at least a header (ACPI 6.5, 5.2.6) and the IORT's own fields (IORT E.e, 2), and never this big.
+const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=16 << 20;
+
+/// `cargo xtask run`.
+pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    if args.list_scenarios {
+        list_scenarios();
+        return Ok(Exit::Pass);
+    }
+    // All that can be wrong with the input is said before anything is built or started.
+    let board = load_board(&args.board)?;
+    let options = options::of(args, &board)?;
+    if let Some(iort) = &args.iort {
+        check_iort(iort)?;
+    }
+    if board.qemu.is_none() {
+        return Err(usage(format!("board {} has no [qemu] section; this version runs emulated boards", board.name)));
+    }
+    if args.print_command {
+        return print_command(args, board, options);
+    }
+    let progress = Progress::new();
+    progress.phase("look for QEMU and its firmware");
+    let host = setup::ensure(&board, &args.install)?;
+    progress.phase("build both images");
+    let images = build::images()?;
+    let job = job(args, board, options, host, images.primary);
+    let boot = boot(&job, &progress)?;
+    drop(progress);
+    terminal::print(&boot.report, &job.folder);
+    println!("{:.2} s, {:.2} s of CPU", boot.wall.as_secs_f64(), boot.cpu.as_secs_f64());
+    Ok(exit_of(boot.report.outcome))
+}
+
+/// Prepares a boot as `run` with these arguments does, for tests and measurements.
+pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job> {
+    let board = load_board(&args.board)?;
+    let options = options::of(args, &board)?;
+    if let Some(iort) = &args.iort {
+        check_iort(iort)?;
+    }
+    Ok(job(args, board, options, host, image))
+}
+
+fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBuf) -> Job {
+    let limits = match args.timeout {
+        Some(seconds) => Limits { boot_seconds: seconds, ..board.limits },
+        None => board.limits,
+    };
+    Job {
+        board,
+        host,
+        image,
+        options,
+        iort: args.iort.clone(),
+        qemu_args: args.qemu_args.clone(),
+        limits,
+        folder: workspace::output(&args.report),
+    }
+}
+
+/// Shows what would be started. Nothing is built, installed or looked for beyond the firmware's file.
+fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Result<Exit> {
+    let Some(qemu) = &board.qemu else { return Ok(Exit::Usage) };
+    let found = qemu.firmware.iter().find(|path| path.is_file()).or(qemu.firmware.first());
+    let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned().unwrap_or_default() };
+    let job = job(args, board, options, host, workspace::target().join("inflight").join("primary.efi"));
+    let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
+    println!("{}", command::quoted(&job.machine(ports)?.command()));
+    Ok(Exit::Pass)
+}
+
+/// `cargo xtask boards`.
+pub fn boards() -> anyhow::Result<Exit> {
+    for name in board::names(&folder()).map_err(|error| usage(error.to_string()))? {
+        let board = load_board(&name)?;
+        println!("{name:<16} {:<11} {}", board.evidence.to_string(), board.description);
+        for endpoint in &board.endpoints {
+            let rmr = board.rmr.filter(|rmr| rmr.bdf == endpoint.bdf).map_or("", |_| ", in an RMR");
+            println!("{:<16} {} {}{rmr}", "", endpoint.bdf, endpoint.driver);
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn folder() -> PathBuf {
+    workspace::root().join("board-configs")
+}
+
+fn load_board(name: &str) -> anyhow::Result<Board> {
+    board::load(&folder(), name).map_err(|error| usage(error.to_string()))
+}
+
+fn list_scenarios() {
+    for listed in LISTED {
+        println!("{}", listed.scenario);
+        println!("    expected: {}", listed.expects);
+        println!("    source:   {}", listed.source);
+        println!("    risks:    {}", listed.scenario.risks());
+    }
+}
+
+/// Refuses a file that is no IORT at all. What is wrong inside of one is for the payload to find.
+fn check_iort(path: &Path) -> anyhow::Result<()> {
+    let wrong = |what: String| Err(usage(format!("--iort {}: {what}; give a whole ACPI table", path.display())));
+    let size = match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => file.len(),
+        Ok(_) => return wrong("is no file".into()),
+        Err(error) => return wrong(error.to_string()),
+    };
+    if !IORT_BYTES.contains(&size) {
+        return wrong(format!("{size} bytes, where an IORT has {} to {}", IORT_BYTES.start(), IORT_BYTES.end()));
+    }
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.starts_with(b"IORT") => Ok(()),
+        Ok(bytes) => wrong(format!("signature `{}`, not `IORT`", bytes[..4].escape_ascii())),
+        Err(error) => wrong(error.to_string()),
+    }
+}

@@ -1,0 +1,106 @@
+//! What the payload is told: the board's wishes, the command line's, and the user's own options over both.
+
+use board::Board;
+use board::nearest;
+use scenario::options::RunOptions;
+use scenario::{Plant, Scenario};
+
+use crate::capture::{Expected, Request};
+use crate::cli::RunArgs;
+use crate::exit::usage;
+
+/// The option text, checked, and what it asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// `key=value` words, as the payload reads them.
+    pub text: String,
+    /// What it asks for, for the host's own check.
+    pub request: Request,
+}
+
+/// Joins and checks the options.
+pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
+    let mut words = vec![
+        ("scenario".to_owned(), scenarios(&args.scenario)?),
+        ("cycles".to_owned(), args.cycles.to_string()),
+        ("allow_risks".to_owned(), risks(board)),
+    ];
+    if let Some(rmr) = board.rmr {
+        words.push(("rmr".into(), format!("{}:{:#x}", rmr.bdf, rmr.bytes)));
+    }
+    if let Some(console) = &board.console {
+        words.push(("console".into(), console.clone()));
+    }
+    if let Some(plant) = &args.plant {
+        words.push(("plant".into(), known_plant(plant)?));
+    }
+    for option in &args.option {
+        let Some((key, value)) = option.split_once('=') else {
+            return Err(usage(format!("--option {option}: an option is KEY=VALUE")));
+        };
+        if value.contains(char::is_whitespace) || key.contains(char::is_whitespace) {
+            return Err(usage(format!("--option `{option}`: neither key nor value may hold a blank")));
+        }
+        // The user's word is the last one.
+        words.retain(|(known, _)| known != key);
+        words.push((key.to_owned(), value.to_owned()));
+    }
+    let text = words.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    let request = request(&text, board)?;
+    Ok(Options { text, request })
+}
+
+/// Reads the text as the payload will, and takes from it what was asked for.
+fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
+    let mut options = RunOptions::default();
+    let mut wrong = None;
+    options.apply(text, |problem| {
+        wrong.get_or_insert_with(|| problem.to_string());
+    });
+    if let Some(wrong) = wrong {
+        return Err(usage(wrong));
+    }
+    let endpoint = |e: &board::Endpoint| Expected { bdf: e.bdf.to_string(), driver: e.driver.clone() };
+    Ok(Request {
+        board: board.name.clone(),
+        scenarios: options.scenarios.iter().map(Scenario::to_string).collect(),
+        cycles: options.cycles,
+        plant: options.plant.map(|plant| plant.name().to_owned()),
+        endpoints: board.endpoints.iter().map(endpoint).collect(),
+    })
+}
+
+/// The names in their shortest form; an unknown one is refused with the nearest that there is.
+fn scenarios(names: &[String]) -> anyhow::Result<String> {
+    let mut found = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        if name == "all" {
+            found.extend(Scenario::all().map(|scenario| scenario.to_string()));
+            continue;
+        }
+        let scenario = Scenario::parse(name).map_err(|error| {
+            let listed: Vec<String> = Scenario::all().map(|scenario| scenario.to_string()).collect();
+            let near = nearest(name, listed.iter().map(String::as_str));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            usage(format!("--scenario {name}: {error}{hint} (`--list-scenarios` shows them)"))
+        })?;
+        found.push(scenario.to_string());
+    }
+    Ok(found.join(","))
+}
+
+fn known_plant(name: &str) -> anyhow::Result<String> {
+    if Plant::parse(name).is_some() {
+        return Ok(name.to_owned());
+    }
+    let near = nearest(name, Plant::ALL.iter().map(|plant| plant.name()));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Err(usage(format!("--plant {name}: there is no such fault; known: {}{hint}", Plant::NAMES)))
+}
+
+fn risks(board: &Board) -> String {
+    if board.allow_risks.is_empty() {
+        return "none".into();
+    }
+    board.allow_risks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

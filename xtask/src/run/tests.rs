@@ -1,0 +1,280 @@
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use super::command::{Machine, quoted};
+use super::sender::Line;
+use super::{Emulator, Job, Progress, check_iort, options, prepare};
+use crate::capture::fixture;
+use crate::cli::{Cli, RunArgs};
+use crate::exit::{Exit, clap_line, one_line, status_of};
+use crate::report::Outcome;
+use crate::setup::Host;
+
+fn args(words: &[&str]) -> RunArgs {
+    match Cli::try_parse_from(["xtask", "run"].iter().chain(words)).unwrap().command {
+        crate::cli::Command::Run(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn board() -> board::Board {
+    super::load_board("qemu-virt").unwrap()
+}
+
+fn option_error(words: &[&str]) -> String {
+    let error = options::of(&args(words), &board()).unwrap_err();
+    assert_eq!(status_of(&error), Exit::Usage);
+    one_line(&error)
+}
+
+#[test]
+fn the_main_job_needs_no_option() {
+    let options = options::of(&args(&[]), &board()).unwrap();
+    assert_eq!(
+        options.text,
+        "scenario=adopt,reset cycles=1 allow_risks=bus-error,stray-write,device-reset,power-cycle rmr=0000:00:03.0:0x10000"
+    );
+    assert_eq!(options.request.scenarios, ["adopt", "reset"]);
+    assert_eq!((options.request.endpoints.len(), options.request.plant), (3, None));
+}
+
+#[test]
+fn the_users_options_override_and_are_what_is_checked_later() {
+    let words = ["--scenario", "all", "--cycles", "4", "--option", "cycles=7", "--option", "plant=leaf-canary"];
+    let options = options::of(&args(&words), &board()).unwrap();
+    assert_eq!(options.text.matches("cycles=").count(), 1);
+    assert_eq!((options.request.cycles, options.request.plant.as_deref()), (7, Some("leaf-canary")));
+    assert!(options.request.scenarios.len() > 2);
+}
+
+#[test]
+fn wrong_options_say_what_would_be_right() {
+    assert!(option_error(&["--scenario", "adpot"]).contains("did you mean `adopt`?"));
+    assert!(option_error(&["--plant", "leaf-unmaped"]).contains("did you mean `leaf-unmapped`?"));
+    assert!(option_error(&["--option", "e2h"]).contains("KEY=VALUE"));
+    assert!(option_error(&["--option", "e2h=1 cycles=2"]).contains("blank"));
+    assert!(option_error(&["--option", "cycels=2"]).contains("there is no option `cycels`; known: "));
+    let clap = Cli::try_parse_from(["xtask", "run", "--scenaro", "adopt"]).unwrap_err();
+    let line = clap_line(&clap.to_string());
+    assert!(line.contains("'--scenaro'") && line.contains("'--scenario'") && !line.contains('\n'), "{line}");
+    let line = clap_line(&Cli::try_parse_from(["xtask"]).unwrap_err().to_string());
+    assert!(line.contains("requires a subcommand") && line.contains("doctor"), "{line}");
+}
+
+#[test]
+fn the_command_line_is_fixed() {
+    let board = board();
+    let machine = Machine {
+        qemu: board.qemu.as_ref().unwrap(),
+        program: Path::new("qemu-system-aarch64"),
+        firmware: Path::new("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+        image: Path::new("/tmp/my images/primary.efi"),
+        options: "scenario=adopt cycles=1",
+        iort: Some(Path::new("it's.bin")),
+        ports: Some((1111, 2222)),
+        more: &["-trace".into(), "smmuv3_*".into()],
+    };
+    let wanted = "qemu-system-aarch64 -machine virt,gic-version=3,virtualization=on,iommu=smmuv3,acpi=on -cpu neoverse-n1 \
+        -smp 2 -m 1G -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd -display none -monitor none \
+        -chardev stdio,id=console,signal=off -serial chardev:console -audiodev none,id=silence \
+        -netdev dgram,id=net0,local.type=inet,local.host=127.0.0.1,local.port=1111,remote.type=inet,\
+        remote.host=127.0.0.1,remote.port=2222 -device ich9-intel-hda,id=audio0,bus=pcie.0,addr=2.0 \
+        -device hda-duplex,bus=audio0.0,audiodev=silence -device ich9-intel-hda,id=audio1,bus=pcie.0,addr=3.0 \
+        -device hda-duplex,bus=audio1.0,audiodev=silence -device e1000e,netdev=net0,bus=pcie.0,addr=4.0,romfile= \
+        -kernel '/tmp/my images/primary.efi' -append 'scenario=adopt cycles=1' -initrd 'it'\\''s.bin' -nodefaults \
+        -no-reboot -trace 'smmuv3_*'";
+    assert_eq!(quoted(&machine.command()), wanted);
+}
+
+#[test]
+fn a_file_that_is_no_iort_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        one_line(&check_iort(&path).unwrap_err())
+    };
+    assert!(refused("short", b"IORT").contains("4 bytes, where an IORT has 48 to"));
+    let mut table = vec![0; 64];
+    table[..4].copy_from_slice(b"APIC");
+    assert!(refused("other", &table).contains("signature `APIC`, not `IORT`"));
+    assert!(one_line(&check_iort(folder.path()).unwrap_err()).contains("is no file"));
+    assert!(one_line(&check_iort(&folder.path().join("none")).unwrap_err()).contains("No such file"));
+    table[..4].copy_from_slice(b"IORT");
+    let path = folder.path().join("good");
+    std::fs::write(&path, table).unwrap();
+    check_iort(&path).unwrap();
+}
+
+#[test]
+fn frames_arrive_in_order_at_about_the_rate_and_stop_at_once() {
+    let line = Line::open().unwrap();
+    let receiver = std::net::UdpSocket::bind(("127.0.0.1", line.emulator_port)).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let start = Instant::now();
+    let mut sender = line.start(0, 1000);
+    let mut bytes = [0; 128];
+    for wanted in 1..=100 {
+        let count = receiver.recv(&mut bytes).unwrap();
+        let frame = dma::frame::Frame::parse(&bytes[..count]).unwrap();
+        assert_eq!((frame.stream, frame.sequence), (0, wanted));
+    }
+    assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
+    let sent = sender.stop();
+    receiver.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let rest = std::iter::from_fn(|| receiver.recv(&mut bytes).ok()).count();
+    assert_eq!(sent, 100 + rest as u64, "nothing is sent after stop");
+}
+
+/// A folder with a program that stands for the emulator: it does what `script` says.
+fn job(script: &str) -> (tempfile::TempDir, Job) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("emulator");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let host = Host { qemu: program, firmware: "/firmware".into() };
+    let report = folder.path().join("report");
+    let mut job = prepare(&args(&["--report", report.to_str().unwrap()]), host, "/primary.efi".into()).unwrap();
+    job.options.request = fixture::request();
+    (folder, job)
+}
+
+/// A job whose emulator prints a whole log and then does `more`.
+fn talking(records: &[wire::Record<'_>], more: &str) -> (tempfile::TempDir, Job) {
+    let (folder, job) = job(&format!("cat \"$(dirname \"$0\")/log\"\n{more}"));
+    std::fs::write(folder.path().join("log"), fixture::log(None, records)).unwrap();
+    (folder, job)
+}
+
+fn boot(job: &Job) -> super::boot::Boot {
+    super::boot(job, &Progress::Silent).unwrap()
+}
+
+#[test]
+fn a_boot_ends_in_a_report_that_its_log_gives_again() {
+    let (_folder, job) = talking(&fixture::two_runs(), "");
+    let booted = boot(&job);
+    assert_eq!(booted.report.outcome, Outcome::Pass, "{:?}", booted.report);
+    let log = std::fs::read(job.folder.join("console.log")).unwrap();
+    let again = crate::report::from_log(&log);
+    assert_eq!(serde_json::to_value(&booted.report).unwrap(), serde_json::to_value(&again).unwrap());
+    for name in ["report.json", "report.html", "junit.xml", "ktap.txt"] {
+        assert!(job.folder.join(name).is_file(), "{name}");
+    }
+    assert!(!job.folder.join("qemu.log").exists(), "nothing was said");
+}
+
+#[test]
+fn a_machine_that_does_not_power_off_keeps_its_verdict() {
+    let (_folder, job) = talking(&fixture::two_runs(), "sleep 100");
+    let start = Instant::now();
+    assert_eq!(boot(&job).report.outcome, Outcome::Pass);
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn an_emulator_that_fails_is_lost_with_what_it_said() {
+    let (_folder, job) = job("echo 'qemu: Address already in use' >&2; exit 1");
+    let report = boot(&job).report;
+    assert_eq!(report.outcome, Outcome::Lost);
+    let lost = report.lost.unwrap();
+    assert_eq!(lost.reason, "QEMU ended (exit status: 1): qemu: Address already in use");
+    assert_eq!(lost.last_seen, "nothing");
+    let log = std::fs::read_to_string(job.folder.join("console.log")).unwrap();
+    assert!(log.contains("# inflight host: lost QEMU ended"), "{log}");
+}
+
+#[test]
+fn silence_and_endless_talk_are_lost_at_their_deadlines() {
+    let records = fixture::two_runs();
+    let (_folder, mut silent) = talking(&records[..6], "sleep 100");
+    silent.limits.silence_seconds = 1;
+    let lost = boot(&silent).report.lost.unwrap();
+    assert_eq!((lost.reason.as_str(), lost.last_seen.as_str()), ("no output for 1 s", "run 0: begin of adopt"));
+    let (_folder, mut endless) = talking(&records[..6], "while :; do echo noise; done");
+    endless.limits.boot_seconds = 1;
+    let start = Instant::now();
+    assert_eq!(boot(&endless).report.lost.unwrap().reason, "no end within 1 s");
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn the_cpu_time_of_a_child_is_measured() {
+    let (_folder, job) = job("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done");
+    let booted = boot(&job);
+    assert!(booted.cpu > Duration::ZERO && booted.cpu < booted.wall * 2, "{:?} of {:?}", booted.cpu, booted.wall);
+}
+
+fn is_running(pid: &str) -> bool {
+    // A zombie that init has not yet collected runs no more.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
+}
+
+fn ends_soon(pid: &str) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while is_running(pid) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    !is_running(pid)
+}
+
+fn sleeper() -> (Emulator, String) {
+    let command: Vec<OsString> = ["sh", "-c", "echo $$; exec sleep 1000"].map(Into::into).into();
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let (emulator, console) = Emulator::start(&command, null).unwrap();
+    let mut pid = String::new();
+    BufReader::new(console).read_line(&mut pid).unwrap();
+    (emulator, pid.trim().to_owned())
+}
+
+#[test]
+fn a_dropped_emulator_is_killed() {
+    let (emulator, pid) = sleeper();
+    assert!(is_running(&pid));
+    drop(emulator);
+    assert!(!is_running(&pid));
+}
+
+#[test]
+fn a_panic_leaves_no_emulator_behind() {
+    let (emulator, pid) = sleeper();
+    let moved = std::panic::AssertUnwindSafe(emulator);
+    let result = std::panic::catch_unwind(move || {
+        let _held = moved;
+        panic!("on purpose");
+    });
+    assert!(result.is_err() && !is_running(&pid));
+}
+
+#[test]
+fn a_killed_tool_leaves_no_emulator_behind() {
+    // Started by itself, below, it is the tool that holds an emulator and waits to be killed.
+    if std::env::var_os("INFLIGHT_TEST_HOLD").is_some() {
+        let (_emulator, pid) = sleeper();
+        println!("holds {pid}");
+        std::thread::sleep(Duration::from_secs(100));
+        panic!("nobody killed this process");
+    }
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "run::tests::a_killed_tool_leaves_no_emulator_behind", "--nocapture"])
+            .env("INFLIGHT_TEST_HOLD", "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let pid = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("holds ")?.1.to_owned())).unwrap();
+        assert!(is_running(&pid));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+        assert!(ends_soon(&pid), "{signal:?}");
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo xtask test`: the host tests, and cases that start boards on QEMU as a user would.
+
+mod cases;
+mod expect;
+mod host;
+mod input;
+mod plants;
+mod session;
+mod stops;
+pub mod tally;
+mod witness;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::cli::TestArgs;
+use crate::exit::Exit;
+use crate::{build, setup, workspace};
+
+use session::Session;
+use tally::Tally;
+
+/// A test that starts this tool.
+pub struct Case {
+    /// Its name: what it is about, then what is special.
+    pub name: String,
+    /// No case takes longer.
+    pub deadline: Duration,
+    /// The test.
+    pub test: Box<Test>,
+}
+
+/// What a case does. The error says in words what differs.
+type Test = dyn Fn(&Session<'_>) -> Result<(), String>;
+
+impl Case {
+    /// A case of ordinary length.
+    pub fn new(name: impl Into<String>, test: impl Fn(&Session<'_>) -> Result<(), String> + 'static) -> Self {
+        Self { name: name.into(), deadline: Duration::from_secs(120), test: Box::new(test) }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &TestArgs) -> anyhow::Result<Exit> {
+    let cases = cases_matching(args.filter.as_deref());
+    if args.list {
+        cases.iter().for_each(|case| println!("{}", case.name));
+        return Ok(Exit::Pass);
+    }
+    let mut tally = Tally::default();
+    all(args, &mut tally)?;
+    println!("{}", tally.summary());
+    Ok(if tally.is_good() { Exit::Pass } else { Exit::Fail })
+}
+
+/// Runs all tests that `args` asks for, without the last line.
+pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
+    if !args.qemu {
+        host::run(args.filter.as_deref(), tally);
+    }
+    if !args.host {
+        let cases = cases_matching(args.filter.as_deref());
+        if !cases.is_empty() {
+            setup::ensure_all(&args.install)?;
+            build::images()?;
+            on_qemu(&cases, tally)?;
+        }
+    }
+    Ok(())
+}
+
+fn cases_matching(filter: Option<&str>) -> Vec<Case> {
+    let mut cases = cases::all();
+    cases.extend(plants::all());
+    cases.extend(stops::all());
+    cases.extend(input::all());
+    cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
+    cases
+}
+
+fn on_qemu(cases: &[Case], tally: &mut Tally) -> anyhow::Result<()> {
+    let folder = workspace::target().join("inflight/test");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let program = copy_of_this_tool(&folder)?;
+    for case in cases {
+        let session = Session { program: &program, folder: folder.join(&case.name), deadline: case.deadline };
+        tally.run(&format!("qemu {}", case.name), || (case.test)(&session));
+    }
+    Ok(())
+}
+
+/// The tests start a copy: cargo may replace the program itself while they run.
+fn copy_of_this_tool(folder: &Path) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program")?;
+    let copy = folder.join("xtask");
+    std::fs::copy(&this, &copy).with_context(|| format!("cannot copy {}", this.display()))?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::cases_matching;
+
+    #[test]
+    fn names_of_cases_are_folders_and_unique() {
+        let cases = cases_matching(None);
+        let names: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), cases.len());
+        assert!(names.iter().all(|name| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')));
+    }
+}

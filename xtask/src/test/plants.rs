@@ -1,0 +1,120 @@
+//! Planted faults: the check of the broken rule must see it, none that does not follow from it may fail, and the second
+//! witness must tell the same story.
+
+use serde_json::Value;
+
+use super::Case;
+use super::cases::words;
+use super::expect::{self, Expected, ensure};
+use super::session::Session;
+
+/// A fault and what follows from it.
+struct Plant {
+    name: &'static str,
+    /// Exactly the checks that are not as expected.
+    broken: &'static [&'static str],
+    /// Devices still fetch their descriptors through the SMMU, so that translations prove no delivery.
+    has_fetches: bool,
+    /// What the counts must show.
+    counts: fn(&[Value]) -> Expected,
+}
+
+const PLANTS: [Plant; 7] = [
+    Plant {
+        name: "leaf-unmapped",
+        broken: &["dma.no-blocked", "smmu.no-events"],
+        has_fetches: true,
+        counts: one_blocked,
+    },
+    Plant { name: "leaf-canary", broken: &["dma.no-mis-steer"], has_fetches: true, counts: one_mis_steered },
+    Plant { name: "ste-rewritten", broken: &["adopt.no-table-stores"], has_fetches: false, counts: all_delivered },
+    Plant { name: "smmuen-cleared", broken: &["adopt.smmuen-kept"], has_fetches: false, counts: |_| Ok(()) },
+    Plant {
+        name: "sender-stopped",
+        broken: &["dma.live-blackout", "dma.live-after", "dma.delivered-after"],
+        has_fetches: false,
+        counts: one_silent,
+    },
+    Plant {
+        name: "endpoint-off",
+        broken: &["dma.live-before", "dma.live-blackout", "dma.live-after", "dma.delivered-after"],
+        has_fetches: false,
+        counts: one_silent,
+    },
+    Plant { name: "stale-oracle", broken: STALE, has_fetches: true, counts: |_| Ok(()) },
+];
+
+/// Everything that is compared with what the primary recorded; nothing else.
+const STALE: &[&str] = &[
+    "oracle.fresh",
+    "dma.live-before",
+    "dma.live-blackout",
+    "dma.live-after",
+    "dma.counts-consistent",
+    "dma.no-blocked",
+    "dma.no-mis-steer",
+    "dma.delivered-after",
+    "adopt.tables-identical",
+    "adopt.identifiers-reserved",
+    "rmr.ste-unchanged",
+];
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    let mut cases: Vec<_> = PLANTS.iter().map(case).collect();
+    cases.push(Case::new("plant-kdump-digest", |session| {
+        let ended = session.run_with_witness(&words("run --scenario adopt --plant kdump-digest"), true)?;
+        expect::outcome(&ended, 1, "fail")?;
+        let report = ended.report()?;
+        ensure(report["planted"] == "kdump-digest", || "the report is not marked".to_owned())?;
+        let started = report["images"].to_string().contains("kdump");
+        ensure(!started, || "the kdump image was started in spite of its digest".to_owned())?;
+        let run = expect::run(&ended, "adopt")?;
+        expect::only_broken(run, &["cycle.completed"])?;
+        let reasons = run["checks"].to_string();
+        ensure(reasons.contains("digest"), || format!("the digest is not named: {reasons}"))
+    }));
+    cases
+}
+
+fn case(plant: &'static Plant) -> Case {
+    Case::new(format!("plant-{}", plant.name), move |session: &Session<'_>| {
+        let arguments = words(&format!("run --scenario adopt --plant {}", plant.name));
+        let ended = session.run_with_witness(&arguments, plant.has_fetches)?;
+        expect::outcome(&ended, 1, "fail")?;
+        ensure(ended.report()?["planted"] == plant.name, || "the report is not marked".to_owned())?;
+        let run = expect::run(&ended, "adopt")?;
+        expect::only_broken(run, plant.broken)?;
+        (plant.counts)(expect::array(run, "streams")?)
+    })
+}
+
+/// Sum over the three phases.
+fn total(stream: &Value, key: &str) -> u64 {
+    ["before", "blackout", "after"].iter().filter_map(|phase| expect::count(stream, phase, key)).sum()
+}
+
+/// Exactly one stream has this trait.
+fn only_one(streams: &[Value], what: &str, has: impl Fn(&Value) -> bool) -> Expected {
+    let those: Vec<_> = streams.iter().filter(|stream| has(stream)).map(|stream| stream["bdf"].to_string()).collect();
+    ensure(those.len() == 1, || format!("{what}: {those:?}, exactly one stream expected"))
+}
+
+fn one_blocked(streams: &[Value]) -> Expected {
+    only_one(streams, "blocked", |stream| total(stream, "blocked") > 0)?;
+    only_one(streams, "touched", |stream| total(stream, "blocked") + total(stream, "mis_steered") > 0)
+}
+
+fn one_mis_steered(streams: &[Value]) -> Expected {
+    only_one(streams, "mis-steered", |stream| total(stream, "mis_steered") > 0)?;
+    only_one(streams, "touched", |stream| total(stream, "blocked") + total(stream, "mis_steered") > 0)
+}
+
+fn all_delivered(streams: &[Value]) -> Expected {
+    let phases = ["before", "blackout", "after"];
+    streams.iter().try_for_each(|stream| phases.iter().try_for_each(|phase| expect::delivered(stream, phase)))
+}
+
+fn one_silent(streams: &[Value]) -> Expected {
+    only_one(streams, "silent after the crash", |stream| expect::count(stream, "after", "delivered") == Some(0))
+}

@@ -1,0 +1,46 @@
+//! Counts what passed and failed, one line each.
+
+use std::time::Duration;
+
+/// What ran so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub passed: u64,
+    pub failed: u64,
+}
+
+impl Tally {
+    /// One test or step: its line, and why it failed.
+    pub fn add(&mut self, name: &str, result: &Result<(), String>, took: Duration) {
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                println!("{name} ... ok ({:.1} s)", took.as_secs_f64());
+            }
+            Err(reason) => {
+                self.failed += 1;
+                println!("{name} ... FAILED ({:.1} s)", took.as_secs_f64());
+                for line in reason.lines() {
+                    println!("    {line}");
+                }
+            }
+        }
+    }
+
+    /// Runs one test or step and counts it.
+    pub fn run(&mut self, name: &str, test: impl FnOnce() -> Result<(), String>) {
+        let begin = std::time::Instant::now();
+        let result = test();
+        self.add(name, &result, begin.elapsed());
+    }
+
+    /// Nothing failed, and something ran: silence is no success.
+    pub fn is_good(&self) -> bool {
+        self.failed == 0 && self.passed > 0
+    }
+
+    /// The last line of every test run.
+    pub fn summary(&self) -> String {
+        format!("{} passed, {} failed", self.passed, self.failed)
+    }
+}

@@ -1,0 +1,161 @@
+//! A second witness: QEMU's own trace of the SMMU against what the payload reports.
+//!
+//! Two things are compared: the takeover's register writes, one by one, and for each StreamID and phase whether DMA was
+//! translated, with what the report says of delivered and mis-steered.
+
+mod claim;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+use claim::Stream;
+use trace::{Entry, Reg, Through};
+
+pub use claim::Claim;
+pub use trace::parse;
+
+/// Offset of CR0; bit 0 is SMMUEN (IHI 0070, 6.3.9).
+const CR0: u64 = 0x20;
+/// Offset of IDR0. Both images read it whenever they look at an SMMU: before a bring-up, before the crash, before the
+/// takeover and after the watch. No policy reads it once it writes.
+const IDR0: u64 = 0;
+
+/// Compares both; every line of the result is a difference.
+pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
+    if claim.writes.is_empty() {
+        // Nothing took over, so there is one phase: all from the last time that the SMMU was enabled.
+        let before = &trace[armed_at(trace, trace.len())..];
+        return streams(claim, [before, &[], &[]], before, &[0]);
+    }
+    let stretches = stretches(trace);
+    let Some(takeover) = stretches.iter().rev().find(|stretch| stretch.words == claim.writes) else {
+        return vec![closest(&stretches, &claim.writes)];
+    };
+    let armed = armed_at(trace, takeover.observed);
+    let (before, rest) = (&trace[armed..takeover.observed], &trace[takeover.end..]);
+    let watched = rest.iter().position(is_look).unwrap_or(rest.len());
+    let phases = [before, &trace[takeover.observed..takeover.end], &rest[..watched]];
+    streams(claim, phases, &trace[armed..takeover.end], &[0, 1, 2])
+}
+
+fn is_look(entry: &Entry) -> bool {
+    matches!(entry, Entry::Read(Reg { offset: IDR0, .. }))
+}
+
+/// Register writes between two looks at the SMMU.
+#[derive(Debug, Default)]
+struct Stretch {
+    /// The first look before them.
+    observed: usize,
+    /// After the last write.
+    end: usize,
+    /// The writes as 32-bit words: one 64-bit write may reach the SMMU as two.
+    words: Vec<(u64, u32)>,
+}
+
+fn stretches(trace: &[Entry]) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut look = None;
+    for (index, entry) in trace.iter().enumerate() {
+        if is_look(entry) {
+            look = look.or(Some(index));
+        } else if let Entry::Write(write) = entry {
+            if look.is_some() || stretches.is_empty() {
+                stretches.push(Stretch { observed: look.take().unwrap_or(index), ..Stretch::default() });
+            }
+            if let Some(stretch) = stretches.last_mut() {
+                stretch.end = index + 1;
+                stretch.words.extend(write.words());
+            }
+        }
+    }
+    stretches
+}
+
+/// Where the access log differs from that stretch of the trace which it agrees with the longest.
+fn closest(stretches: &[Stretch], claimed: &[(u64, u32)]) -> String {
+    let agrees =
+        |stretch: &Stretch| stretch.words.iter().zip(claimed).take_while(|(seen, logged)| seen == logged).count();
+    let best = stretches.iter().max_by_key(|stretch| agrees(stretch));
+    let Some(best) = best else { return format!("the access log has {} writes, the trace has none", claimed.len()) };
+    let index = agrees(best);
+    let shown = |word: Option<&(u64, u32)>| match word {
+        Some((offset, value)) => format!("{value:#x} to {offset:#x}"),
+        None => "nothing".to_owned(),
+    };
+    let (seen, logged) = (shown(best.words.get(index)), shown(claimed.get(index)));
+    let (all, of) = (best.words.len(), claimed.len());
+    format!("takeover write {index}: the trace has {seen}, the access log {logged} ({all} and {of} words in all)")
+}
+
+/// Index after the last write that enabled the SMMU, before `end`.
+fn armed_at(trace: &[Entry], end: usize) -> usize {
+    let enables = |entry: &Entry| matches!(entry, Entry::Write(Reg { offset: CR0, value, .. }) if value & 1 != 0);
+    trace[..end].iter().rposition(enables).map_or(0, |index| index + 1)
+}
+
+/// Compares each stream in each phase of `judged`. `until_end` is all up to the takeover's end: a stream may have been
+/// sampled in the moment between crash and first read, which the trace cannot tell from the time before.
+fn streams(claim: &Claim, phases: [&[Entry]; 3], until_end: &[Entry], judged: &[usize]) -> Vec<String> {
+    const NAMES: [&str; 3] = ["before", "blackout", "after"];
+    let mut differences = Vec::new();
+    for stream in &claim.streams {
+        for &phase in judged {
+            let strict = Evidence::of(phases[phase], stream);
+            let wide = if phase == 2 { strict } else { Evidence::of(until_end, stream) };
+            for difference in judge(stream, phase, strict, wide, claim.has_fetches) {
+                let (id, name) = (stream.stream_id, NAMES[phase]);
+                differences.push(format!("stream {id:#x}, {name}: {difference}"));
+            }
+        }
+    }
+    differences
+}
+
+fn judge(stream: &Stream, phase: usize, strict: Evidence, wide: Evidence, has_fetches: bool) -> Vec<String> {
+    let (delivered, mis_steered) = stream.phases[phase];
+    let mut differences = Vec::new();
+    if delivered > 0 && wide.right == 0 {
+        differences.push(format!("{delivered} delivered, but no translation in the trace"));
+    }
+    if delivered == 0 && strict.right > 0 && !has_fetches {
+        differences.push(format!("none delivered, but {} translations in the trace", strict.right));
+    }
+    if mis_steered > 0 && wide.stray == 0 {
+        differences.push(format!("{mis_steered} mis-steered, but no untranslated access in the trace"));
+    }
+    if mis_steered == 0 && strict.stray > 0 {
+        differences.push(format!("none mis-steered, but {} untranslated accesses in the trace", strict.stray));
+    }
+    differences
+}
+
+/// What the trace says of one stream in one phase.
+#[derive(Clone, Copy, Debug, Default)]
+struct Evidence {
+    /// Accesses that went where the stream's windows say.
+    right: u64,
+    /// Accesses that left the SMMU at the address at which they came, and not through the stream's reserved range.
+    stray: u64,
+}
+
+impl Evidence {
+    fn of(trace: &[Entry], stream: &Stream) -> Self {
+        let mut evidence = Self::default();
+        for entry in trace {
+            let Entry::Dma { stream_id, address, through } = entry else { continue };
+            if *stream_id != stream.stream_id {
+                continue;
+            }
+            let is_reserved = stream.reserved.iter().any(|range| range.contains(address));
+            let is_moved = matches!(through, Through::Translated(to) if to >> 12 != address >> 12);
+            match through {
+                Through::Refused => {}
+                _ if is_moved || is_reserved => evidence.right += 1,
+                _ => evidence.stray += 1,
+            }
+        }
+        evidence
+    }
+}
