@@ -18,6 +18,8 @@ pub struct SmmuFrame {
 #[derive(Clone, Debug)]
 pub struct Smmus {
     frames: Vec<SmmuFrame>,
+    /// The page that was last seen to be Normal memory: scans ask for the same one again and again.
+    normal_page: u64,
 }
 
 impl Smmus {
@@ -27,12 +29,21 @@ impl Smmus {
     /// Each frame's two 64 KiB pages are mapped as Device memory for as long as this lives, and are an SMMUv3's.
     #[must_use]
     pub const unsafe fn new(frames: Vec<SmmuFrame>) -> Self {
-        Self { frames }
+        Self { frames, normal_page: u64::MAX }
     }
 
     /// An SMMU that the tables do not name reads as zero everywhere.
     fn register(&self, smmu: SmmuIndex, offset: u32) -> Option<u64> {
         self.frames.get(usize::from(smmu.0)).map(|frame| frame.base.0 + u64::from(offset))
+    }
+
+    /// Whether the map in force, which never changes while this lives, has memory at `at`.
+    fn is_memory(&mut self, at: PhysAddr) -> bool {
+        let page = at.0 >> 12;
+        if page != self.normal_page && cpu::normal_memory_at(at.0) {
+            self.normal_page = page;
+        }
+        at.is_aligned(8) && page == self.normal_page
     }
 
     fn is_coherent(&self, smmu: SmmuIndex) -> bool {
@@ -66,7 +77,7 @@ impl Access for Smmus {
     }
 
     fn load(&mut self, smmu: SmmuIndex, _: Structure, at: PhysAddr) -> Result<u64, Unbacked> {
-        if !at.is_aligned(8) || !cpu::normal_memory_at(at.0) {
+        if !self.is_memory(at) {
             return Err(Unbacked(at));
         }
         if !self.is_coherent(smmu) {
@@ -77,7 +88,7 @@ impl Access for Smmus {
 
     fn store(&mut self, smmu: SmmuIndex, _: Structure, at: PhysAddr, value: u64) {
         // A policy stores only to what it allocated or adopted; adopted tables were loaded, and so are memory.
-        if !at.is_aligned(8) || !cpu::normal_memory_at(at.0) {
+        if !self.is_memory(at) {
             return;
         }
         // SAFETY: Normal memory by the check above; structures are never behind Rust references.

@@ -2,9 +2,9 @@
 
 use crate::{
     endpoints::Candidate,
-    kdump_image::{self, KdumpImage},
+    kdump_image,
     machine::{Machine, SmmuAt},
-    region::Places,
+    region::{Places, Prepared},
     streams::{self, Live},
 };
 use addr::StreamId;
@@ -50,7 +50,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) machine: &'a mut Machine,
     pub(crate) candidates: &'a [Candidate],
     pub(crate) options: &'a RunOptions,
-    pub(crate) kdump: &'a KdumpImage,
+    pub(crate) prepared: &'a Prepared,
     pub(crate) places: &'a mut Places,
     /// The oracle of the cycle before, for the planted fault.
     pub(crate) last_oracle: &'a mut Option<Vec<u8>>,
@@ -157,6 +157,7 @@ fn arm(
     for live in live.iter_mut().take(started) {
         let machine = &mut *setting.machine;
         let armed = live.candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
+        live.is_started = armed.is_ok();
         if let Err(error) = armed {
             // The stream stays in the oracle: that it is not live is for the judge to see.
             let text = format!("{}: {} cannot be armed: {error}", live.stream.bdf, live.candidate.driver.name());
@@ -202,8 +203,7 @@ fn crash(
         setting.options.hold_us,
         setting.options.watch_us,
     );
-    let e2h = setting.options.e2h;
-    let mut boot = setting.places.fill(setting.machine, setting.kdump, &options, e2h)?;
+    let mut boot = setting.places.fill(setting.machine, setting.prepared, &options)?;
     if setting.options.plant == Some(Plant::KdumpDigest) {
         setting.places.damage_image();
     }
@@ -226,7 +226,7 @@ fn crash(
         Crash::Jump => die_by_jump,
         Crash::Panic => die_by_panic,
     };
-    let taker = Taker { entry: boot.image.entry, argument, e2h };
+    let taker = Taker { entry: boot.image.entry, argument, e2h: boot.e2h != 0 };
     // SAFETY: 1. `publish` cleaned the region. 2. The kdump image writes its region, the windows that it re-poisons and
     // SMMU registers. 3. Exceptions are masked since `Machine::take`, and all is identity-mapped. 4. Both ways to die
     // hold nothing.

@@ -6,8 +6,8 @@
 //! ```
 
 use addr::PhysAddr;
-use alloc::{format, string::String, vec};
-use arch::{cache, mmio};
+use alloc::{format, string::String, vec, vec::Vec};
+use arch::mmio;
 use handover::{boot::Image, crc64};
 
 /// What the build embedded; empty where the image was built without `cargo xtask build`.
@@ -60,33 +60,58 @@ impl KdumpImage {
         self.memory_bytes
     }
 
-    /// Copies it to `base` (4 KiB aligned), applies R_AARCH64_RELATIVE, zeroes the rest, and cleans all to PoC: the
-    /// caller's taker starts with caches off.
-    ///
-    /// # Safety
-    /// `base..base + memory_bytes()` is mapped, writable and nobody else's.
-    pub(crate) unsafe fn load(&self, base: PhysAddr) -> Image {
-        let mut copy = vec![0_u8; self.memory_bytes as usize];
-        copy[..self.image.len()].copy_from_slice(self.image);
+    /// The image as it must stand at `base` (4 KiB aligned): R_AARCH64_RELATIVE applied, zero-initialised data zero.
+    pub(crate) fn relocated_to(&self, base: PhysAddr) -> Pristine {
+        let mut memory = vec![0_u8; self.memory_bytes as usize];
+        memory[..self.image.len()].copy_from_slice(self.image);
         for relocation in self.relocations.as_chunks::<RELOCATION_BYTES>().0 {
             let (offset, addend) = relocation.split_at(8);
             let offset = u32::from_le_bytes([offset[0], offset[1], offset[2], offset[3]]) as usize;
             let addend = u64::from_le_bytes(*addend.first_chunk().unwrap_or(&[0; 8]));
-            if let Some(word) = copy.get_mut(offset..offset + 8) {
+            if let Some(word) = memory.get_mut(offset..offset + 8) {
                 word.copy_from_slice(&base.0.wrapping_add(addend).to_le_bytes());
             }
         }
-        let mut at = base.0;
-        for word in copy.as_chunks::<8>().0 {
-            // SAFETY: inside the range that the caller vouches for.
-            unsafe { mmio::write64(at, u64::from_le_bytes(*word)) }
-            at += 8;
-        }
-        cache::clean_invalidate(base, self.memory_bytes);
-        cache::invalidate_instructions();
         let bytes = self.image.len() as u64;
-        let crc = crc64(copy.get(..self.image.len()).unwrap_or(&[]));
-        Image { base, bytes, crc, entry: base.plus(self.entry) }
+        let crc = crc64(memory.get(..self.image.len()).unwrap_or(&[]));
+        Pristine { image: Image { base, bytes, crc, entry: base.plus(self.entry) }, memory }
+    }
+}
+
+/// A relocated image that never runs: every crash starts from a copy of it.
+#[derive(Debug)]
+pub(crate) struct Pristine {
+    image: Image,
+    memory: Vec<u8>,
+}
+
+impl Pristine {
+    /// Makes memory at the image's place equal to this one.
+    ///
+    /// # Safety
+    /// The place is mapped, writable and nobody else's.
+    pub(crate) unsafe fn load(&self) -> Image {
+        // SAFETY: the caller's promise.
+        unsafe { make_equal(self.image.base, &self.memory) };
+        self.image
+    }
+}
+
+/// Makes memory at `at` (8-byte aligned) equal to `bytes`, a multiple of 8 long. Words that are equal already are not
+/// written: code that did not change need not be fetched anew, nor translated anew by an emulator.
+///
+/// # Safety
+/// The range is mapped, writable and nobody else's.
+pub(crate) unsafe fn make_equal(at: PhysAddr, bytes: &[u8]) {
+    let mut next = at.0;
+    for word in bytes.as_chunks::<8>().0 {
+        let wanted = u64::from_le_bytes(*word);
+        // SAFETY: inside the range that the caller vouches for.
+        if unsafe { mmio::read64(next) } != wanted {
+            // SAFETY: as above.
+            unsafe { mmio::write64(next, wanted) }
+        }
+        next += 8;
     }
 }
 

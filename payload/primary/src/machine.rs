@@ -16,7 +16,7 @@ use arch::{
 use handover::boot;
 use scenario::options::RunOptions;
 use smmu::spec::registers::{IDR0, Idr0};
-use tables::{Platform, Tables, fadt, spcr::Console};
+use tables::{Platform, fadt, spcr::Console};
 use wire::{Record, record::Severity};
 
 /// Bytes of an SMMU's two register pages.
@@ -67,7 +67,6 @@ pub(crate) struct Memory {
 /// The machine after boot services.
 pub(crate) struct Machine {
     pub(crate) platform: Platform<'static>,
-    pub(crate) tables: Tables<'static>,
     pub(crate) iort: Option<IortInForce>,
     pub(crate) memory: Memory,
     pub(crate) console: ConsoleAt,
@@ -89,7 +88,7 @@ impl Machine {
     /// # Safety
     /// Boot services have ended, and `memory` describes what they left.
     pub(crate) unsafe fn take(described: Described, memory: Memory, console: ConsoleAt, notes: &mut Notes) -> Self {
-        let Described { platform, tables, iort, .. } = described;
+        let Described { platform, iort, .. } = described;
         let conduit = match platform.psci {
             fadt::Conduit::Smc => Conduit::Smc,
             fadt::Conduit::Hvc => Conduit::Hvc,
@@ -112,7 +111,6 @@ impl Machine {
         let mut machine = Self {
             timer_interrupt: platform.timers.map_or(0, |timers| timers.el2.gsiv),
             platform,
-            tables,
             iort,
             memory,
             console,

@@ -30,6 +30,7 @@ use kdump_image::KdumpImage;
 use machine::{ConsoleAt, Machine, Memory};
 use notes::Notes;
 use region::Places;
+use scenario::Plant;
 use session::Session;
 use uefi::{Status, boot::MemoryType, entry};
 use wire::{Record, record::VERSION};
@@ -70,6 +71,9 @@ fn prepare() -> Result<Session, String> {
     if options.e2h && !arch::cpu::has_vhe() {
         return Err("option e2h=1: this CPU has no FEAT_VHE".into());
     }
+    if options.plant == Some(Plant::StaleOracle) && options.cycles < 2 {
+        return Err("option plant=stale-oracle: it takes cycles=2 or more, for the oracle of the cycle before".into());
+    }
     let described = platform::describe(firmware, &options, &mut notes)?;
     let console = ConsoleAt::choose(described.platform.console, &options)
         .ok_or("no console: neither SPCR nor DBG2 names a PL011 or SBSA UART; give one by console=pl011:ADDRESS")?;
@@ -95,7 +99,9 @@ fn prepare() -> Result<Session, String> {
     endpoints::describe_rmrs(&machine);
     let candidates = endpoints::find(&mut machine, &mut notes);
     notes.say();
-    Ok(Session { machine, candidates, options, kdump, places })
+    let prepared = places.prepare(&machine, &kdump, options.e2h);
+    let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
+    Ok(Session { machine, candidates, options, prepared, places })
 }
 
 fn say_hello(e2h: bool) {

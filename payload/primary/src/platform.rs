@@ -39,7 +39,6 @@ impl IortInForce {
 /// The machine, and the ranges that were reserved for its RMRs.
 pub(crate) struct Described {
     pub(crate) platform: Platform<'static>,
-    pub(crate) tables: Tables<'static>,
     pub(crate) iort: Option<IortInForce>,
     /// RMR ranges that are ours to be written by DMA.
     pub(crate) rmr_ranges: Vec<Reserved>,
@@ -81,7 +80,7 @@ pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Not
     };
     let platform = Platform::from_tables(&tables, &mut |finding| notes.table(finding));
     claim_firmware_ranges(&platform, &mut rmr_ranges, notes);
-    Ok(Described { platform, tables, iort, rmr_ranges })
+    Ok(Described { platform, iort, rmr_ranges })
 }
 
 /// Appends one RMR node for each wish whose stream no node of the firmware names.

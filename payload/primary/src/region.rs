@@ -4,12 +4,16 @@
 //! image and its zeroed data │ first page tables │ boot block │ report │ options │ IORT … │ oracle │ stack │ heap to the end
 //! ```
 
-use crate::{firmware::Reserved, kdump_image::KdumpImage, machine::Machine};
+use crate::{
+    firmware::Reserved,
+    kdump_image::{KdumpImage, Pristine, make_equal},
+    machine::Machine,
+};
 use addr::PhysAddr;
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use arch::{
     cache, cpu,
-    mmu::{self, Kind, Region},
+    mmu::{self, Kind, Regime, Region},
 };
 use core::slice;
 use handover::{
@@ -21,7 +25,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// The whole region.
 pub(crate) const BYTES: u64 = 8 << 20;
-const TABLES_BYTES: u64 = 1 << 20;
+const TABLES_BYTES: u64 = 256 << 10;
 const OPTIONS_BYTES: u64 = 4096;
 const STACK_BYTES: u64 = 256 << 10;
 
@@ -38,6 +42,14 @@ pub(crate) struct Places {
     oracle: PhysAddr,
     stack: PhysAddr,
     heap: PhysAddr,
+}
+
+/// What does not change from crash to crash: the relocated image, and the map that it starts with.
+pub(crate) struct Prepared {
+    pristine: Pristine,
+    tables: Vec<u8>,
+    regime: Regime,
+    e2h: bool,
 }
 
 impl Places {
@@ -84,25 +96,36 @@ impl Places {
         Report::read_from_bytes(bytes).unwrap_or_default()
     }
 
-    /// Loads the image and writes everything it is given but the oracle. Returns the boot block, not yet sealed.
-    pub(crate) fn fill(
-        &mut self,
-        machine: &Machine,
-        kdump: &KdumpImage,
-        options: &str,
-        e2h: bool,
-    ) -> Result<Boot, String> {
-        // SAFETY: the image's place inside the region, as above.
-        let image = unsafe { kdump.load(self.image) };
+    /// Prepares the image and its first page tables, once the machine's map is final.
+    ///
+    /// # Errors
+    /// One line where the tables do not fit their place.
+    pub(crate) fn prepare(&self, machine: &Machine, kdump: &KdumpImage, e2h: bool) -> Result<Prepared, String> {
         let mut regions = machine.regions();
         regions.push(Region { start: self.image, bytes: kdump.memory_bytes(), kind: Kind::Image });
         let (tables, regime) = mmu::identity_map(&regions, self.tables, e2h, cpu::pa_range())
             .map_err(|error| format!("the kdump image's map: {error}"))?;
-        if tables.len() as u64 > TABLES_BYTES || options.len() as u64 > OPTIONS_BYTES {
-            return Err("the kdump image's map or options do not fit their place".into());
+        if tables.len() as u64 > TABLES_BYTES {
+            return Err(format!("the kdump image's map takes {:#x} bytes of {TABLES_BYTES:#x}", tables.len()));
         }
+        Ok(Prepared { pristine: kdump.relocated_to(self.image), tables, regime, e2h })
+    }
+
+    /// Loads the image afresh and writes everything it is given but the oracle. Returns the boot block, not yet sealed.
+    ///
+    /// # Errors
+    /// One line where the options do not fit their place.
+    pub(crate) fn fill(&mut self, machine: &Machine, prepared: &Prepared, options: &str) -> Result<Boot, String> {
+        let Prepared { pristine, tables, regime, e2h } = prepared;
+        if options.len() as u64 > OPTIONS_BYTES {
+            return Err(format!("the options take {} bytes of {OPTIONS_BYTES}", options.len()));
+        }
+        // SAFETY: the image's place inside the region, as above.
+        let image = unsafe { pristine.load() };
+        // SAFETY: the tables' place inside the region, whose length `prepare` checked.
+        unsafe { make_equal(self.tables, tables) };
         let iort = machine.iort.as_ref().map_or(&[][..], |iort| iort.bytes);
-        for (place, bytes) in [(self.tables, &tables[..]), (self.options, options.as_bytes()), (self.iort, iort)] {
+        for (place, bytes) in [(self.options, options.as_bytes()), (self.iort, iort)] {
             // SAFETY: a place of the region, as above, with room for the bytes (checked here and in `new`).
             unsafe { slice::from_raw_parts_mut(pointer(place), bytes.len()) }.copy_from_slice(bytes);
         }
@@ -121,7 +144,7 @@ impl Places {
                 mair: regime.mair,
                 sctlr: regime.sctlr,
             },
-            e2h: u32::from(e2h),
+            e2h: u32::from(*e2h),
             tables: boot::Tables { iort: held(self.iort, iort.len()), ..boot::Tables::default() },
             options: held(self.options, options.len()),
             oracle: held(self.oracle, oracle::MAX_BYTES),
@@ -130,11 +153,12 @@ impl Places {
         })
     }
 
-    /// Writes the sealed boot block and cleans the region to PoC: the taker starts with caches off. Returns its address.
+    /// Writes the sealed boot block and cleans what the taker is given to PoC: it starts with caches off. Its stack and
+    /// heap are not given: it writes there before it reads, with its caches on. Returns the block's address.
     pub(crate) fn publish(&mut self, boot: &Boot) -> PhysAddr {
         // SAFETY: the boot block's place inside the region, as above.
         unsafe { slice::from_raw_parts_mut(pointer(self.boot), size_of::<Boot>()) }.copy_from_slice(boot.as_bytes());
-        cache::clean_invalidate(self.region.start, self.region.bytes);
+        cache::clean_invalidate(self.region.start, self.stack.0 - self.region.start.0);
         cache::invalidate_instructions();
         self.boot
     }

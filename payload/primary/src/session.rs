@@ -3,9 +3,8 @@
 use crate::{
     cycle::{self, Setting},
     endpoints::Candidate,
-    kdump_image::KdumpImage,
     machine::Machine,
-    region::Places,
+    region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
 use arch::console;
@@ -20,7 +19,7 @@ pub(crate) struct Session {
     pub(crate) machine: Machine,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) options: RunOptions,
-    pub(crate) kdump: KdumpImage,
+    pub(crate) prepared: Prepared,
     pub(crate) places: Places,
 }
 
@@ -53,9 +52,7 @@ impl Session {
     }
 
     fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
-        // The oracle of the cycle before takes two cycles.
-        let least = if self.options.plant == Some(Plant::StaleOracle) { 2 } else { 1 };
-        let cycles = self.options.cycles.max(least);
+        let cycles = self.options.cycles;
         let name = scenario.to_string();
         let plant = self.options.plant.map_or("", Plant::name);
         console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
@@ -70,7 +67,7 @@ impl Session {
                 machine: &mut self.machine,
                 candidates: &self.candidates,
                 options: &self.options,
-                kdump: &self.kdump,
+                prepared: &self.prepared,
                 places: &mut self.places,
                 last_oracle: &mut last_oracle,
                 run,

@@ -19,6 +19,8 @@ pub(crate) struct Live {
     pub(crate) stream: Stream,
     pub(crate) domain: Domain,
     pub(crate) candidate: Candidate,
+    /// Its endpoint was started.
+    pub(crate) is_started: bool,
 }
 
 /// Makes a domain with the windows of `candidate` and attaches its stream. Nothing moves yet.
@@ -65,7 +67,7 @@ pub(crate) fn attach(
         rmr,
         ..Stream::default()
     };
-    Ok(Live { stream, domain, candidate })
+    Ok(Live { stream, domain, candidate, is_started: false })
 }
 
 /// Samples every stream.
@@ -108,10 +110,10 @@ pub(crate) fn wait_until_one_is_quiet(machine: &mut Machine, streams: &mut [Live
     }
 }
 
-/// Stops every endpoint: bus mastering off, then the driver's own reset. Names those that do not stop.
+/// Stops every endpoint that was started: bus mastering off, then the driver's own reset. Names those that do not stop.
 pub(crate) fn quiesce(machine: &mut Machine, streams: &[Live]) -> Vec<String> {
     let mut failed = Vec::new();
-    for live in streams {
+    for live in streams.iter().filter(|live| live.is_started) {
         let driver = live.candidate.driver;
         if let Err(error) = driver.quiesce(&mut machine.config, &mut machine.bus, &live.stream) {
             failed.push(format!("{}: {} does not stop: {error}", live.stream.bdf, driver.name()));
