@@ -37,7 +37,10 @@ use scenario::{
 use smmu::log::Log;
 use streams::Streams;
 use tell::Cycle;
-use wire::record::Outcome;
+use wire::{
+    Record,
+    record::{Outcome, VERSION},
+};
 use zerocopy::IntoBytes;
 
 /// Entries of the access log: an adoption has about 60, a reset 80, a poll one.
@@ -67,6 +70,11 @@ extern "C" fn kdump_main(boot: &'static Boot) -> ! {
     unsafe { arch::heap::give(boot.heap.base, boot.heap.bytes - frames_bytes) };
     // SAFETY: as above, the other half.
     let frames = unsafe { FramePool::new(frames_at, frames_bytes) };
+    if boot.cycle == 0 {
+        let (version, counter_hz) = (env!("CARGO_PKG_VERSION"), timer::frequency());
+        let (el, e2h) = (arch::cpu::current_el(), arch::cpu::is_e2h());
+        console::record(&Record::Hello { wire: VERSION, version, image: "kdump", el, e2h, counter_hz });
+    }
     if boot.gic.redistributor.0 != 0 {
         let gic = gic::Gic {
             distributor: boot.gic.distributor.0,

@@ -12,7 +12,7 @@ use smmu::{
 };
 
 /// How long late DMA is waited for: longer than the period of the slowest endpoint.
-const LATE_US: u64 = 2_500;
+const LATE_US: u64 = 2_000;
 
 /// A stream with its domain, in the primary's hands.
 pub(crate) struct Live {

@@ -126,6 +126,8 @@ impl OptionProblem<'_> {
 
 const NAMES: [&str; 10] =
     ["scenario", "cycles", "plant", "e2h", "strtab", "rmr", "hold_us", "watch_us", "console", "allow_risks"];
+/// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
+const FOREIGN_KEY: &str = "initrd";
 const KEYS: &str = "scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, console, allow_risks";
 
 impl RunOptions {
@@ -138,6 +140,9 @@ impl RunOptions {
                 report(if index == 0 { OptionProblem::LeadingWord(word) } else { OptionProblem::NotKeyValue(word) });
                 continue;
             };
+            if key == FOREIGN_KEY {
+                continue;
+            }
             let Some(place) = NAMES.iter().position(|name| *name == key) else {
                 report(OptionProblem::UnknownKey(key));
                 continue;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use object::elf;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, LittleEndian};
 
 use super::container::{Flat, Relocation};
@@ -46,7 +46,32 @@ pub fn flatten(data: &[u8]) -> anyhow::Result<Flat> {
             relocations = relative(&Tags::read(dynamic, endian)?, &image, memory_bytes)?;
         }
     }
+    // The relocations travel in the container's own form; the linker's tables at the end need not travel as well.
+    let kept = content_end(header, endian, data)?.unwrap_or(image.len());
+    image.truncate(kept);
     Ok(Flat { image, memory_bytes, entry: u32::try_from(entry)?, relocations })
+}
+
+/// Where code and data end and only tables of the dynamic linker follow; `None` without section headers.
+fn content_end(
+    header: &elf::FileHeader64<Endianness>,
+    endian: Endianness,
+    data: &[u8],
+) -> anyhow::Result<Option<usize>> {
+    let sections = header.section_headers(endian, data).context("bad section headers")?;
+    let is_content = |section: &&elf::SectionHeader64<Endianness>| {
+        let is_table = matches!(
+            section.sh_type(endian),
+            elf::SHT_RELA | elf::SHT_DYNSYM | elf::SHT_STRTAB | elf::SHT_HASH | elf::SHT_GNU_HASH | elf::SHT_DYNAMIC
+        );
+        let is_loaded = section.sh_flags(endian).0 & elf::SHF_ALLOC.0 != 0;
+        is_loaded && !is_table && section.sh_type(endian) != elf::SHT_NOBITS
+    };
+    let ends = sections.iter().filter(is_content).filter_map(|section| {
+        let end = section.sh_addr(endian).checked_add(section.sh_size(endian))?;
+        usize::try_from(end).ok()
+    });
+    Ok(ends.max())
 }
 
 /// Copies one segment to its place and returns where it ends in memory.

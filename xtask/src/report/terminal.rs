@@ -20,6 +20,9 @@ pub fn summary(report: &Report) -> String {
     for run in &report.runs {
         one_run(&mut text, run);
     }
+    for finding in report.platform.findings.iter().filter(|finding| finding.severity != "note").take(SHOWN) {
+        line(&mut text, &format!("  {} {} {}: {}", finding.severity, finding.table, finding.id, finding.text));
+    }
     for problem in &report.problems {
         line(&mut text, &format!("  not as it should be: {problem}"));
     }

@@ -22,7 +22,7 @@ pub struct Options {
 pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     let mut words = vec![
         ("scenario".to_owned(), scenarios(&args.scenario)?),
-        ("cycles".to_owned(), args.cycles.to_string()),
+        ("cycles".to_owned(), cycles(args).to_string()),
         ("allow_risks".to_owned(), risks(board)),
     ];
     if let Some(rmr) = board.rmr {
@@ -48,6 +48,12 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     let text = words.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
     let request = request(&text, board)?;
     Ok(Options { text, request })
+}
+
+/// The oracle of the cycle before takes a second cycle.
+fn cycles(args: &RunArgs) -> u32 {
+    let is_stale = args.plant.as_deref() == Some(Plant::StaleOracle.name());
+    if is_stale { args.cycles.max(2) } else { args.cycles }
 }
 
 /// Reads the text as the payload will, and takes from it what was asked for.

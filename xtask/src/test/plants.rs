@@ -15,6 +15,8 @@ struct Plant {
     broken: &'static [&'static str],
     /// Devices still fetch their descriptors through the SMMU, so that translations prove no delivery.
     has_fetches: bool,
+    /// The SMMU may record events of it.
+    has_events: bool,
     /// What the counts must show.
     counts: fn(&[Value]) -> Expected,
 }
@@ -22,26 +24,47 @@ struct Plant {
 const PLANTS: [Plant; 7] = [
     Plant {
         name: "leaf-unmapped",
-        broken: &["dma.no-blocked", "smmu.no-events"],
+        broken: &["dma.no-blocked"],
         has_fetches: true,
+        has_events: true,
         counts: one_blocked,
     },
-    Plant { name: "leaf-canary", broken: &["dma.no-mis-steer"], has_fetches: true, counts: one_mis_steered },
-    Plant { name: "ste-rewritten", broken: &["adopt.no-table-stores"], has_fetches: false, counts: all_delivered },
-    Plant { name: "smmuen-cleared", broken: &["adopt.smmuen-kept"], has_fetches: false, counts: |_| Ok(()) },
+    Plant {
+        name: "leaf-canary",
+        broken: &["dma.no-mis-steer"],
+        has_fetches: true,
+        has_events: false,
+        counts: one_mis_steered,
+    },
+    Plant {
+        name: "ste-rewritten",
+        broken: &["adopt.no-table-stores"],
+        has_fetches: false,
+        has_events: false,
+        counts: all_delivered,
+    },
+    Plant {
+        name: "smmuen-cleared",
+        broken: &["adopt.smmuen-kept"],
+        has_fetches: false,
+        has_events: false,
+        counts: |_| Ok(()),
+    },
     Plant {
         name: "sender-stopped",
         broken: &["dma.live-blackout", "dma.live-after", "dma.delivered-after"],
         has_fetches: false,
+        has_events: false,
         counts: one_silent,
     },
     Plant {
         name: "endpoint-off",
         broken: &["dma.live-before", "dma.live-blackout", "dma.live-after", "dma.delivered-after"],
         has_fetches: false,
+        has_events: false,
         counts: one_silent,
     },
-    Plant { name: "stale-oracle", broken: STALE, has_fetches: true, counts: |_| Ok(()) },
+    Plant { name: "stale-oracle", broken: STALE, has_fetches: true, has_events: false, counts: |_| Ok(()) },
 ];
 
 /// Everything that is compared with what the primary recorded; nothing else.
@@ -84,7 +107,10 @@ fn case(plant: &'static Plant) -> Case {
         expect::outcome(&ended, 1, "fail")?;
         ensure(ended.report()?["planted"] == plant.name, || "the report is not marked".to_owned())?;
         let run = expect::run(&ended, "adopt")?;
-        expect::only_broken(run, plant.broken)?;
+        // Whether an access meets the fault before the takeover turns the event queue off is a matter of its timing.
+        let has_events = run["events"].as_array().is_some_and(|events| !events.is_empty());
+        let events = if has_events && plant.has_events { &["smmu.no-events"][..] } else { &[] };
+        expect::only_broken(run, &[plant.broken, events].concat())?;
         (plant.counts)(expect::array(run, "streams")?)
     })
 }

@@ -36,7 +36,7 @@ pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
     let (before, rest) = (&trace[armed..takeover.observed], &trace[takeover.end..]);
     let watched = rest.iter().position(is_look).unwrap_or(rest.len());
     let phases = [before, &trace[takeover.observed..takeover.end], &rest[..watched]];
-    streams(claim, phases, &trace[armed..takeover.end], &[0, 1, 2])
+    streams(claim, phases, &trace[armed..takeover.end + watched], &[0, 1, 2])
 }
 
 fn is_look(entry: &Entry) -> bool {
@@ -95,15 +95,16 @@ fn armed_at(trace: &[Entry], end: usize) -> usize {
     trace[..end].iter().rposition(enables).map_or(0, |index| index + 1)
 }
 
-/// Compares each stream in each phase of `judged`. `until_end` is all up to the takeover's end: a stream may have been
-/// sampled in the moment between crash and first read, which the trace cannot tell from the time before.
-fn streams(claim: &Claim, phases: [&[Entry]; 3], until_end: &[Entry], judged: &[usize]) -> Vec<String> {
+/// Compares each stream in each phase of `judged`. The trace shows when the SMMU was looked at and written, not when the
+/// streams were sampled: what was counted just before or after such an instant may stand on its other side in the trace.
+/// So what is reported must be somewhere in `all`, while what the trace shows inside a phase must be reported for it.
+fn streams(claim: &Claim, phases: [&[Entry]; 3], all: &[Entry], judged: &[usize]) -> Vec<String> {
     const NAMES: [&str; 3] = ["before", "blackout", "after"];
     let mut differences = Vec::new();
     for stream in &claim.streams {
         for &phase in judged {
             let strict = Evidence::of(phases[phase], stream);
-            let wide = if phase == 2 { strict } else { Evidence::of(until_end, stream) };
+            let wide = if phase == 2 { strict } else { Evidence::of(all, stream) };
             for difference in judge(stream, phase, strict, wide, claim.has_fetches) {
                 let (id, name) = (stream.stream_id, NAMES[phase]);
                 differences.push(format!("stream {id:#x}, {name}: {difference}"));

@@ -109,3 +109,11 @@ proptest! {
         prop_assert!(!read(&text).1.is_empty());
     }
 }
+
+#[test]
+fn what_the_loader_of_an_initrd_appends_is_passed_over() {
+    let mut options = RunOptions::default();
+    let mut problems = 0;
+    options.apply("cycles=3 initrd=initrd", |_| problems += 1);
+    assert_eq!((options.cycles, problems), (3, 0));
+}
