@@ -193,6 +193,10 @@ impl Machine {
     }
 
     fn find_smmus(&mut self, notes: &mut Notes) {
+        if self.platform.smmus.is_empty() {
+            let text = "the IORT names no SMMUv3: there is nothing to take over on this machine";
+            notes.add(Severity::Error, "IORT", "no-smmu", text);
+        }
         let mut frames = Vec::new();
         for (named, smmu) in self.platform.smmus.iter().enumerate() {
             let inside_ram = self.memory.ram.iter().any(|ram| overlaps(ram, smmu.base, SMMU_BYTES));

@@ -49,10 +49,9 @@ fn main() -> Status {
         return refuse::refuse("started-at-el1", reason);
     }
     match prepare() {
-        Ok(session) => {
-            let conduit = session.machine.conduit;
+        Ok(mut session) => {
             session.run();
-            power::off(conduit)
+            power::off(session.machine.conduit)
         }
         Err(reason) => refuse::refuse("cannot-start", &reason),
     }

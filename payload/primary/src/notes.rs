@@ -5,7 +5,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use tables::Finding;
+use tables::{Finding, Words};
 use wire::{Record, record::Severity};
 
 struct Note {
@@ -34,7 +34,13 @@ impl Notes {
             tables::Severity::Error => Severity::Error,
         };
         let table = format!("{}", finding.table.escape_ascii());
-        self.0.push(Note { severity, table, id: finding.id(), offset: finding.offset, text: finding.to_string() });
+        self.0.push(Note {
+            severity,
+            table,
+            id: finding.id(),
+            offset: finding.offset,
+            text: Words(&finding).to_string(),
+        });
     }
 
     /// Writes and forgets them.

@@ -24,8 +24,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Runs every scenario as often as asked, and ends the boot's output.
-    pub(crate) fn run(mut self) -> Outcome {
+    /// Runs every scenario as often as asked, and ends the boot's output. The session stays: it owns the map in force.
+    pub(crate) fn run(&mut self) {
         let scenarios = core::mem::take(&mut self.options.scenarios);
         console::with(|writer| {
             // The console never fails; what it loses, sequence numbers and CRCs show.
@@ -48,7 +48,6 @@ impl Session {
             // As above.
             let _ = writer.ktap_end(outcome);
         });
-        outcome
     }
 
     fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {

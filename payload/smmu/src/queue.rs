@@ -157,7 +157,7 @@ impl CommandQueue {
         Ok(())
     }
 
-    fn ring(&mut self, hw: &mut dyn Access) {
+    fn ring(&self, hw: &mut dyn Access) {
         hw.barrier(Barrier::BeforeDoorbell);
         hw.write32(self.smmu, reg::CMDQ_PROD, self.prod);
     }

@@ -80,20 +80,31 @@ impl Finding {
     }
 }
 
+/// The words of a finding without its severity, id and place: what is wrong, and what would be right.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a>(pub &'a Finding);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { rule, found, against, .. } = self.0;
+        f.write_str(rule.says)?;
+        match (found, against) {
+            (Some(found), Some(against)) => write!(f, " ({found:#x}, against {against:#x})")?,
+            (Some(found), None) => write!(f, " ({found:#x})")?,
+            (None, Some(against)) => write!(f, " (against {against:#x})")?,
+            (None, None) => {}
+        }
+        write!(f, "; right: {}", rule.right)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.rule.severity, self.rule.id, self.table.escape_ascii())?;
         if let Some(offset) = self.offset {
             write!(f, "+{offset:#x}")?;
         }
-        write!(f, ": {}", self.rule.says)?;
-        match (self.found, self.against) {
-            (Some(found), Some(against)) => write!(f, " ({found:#x}, against {against:#x})")?,
-            (Some(found), None) => write!(f, " ({found:#x})")?,
-            (None, Some(against)) => write!(f, " (against {against:#x})")?,
-            (None, None) => {}
-        }
-        write!(f, "; right: {}", self.rule.right)
+        write!(f, ": {}", Words(self))
     }
 }
 

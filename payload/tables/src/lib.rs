@@ -20,5 +20,5 @@ pub mod rule;
 pub mod sdt;
 pub mod spcr;
 
-pub use finding::{Finding, Severity, Sink, Unreadable};
+pub use finding::{Finding, Severity, Sink, Unreadable, Words};
 pub use platform::{Platform, Tables};

@@ -17,11 +17,13 @@ pub fn print(report: &Report, folder: &Path) {
 /// The summary without its last line.
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
+    for finding in report.platform.findings.iter().filter(|finding| finding.severity != "note").take(SHOWN) {
+        let at = finding.offset.map_or_else(String::new, |offset| format!("+{offset:#x}"));
+        let (severity, table) = (finding.severity, &finding.table);
+        line(&mut text, &format!("{severity} {table}{at} {}: {}", finding.id, finding.text));
+    }
     for run in &report.runs {
         one_run(&mut text, run);
-    }
-    for finding in report.platform.findings.iter().filter(|finding| finding.severity != "note").take(SHOWN) {
-        line(&mut text, &format!("  {} {} {}: {}", finding.severity, finding.table, finding.id, finding.text));
     }
     for problem in &report.problems {
         line(&mut text, &format!("  not as it should be: {problem}"));

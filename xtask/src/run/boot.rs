@@ -112,15 +112,17 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
         line,
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
+        end: None,
         progress,
     };
     let stopped = watch.follow(console, start, job.limits)?;
     let has_ended = watch.capture.has_ended();
-    let ended = emulator.end(if stopped.is_some() { Duration::ZERO } else { GRACE })?;
+    let is_to_wait = stopped.is_none() && watch.end != Some(End::Firmware);
+    let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
     let wall = start.elapsed();
     let lost = match stopped {
-        _ if has_ended => None,
         Some(reason) => Some(reason),
+        None if has_ended => None,
         None => Some(format!("QEMU ended ({}){}", ended.status, said(&messages))),
     };
     if std::fs::metadata(&messages).is_ok_and(|file| file.len() == 0) {
@@ -148,6 +150,15 @@ fn said(messages: &Path) -> String {
     last.map(|line| format!(": {line}")).unwrap_or_default()
 }
 
+/// What is to come after the last record.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// The payload ran, and powers the machine off.
+    PowerOff,
+    /// The payload did not start its work: the firmware has the machine again, and would go on for ever.
+    Firmware,
+}
+
 /// What follows a console.
 struct Watch<'a> {
     capture: Capture,
@@ -157,6 +168,8 @@ struct Watch<'a> {
     rate: u32,
     /// The sender stops as soon as all is armed: a planted fault.
     is_to_stop: bool,
+    /// The last record came.
+    end: Option<End>,
     progress: &'a Progress,
 }
 
@@ -174,12 +187,19 @@ impl Watch<'_> {
                 Ok(bytes) => {
                     heard = Instant::now();
                     self.take(&bytes)?;
-                    if self.capture.has_ended() && ended.is_none() {
-                        ended = Some(heard + GRACE);
+                    match self.end {
+                        Some(End::Firmware) => return Ok(None),
+                        Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
+                        _ => {}
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if ended.is_some() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if ended.is_some() => {
+                    return Ok(Some(format!(
+                        "the machine did not power off within {} s of its last record",
+                        GRACE.as_secs()
+                    )));
+                }
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
                     return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
                 }
@@ -196,7 +216,7 @@ impl Watch<'_> {
 
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self { capture, line, sender, rate, is_to_stop, progress, .. } = self;
+        let Self { capture, line, sender, rate, is_to_stop, end, progress, .. } = self;
         capture.feed(bytes, |record| match record {
             // The firmware has no driver for the card: frames make sense from here on.
             Record::Hello { .. } => {
@@ -211,6 +231,7 @@ impl Watch<'_> {
                 progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
             }
             Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
+            Record::End { runs, .. } => *end = Some(if *runs == 0 { End::Firmware } else { End::PowerOff }),
             Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
             _ => {}
         });

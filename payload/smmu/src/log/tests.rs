@@ -73,6 +73,19 @@ fn scans_are_merged_by_word_and_by_entry() {
 }
 
 #[test]
+fn a_fill_is_one_entry_that_says_everything() {
+    let log = record(8, |hw| {
+        hw.fill(SMMU, Structure::Ste, PhysAddr(0x4000_0000), 64, 256, 1);
+        hw.fill(SMMU, Structure::Ste, PhysAddr(0x4000_4000), 64, 256, 1);
+        assert_eq!(hw.load(SMMU, Structure::Ste, PhysAddr(0x4000_3FC0)), Ok(1));
+        assert_eq!(hw.load(SMMU, Structure::Ste, PhysAddr(0x4000_3FC8)), Ok(0));
+    });
+    assert_eq!(shape(&log)[..2], [(Op::Fill, "STE", 1, 256); 2]);
+    assert_eq!((log.entries()[1].address, log.entries()[1].stride), (0x4000_4000, 64));
+    assert!(log.entries()[1].op.is_write());
+}
+
+#[test]
 fn overflow_is_told_and_keeps_the_beginning() {
     let log = record(2, |hw| {
         hw.step("first");
@@ -101,8 +114,17 @@ fn no_merging_across_a_loss() {
 
 #[test]
 fn numbers_are_stable() {
-    let ops =
-        [Op::RegRead32, Op::RegWrite32, Op::RegRead64, Op::RegWrite64, Op::Load, Op::Store, Op::Barrier, Op::Step];
+    let ops = [
+        Op::RegRead32,
+        Op::RegWrite32,
+        Op::RegRead64,
+        Op::RegWrite64,
+        Op::Load,
+        Op::Store,
+        Op::Barrier,
+        Op::Step,
+        Op::Fill,
+    ];
     for (number, op) in ops.into_iter().enumerate() {
         assert_eq!(op as usize, number);
     }

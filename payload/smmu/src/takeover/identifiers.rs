@@ -14,7 +14,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// Loads after which the scan gives up. A healthy table needs some thousand; a damaged one may ask for 2^45.
-const MAX_LOADS: u32 = 1 << 24;
+const MAX_LOADS: u32 = 1 << 22;
 /// CDs in a 64 KiB leaf, as a power of two.
 const LEAF_LOG2: u8 = 10;
 const LEAF_BYTES: u64 = CD_BYTES << LEAF_LOG2;

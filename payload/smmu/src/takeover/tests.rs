@@ -1,1 +1,192 @@
+//! The policies on the host fake, access by access.
 
+mod adopt;
+mod identifiers;
+mod plant;
+mod refusals;
+mod reset;
+
+use super::*;
+use crate::fake::{Fake, FakeFrames};
+use crate::log::{Log, Logged, Op};
+use crate::spec::registers as reg;
+use addr::PhysAddr;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+const SMMU: SmmuIndex = SmmuIndex(0);
+const L1: PhysAddr = PhysAddr(0x4025_4000);
+const L2: PhysAddr = PhysAddr(0x4026_0000);
+const CDS: PhysAddr = PhysAddr(0x4027_0000);
+const STRTAB_BASE: u64 = 1 << 62 | L1.0;
+const STRTAB_BASE_CFG: u32 = 0x10210;
+
+fn ste(stream: u64) -> PhysAddr {
+    L2.plus(stream * 64)
+}
+
+/// What a crashed kernel leaves under QEMU: two-level table, streams 0x10 and 0x18 in stage 1, the rest aborts.
+fn crashed() -> Fake {
+    let mut fake = Fake::default();
+    let unit = fake.unit(SMMU);
+    for (register, value) in [
+        (reg::CR0, 0xD),
+        (reg::CR0ACK, 0xD),
+        (reg::CR1, 0xD75),
+        (reg::CR2, 6),
+        (reg::IRQ_CTRL, 5),
+        (reg::IRQ_CTRLACK, 5),
+        (reg::STRTAB_BASE_CFG, STRTAB_BASE_CFG),
+    ] {
+        unit.set(register, value);
+    }
+    unit.set64(reg::STRTAB_BASE, STRTAB_BASE);
+    fake.poke(L1, L2.0 | 9);
+    for stream in 0..256 {
+        fake.poke(ste(stream), 1);
+    }
+    for (stream, asid) in [(0x10, 2), (0x18, 3)] {
+        let cd = CDS.plus(asid * 64);
+        fake.poke(ste(stream), 0b1011 | cd.0);
+        fake.poke(ste(stream).plus(8), 0xD6);
+        fake.poke(cd, asid << 48 | 1 << 31);
+    }
+    fake
+}
+
+struct Options {
+    coherent: Option<bool>,
+    cpu_is_vhe: bool,
+    rmr: &'static [StreamId],
+}
+
+const PLAIN: Options = Options { coherent: None, cpu_is_vhe: false, rmr: &[] };
+
+/// One access in words: `R` and `W` registers, `L` and `S` structure words, `F` a fill, `B` a barrier.
+fn words(entry: &crate::log::Entry) -> Option<String> {
+    let (name, value, count) = (entry.name(), entry.value, entry.count);
+    let many = if count > 1 { format!(" x{count}") } else { String::new() };
+    Some(match entry.op {
+        Op::RegRead32 => format!("R {name} {value:#x}{many}"),
+        Op::RegRead64 => format!("R64 {name} {value:#x}{many}"),
+        Op::RegWrite32 => format!("W {name} {value:#x}"),
+        Op::RegWrite64 => format!("W64 {name} {value:#x}"),
+        Op::Load => format!("L {name} {:#x}{many}", entry.address),
+        Op::Store => format!("S {name} {:#x} {value:#x}", entry.address),
+        Op::Fill => format!("F {name} {:#x} {value:#x}{many}", entry.address),
+        Op::Barrier => format!("B {name}"),
+        Op::Step => return None,
+    })
+}
+
+fn take(policy: Policy, fake: &mut Fake, options: &Options) -> (Result<Taken, TakeoverError>, Vec<String>) {
+    let mut log = Log::with_capacity(4096);
+    let mut frames = FakeFrames::default();
+    let site = Site {
+        smmu: SMMU,
+        coherent: options.coherent,
+        cpu_is_vhe: options.cpu_is_vhe,
+        queue_cap_log2: 8,
+        timeout_us: 1000,
+        frames: &mut frames,
+        rmr_streams: options.rmr,
+    };
+    let taken = take_over(policy, &mut Logged::new(fake, &mut log), site);
+    assert!(!log.overflowed());
+    assert_eq!(fake.stray_stores, []);
+    (taken, log.entries().iter().filter_map(words).collect())
+}
+
+fn writes(trace: &[String]) -> Vec<&str> {
+    trace.iter().map(String::as_str).filter(|row| row.starts_with('W')).collect()
+}
+
+/// Values written to one register.
+fn written<'a>(trace: &'a [String], register: &str) -> Vec<&'a str> {
+    writes(trace).into_iter().filter_map(|row| row.strip_prefix(&format!("W {register} "))).collect()
+}
+
+/// `expected`, one access a line; blank lines and what follows `;` are for the reader.
+#[track_caller]
+fn assert_trace(trace: &[String], expected: &str) {
+    let expected = expected.lines().map(|line| line.split(';').next().unwrap_or("").trim()).filter(|l| !l.is_empty());
+    let expected: Vec<_> = expected.collect();
+    for (index, (seen, wanted)) in trace.iter().zip(&expected).enumerate() {
+        assert_eq!(seen, wanted, "access {index} of {trace:#?}");
+    }
+    assert_eq!(trace.len(), expected.len(), "{trace:#?}");
+}
+
+/// ID registers as a probe reads them.
+const PROBE: &str = "
+    R IDR0 0xd44101b
+    R IDR1 0x2730010
+    R IDR3 0x1414
+    R IDR5 0x74
+    R IIDR 0x0
+";
+
+/// A command queue in use: one command and CMD_SYNC by one doorbell, at entries `index` and `index`+1.
+fn command(index: u64, words: [u64; 2]) -> String {
+    let at = 0x5000_0000 + index * 16;
+    let prod = index + 2;
+    format!(
+        "S CMD {at:#x} {:#x}
+         S CMD {:#x} {:#x}
+         S CMD {:#x} 0xfc02046
+         S CMD {:#x} 0x0
+         B before-doorbell
+         W CMDQ_PROD {prod:#x}
+         R CMDQ_CONS {prod:#x}\n",
+        words[0],
+        at + 8,
+        words[1],
+        at + 16,
+        at + 24,
+    )
+}
+
+const CFGI_ALL: [u64; 2] = [4, 31];
+const TLBI_EL2_ALL: [u64; 2] = [0x20, 0];
+const TLBI_NSNH_ALL: [u64; 2] = [0x30, 0];
+
+#[test]
+fn policies_read_what_they_print() {
+    for policy in Policy::ALL {
+        assert_eq!(format!("{policy}").parse(), Ok(policy));
+    }
+    assert_eq!("adopt-v99".parse::<Policy>(), Err(UnknownPolicy));
+}
+
+#[test]
+fn only_the_named_smmu_is_touched() {
+    for policy in Policy::ALL {
+        let mut fake = crashed();
+        let other = fake.unit(SMMU).clone();
+        fake.units.push(other);
+        let before = fake.units[1].registers.clone();
+        let (taken, _) = take(policy, &mut fake, &PLAIN);
+        assert!(taken.is_ok());
+        assert_eq!(fake.units[1].registers, before);
+        assert!(fake.units[1].commands.is_empty());
+    }
+}
+
+#[test]
+fn no_memory_is_told() {
+    let mut fake = crashed();
+    let mut frames = FakeFrames { free: 0x5000_0000..0x5000_3FFF };
+    let site = Site {
+        smmu: SMMU,
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 1000,
+        frames: &mut frames,
+        rmr_streams: &[],
+    };
+    let error = take_over(Policy::Reset, &mut fake, site).map(|_| ());
+    assert!(matches!(error, Err(TakeoverError::Queue(_))), "{error:?}");
+    assert_eq!(fake.unit(SMMU).get(reg::CR0), 0xD);
+}
