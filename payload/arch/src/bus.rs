@@ -272,8 +272,8 @@ impl Ecam {
 
 impl pci::ConfigSpace for Ecam {
     fn read32(&mut self, function: Bdf, offset: u16) -> u32 {
-        // SAFETY: inside a window that `new` vouches for; the mask keeps it aligned.
-        self.register(function, offset & !3).map_or(u32::MAX, |at| unsafe { mmio::read32(at) })
+        // Some root complexes answer a read of nobody with a bus error instead of all ones.
+        self.register(function, offset & !3).and_then(exceptions::probe_read32).unwrap_or(u32::MAX)
     }
 
     fn write32(&mut self, function: Bdf, offset: u16, value: u32) {

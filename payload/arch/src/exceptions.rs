@@ -64,6 +64,7 @@ impl Exception {
             0x0c..=0x0f => "permission fault",
             0x10 => "external abort",
             0x13..=0x17 => "external abort on a table walk",
+            0x18 | 0x1b..=0x1f => "parity or ECC error",
             0x21 => "alignment fault",
             _ => "other fault",
         }
@@ -74,7 +75,8 @@ impl Exception {
     }
 
     fn is_external(&self) -> bool {
-        self.is_data_abort() && matches!(self.esr & 0x3f, 0x10 | 0x13..=0x17)
+        // External aborts, and parity or ECC errors on the access or a table walk.
+        self.is_data_abort() && matches!(self.esr & 0x3f, 0x10 | 0x13..=0x18 | 0x1b..=0x1f)
     }
 }
 
@@ -230,18 +232,22 @@ const KIND_SYNC: u64 = 0;
 const KIND_SERROR: u64 = 3;
 
 // Saved per exception: x0..x18, x29, x30, ELR, SPSR, ESR, FAR, and on the UEFI target, whose code may hold values in
-// them, q0..q7 and q16..q31 (the callee saves the lower halves of q8..q15, and no Rust code here touches the upper).
+// them, q0..q31, FPCR and FPSR.
 #[cfg(target_os = "uefi")]
 macro_rules! fp {
     (save) => {
         "stp q0, q1, [sp, #208]\n stp q2, q3, [sp, #240]\n stp q4, q5, [sp, #272]\n stp q6, q7, [sp, #304]\n
-         stp q16, q17, [sp, #336]\n stp q18, q19, [sp, #368]\n stp q20, q21, [sp, #400]\n stp q22, q23, [sp, #432]\n
-         stp q24, q25, [sp, #464]\n stp q26, q27, [sp, #496]\n stp q28, q29, [sp, #528]\n stp q30, q31, [sp, #560]\n"
+         stp q8, q9, [sp, #336]\n stp q10, q11, [sp, #368]\n stp q12, q13, [sp, #400]\n stp q14, q15, [sp, #432]\n
+         stp q16, q17, [sp, #464]\n stp q18, q19, [sp, #496]\n stp q20, q21, [sp, #528]\n stp q22, q23, [sp, #560]\n
+         stp q24, q25, [sp, #592]\n stp q26, q27, [sp, #624]\n stp q28, q29, [sp, #656]\n stp q30, q31, [sp, #688]\n
+         mrs x2, fpcr\n mrs x3, fpsr\n add x4, sp, #720\n stp x2, x3, [x4]\n"
     };
     (restore) => {
-        "ldp q0, q1, [sp, #208]\n ldp q2, q3, [sp, #240]\n ldp q4, q5, [sp, #272]\n ldp q6, q7, [sp, #304]\n
-         ldp q16, q17, [sp, #336]\n ldp q18, q19, [sp, #368]\n ldp q20, q21, [sp, #400]\n ldp q22, q23, [sp, #432]\n
-         ldp q24, q25, [sp, #464]\n ldp q26, q27, [sp, #496]\n ldp q28, q29, [sp, #528]\n ldp q30, q31, [sp, #560]\n"
+        "add x4, sp, #720\n ldp x2, x3, [x4]\n msr fpcr, x2\n msr fpsr, x3\n ldp q0, q1, [sp, #208]\n
+         ldp q2, q3, [sp, #240]\n ldp q4, q5, [sp, #272]\n ldp q6, q7, [sp, #304]\n ldp q8, q9, [sp, #336]\n
+         ldp q10, q11, [sp, #368]\n ldp q12, q13, [sp, #400]\n ldp q14, q15, [sp, #432]\n ldp q16, q17, [sp, #464]\n
+         ldp q18, q19, [sp, #496]\n ldp q20, q21, [sp, #528]\n ldp q22, q23, [sp, #560]\n ldp q24, q25, [sp, #592]\n
+         ldp q26, q27, [sp, #624]\n ldp q28, q29, [sp, #656]\n ldp q30, q31, [sp, #688]\n"
     };
 }
 #[cfg(not(target_os = "uefi"))]
@@ -254,7 +260,7 @@ macro_rules! fp {
 global_asm!(
     ".macro exception_entry kind",
     ".balign 128",
-    "sub sp, sp, #592",
+    "sub sp, sp, #736",
     "stp x0, x1, [sp, #32]",
     "mov x1, #\\kind",
     "b exception_common",
@@ -317,6 +323,6 @@ global_asm!(
     "ldp x18, x29, [sp, #176]",
     "ldr x30, [sp, #192]",
     "ldp x0, x1, [sp, #32]",
-    "add sp, sp, #592",
+    "add sp, sp, #736",
     "eret",
 );

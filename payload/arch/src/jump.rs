@@ -126,6 +126,7 @@ fn clean_code(function: *const ()) {
 /// # Safety
 /// `regime` was made by [`crate::mmu::identity_map`] for this E2H, its tables are where it says, and it maps the image.
 pub unsafe fn switch_map(regime: &Regime) {
+    clean_code(load_map as *const ());
     // SAFETY: see above; the MMU is off for no instruction that touches memory, as only registers are used.
     unsafe { load_map(regime.ttbr0, regime.tcr, regime.mair, regime.sctlr) }
 }

@@ -7,7 +7,7 @@ use core::arch::asm;
 
 macro_rules! access {
     ($read:ident, $write:ident, $type:ty, $load:literal, $store:literal) => {
-        #[doc = concat!("Reads a `", stringify!($type), "` with one load.")]
+        #[doc = concat!("Reads a `", stringify!($type), "` with one load; all ones where the load is aborted and passed over.")]
         ///
         /// # Safety
         /// `at` is mapped, readable and naturally aligned, and reading it has no effect on memory that Rust owns.
@@ -15,7 +15,7 @@ macro_rules! access {
         pub unsafe fn $read(at: u64) -> $type {
             let value: u64;
             // SAFETY: the caller's promise is the instruction's precondition.
-            unsafe { asm!($load, out(reg) value, in(reg) at, options(nostack, preserves_flags)) }
+            unsafe { asm!("mov {0:x}, #-1", $load, out(reg) value, in(reg) at, options(nostack, preserves_flags)) }
             value as $type
         }
 

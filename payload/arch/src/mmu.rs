@@ -12,14 +12,16 @@ use aarch64_paging::{
 use addr::PhysAddr;
 use alloc::vec::Vec;
 
-/// MAIR_EL2: attribute 0 Device-nGnRE, attribute 1 Normal write-back, read and write allocate.
-pub const MAIR: u64 = 0xff04;
+/// MAIR_EL2: attribute 0 Device-nGnRE, attribute 1 Normal write-back, read and write allocate, attribute 2 Device-nGnRnE.
+pub const MAIR: u64 = 0x00_ff04;
 
 /// What a range of memory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Device registers: nGnRE, never executed.
     Device,
+    /// PCI configuration space: nGnRnE, as configuration writes are non-posted.
+    Configuration,
     /// Data: Normal write-back inner shareable, never executed.
     Data,
     /// An image: as data, and executable.
@@ -104,6 +106,7 @@ fn el2_tables(regions: &[Region], at: PhysAddr) -> Result<Vec<u8>, MmuError> {
         let normal = base | El23Attributes::ATTRIBUTE_INDEX_1 | El23Attributes::INNER_SHAREABLE;
         let attributes = match region.kind {
             Kind::Device => base | El23Attributes::ATTRIBUTE_INDEX_0 | El23Attributes::XN,
+            Kind::Configuration => base | El23Attributes::ATTRIBUTE_INDEX_2 | El23Attributes::XN,
             Kind::Data => normal | El23Attributes::XN,
             Kind::Image => normal,
         };
@@ -122,6 +125,7 @@ fn el2_and_0_tables(regions: &[Region], at: PhysAddr) -> Result<Vec<u8>, MmuErro
         let normal = base | El1Attributes::ATTRIBUTE_INDEX_1 | El1Attributes::INNER_SHAREABLE;
         let attributes = match region.kind {
             Kind::Device => base | El1Attributes::ATTRIBUTE_INDEX_0 | El1Attributes::PXN,
+            Kind::Configuration => base | El1Attributes::ATTRIBUTE_INDEX_2 | El1Attributes::PXN,
             Kind::Data => normal | El1Attributes::PXN,
             Kind::Image => normal,
         };

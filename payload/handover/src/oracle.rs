@@ -72,10 +72,13 @@ pub struct Counts {
     pub mis_steered: u64,
 }
 
-/// The stream is named by an RMR node and has the identity window `rmr`.
+/// The stream is named by an RMR node; `rmr` is its identity window, where one is ours to be written.
 pub const STREAM_RMR: u32 = 1 << 0;
 /// The device has no attempt count: `Counts::attempted` means nothing.
 pub const STREAM_NO_ATTEMPTS: u32 = 1 << 1;
+
+/// The device's accesses do not snoop the CPU's caches (IORT root complex, CCA 0).
+pub const STREAM_NON_COHERENT: u32 = 1 << 2;
 
 /// A live stream: all that a driver needs to go on counting in another image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

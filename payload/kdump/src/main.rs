@@ -25,7 +25,7 @@ use arch::{
 use core::{panic::PanicInfo, slice};
 use handover::{
     boot::{self, Boot},
-    oracle::OracleView,
+    oracle::{OracleView, STREAM_NON_COHERENT},
     report::{Ended, Report},
 };
 use observe::Before;
@@ -108,6 +108,7 @@ fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
 /// One cycle from the first look to the last line.
 fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
     let options = options(boot);
+    let cycle = Cycle { run: boot.run, cycle: boot.cycle };
     let scenario = options.scenarios.first().copied().unwrap_or(Scenario::plain(Policy::Adopt));
     let iort = bytes(boot.tables.iort);
     let frame = |smmu: &boot::Smmu| SmmuFrame {
@@ -116,12 +117,13 @@ fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
     };
     // SAFETY: the primary mapped the frames, and lists only SMMUs that answered it.
     let mut hw = unsafe { Smmus::new(boot.smmus().iter().map(frame).collect()) };
-    // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
-    let devices = unsafe { Devices::new(true) };
 
     // Observer: what only it may know is the oracle.
     let oracle = OracleView::find(bytes(boot.oracle));
     let known = oracle.map_or(&[][..], |oracle| oracle.streams);
+    let is_coherent = known.iter().all(|stream| stream.flags & STREAM_NON_COHERENT == 0);
+    // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
+    let devices = unsafe { Devices::new(is_coherent) };
     let mut streams = Streams::new(known, devices);
     let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
     let hold = streams.hold(u64::from(options.hold_us));
@@ -129,8 +131,12 @@ fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
     // Taker: the boot block only, and the fault that is planted in it.
     let plants = observe::plants(&mut hw, &before, options.plant, &streams);
     let mut log = Log::with_capacity(LOG_ENTRIES);
+    // What was pending is not the takeover's: told, and not judged.
     exceptions::clear();
     exceptions::record_aborts(true);
+    exceptions::step("before the takeover");
+    cycle.aborts();
+    exceptions::clear();
     let policy = match scenario.policy {
         Policy::Adopt => smmu::takeover::Policy::Adopt,
         Policy::Reset => smmu::takeover::Policy::Reset,
@@ -165,7 +171,6 @@ fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
     let checks = judge::judge(&evidence);
     let outcome = judge::outcome(&checks, options.plant);
 
-    let cycle = Cycle { run: boot.run, cycle: boot.cycle };
     if options.cycles > 1 {
         cycle.stream_lines(&streams);
     }

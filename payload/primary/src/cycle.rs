@@ -10,7 +10,7 @@ use crate::{
 use addr::StreamId;
 use alloc::{format, string::String, vec::Vec};
 use arch::{
-    console, cpu,
+    console, cpu, exceptions,
     frames::FramePool,
     jump::{self, Context, Taker},
     power::Conduit,
@@ -39,6 +39,12 @@ use wire::{
 
 /// Structures of one SMMU that are read for digests, in bytes: a linear table of 2^16 STEs and more.
 const DIGEST_LIMIT: u64 = 16 << 20;
+/// How long DMA that did not stop is waited for, first translated and then not: longer than the period of the slowest
+/// endpoint, together.
+const LATE_US: u64 = 1_500;
+const LATE_BYPASSED_US: u64 = 1_000;
+/// Where the rules of a cycle are explained.
+const SOURCE: &str = "ARCHITECTURE.md, cycles";
 /// How long streams may take to begin.
 const LIVE_US: u64 = 300_000;
 /// A sender is gone when its stream is quiet for this long.
@@ -78,7 +84,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let armed = arm(&mut setting, &mut frames, &mut units, &mut live);
     match armed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
         Ok(from_kdump) => report = from_kdump,
-        Err(reason) => setting.fail(&mut end, "cycle.completed", &reason, "ARCHITECTURE.md, cycles"),
+        Err(reason) => setting.fail(&mut end, "cycle.completed", &reason, SOURCE),
     }
     if report.outcome != Ended::PASS {
         end.outcome = Outcome::Fail;
@@ -134,8 +140,10 @@ fn arm(
     live: &mut Vec<Live>,
 ) -> Result<(), String> {
     for (index, at) in (0_u8..).zip(setting.machine.smmus.clone()) {
-        let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == usize::from(index));
-        let largest = streams.map(|candidate| candidate.stream_id).max().unwrap_or(StreamId(0));
+        let smmu = usize::from(index);
+        let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == smmu);
+        let of_rmrs = setting.machine.rmr_streams(smmu, usize::MAX);
+        let largest = streams.map(|candidate| candidate.stream_id).chain(of_rmrs).max().unwrap_or(StreamId(0));
         let mut options = Options::new(at.base, largest);
         options.coherent_override = at.coherent_override;
         options.format = setting.options.strtab.map(|strtab| match strtab {
@@ -147,6 +155,8 @@ fn arm(
         let unit = Unit::bring_up(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
             .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
         units.push(unit);
+        let unit = units.last_mut().ok_or("no unit")?;
+        streams::attach_foreign_rmrs(setting.machine, unit, smmu, frames, setting.candidates)?;
     }
     for candidate in setting.candidates {
         let Some(unit) = units.get_mut(candidate.smmu) else { continue };
@@ -361,12 +371,18 @@ fn plant_leaf(
     Ok(())
 }
 
-/// Stops every endpoint, disables the SMMUs behind ABORT, gives GBPA back, and looks for late DMA.
+/// Stops every endpoint and looks for DMA that did not stop: while the SMMU still translates as the taker left it, and
+/// again when it is disabled and GBPA is the firmware's. In between the SMMUs are disabled behind ABORT.
 fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
-    let stubborn = streams::quiesce(setting.machine, live);
-    for text in &stubborn {
-        setting.fail(end, "cycle.endpoints-stopped", text, "ARCHITECTURE.md, cycles");
+    exceptions::clear();
+    exceptions::record_aborts(true);
+    exceptions::step("stop endpoints");
+    for text in &streams::quiesce(setting.machine, live) {
+        setting.fail(end, "cycle.endpoints-stopped", text, SOURCE);
     }
+    streams::poison(setting.machine, live);
+    timer::sleep_us(LATE_US);
+    let mut late = streams::landed(setting.machine, live);
     for unit in units {
         let hw = &mut setting.machine.hw;
         let done = unit.shut_down(hw).and_then(|()| unit.restore_gbpa(hw));
@@ -374,13 +390,23 @@ fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: 
             setting.fail(end, "cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }
     }
-    let late = streams::late_dma(setting.machine, live);
+    if late.is_empty() {
+        timer::sleep_us(LATE_BYPASSED_US);
+        late = streams::landed(setting.machine, live);
+    }
     for (stream_id, at) in &late {
         let text = format!("stream {stream_id} still writes after its endpoint was stopped, at {at}");
-        setting.fail(end, "cycle.no-late-dma", &text, "ARCHITECTURE.md, cycles");
+        setting.fail(end, "cycle.no-late-dma", &text, SOURCE);
     }
     if late.is_empty() {
-        setting.pass(end, "cycle.no-late-dma", "ARCHITECTURE.md, cycles");
+        setting.pass(end, "cycle.no-late-dma", SOURCE);
+    }
+    exceptions::step("");
+    exceptions::record_aborts(false);
+    if let Some(abort) = exceptions::record(0) {
+        let (class, step, esr, count) = (abort.class(), abort.step, abort.esr, exceptions::recorded());
+        let text = format!("{count} taken after the taker handed back; first: {class} at step {step}, ESR {esr:#x}");
+        setting.fail(end, "cycle.no-serror", &text, SOURCE);
     }
     cpu::dsb();
 }

@@ -18,8 +18,12 @@ pub(crate) struct Candidate {
     pub(crate) registers: PhysAddr,
     pub(crate) smmu: usize,
     pub(crate) stream_id: StreamId,
-    /// First address and length of its RMR range, where it has one that is ours.
+    /// An RMR node names the stream.
+    pub(crate) is_rmr: bool,
+    /// First address and length of its RMR range, where it has one that is ours and no other stream's.
     pub(crate) rmr: Option<(PhysAddr, u64)>,
+    /// Its accesses snoop the CPU's caches.
+    pub(crate) is_coherent: bool,
 }
 
 /// Looks at all functions, says what each is, and maps the registers of those that will work.
@@ -38,11 +42,16 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
             }
         });
     }
-    let mut candidates = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     for (bdf, identity) in functions {
         let stream = machine.stream_of(bdf);
         let driver = dma::driver_for(&identity);
-        let candidate = driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes));
+        let mut candidate = driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes));
+        if let Some(candidate) = &mut candidate {
+            // A driver uses a range from its first byte on: two streams would overwrite each other.
+            let is_taken = |known: &Candidate| known.rmr.is_some() && known.rmr == candidate.rmr;
+            candidate.rmr = candidate.rmr.filter(|_| !candidates.iter().any(is_taken));
+        }
         let bus_master = Function::new(&mut machine.config, bdf)
             .is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
         arch::console::record(&Record::Endpoint {
@@ -90,7 +99,9 @@ fn candidate(
     let bytes = function.memory_bar_bytes(&bar);
     machine.map_device(bar.address, bytes.max(4096));
     let rmr = machine.rmr_of(smmu, stream_id, driver.rmr_bytes());
-    Some(Candidate { bdf, driver, registers: bar.address, smmu, stream_id, rmr })
+    let is_rmr = machine.rmrs_of(smmu, stream_id).next().is_some();
+    let is_coherent = machine.is_coherent(bdf);
+    Some(Candidate { bdf, driver, registers: bar.address, smmu, stream_id, is_rmr, rmr, is_coherent })
 }
 
 /// Says which RMRs the IORT in force has.

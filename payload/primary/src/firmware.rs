@@ -8,7 +8,7 @@ use uefi::{
     CStr16, Guid, Status,
     boot::{self, AllocateType, MemoryType},
     cstr16, guid,
-    mem::memory_map::{MemoryMap, MemoryMapOwned},
+    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapOwned},
     proto::{
         device_path::DevicePath,
         loaded_image::LoadedImage,
@@ -162,8 +162,8 @@ pub(crate) fn leave() -> MemoryMapOwned {
     unsafe { boot::exit_boot_services(None) }
 }
 
-/// RAM that may be mapped cacheable. Ranges of type Reserved are left out: secure firmware may hide there, and a
-/// speculative fetch from it can be an external abort. What we reserved ourselves the caller adds.
+/// RAM that the firmware says may be mapped write-back. Ranges of type Reserved are left out: secure firmware may hide
+/// there, and a speculative fetch from it can be an external abort. What we reserved ourselves the caller adds.
 pub(crate) fn ram(map: &MemoryMapOwned) -> Vec<Region> {
     let is_ram = |ty| {
         matches!(
@@ -179,8 +179,17 @@ pub(crate) fn ram(map: &MemoryMapOwned) -> Vec<Region> {
                 | MemoryType::ACPI_NON_VOLATILE
         )
     };
-    map.entries()
-        .filter(|entry| is_ram(entry.ty))
-        .map(|entry| Region { start: PhysAddr(entry.phys_start), bytes: entry.page_count * 4096, kind: Kind::Data })
-        .collect()
+    // The map is in no certain order; neighbours become one region, so that large blocks can map them.
+    let usable = |entry: &&MemoryDescriptor| is_ram(entry.ty) && entry.att.contains(MemoryAttribute::WRITE_BACK);
+    let mut ranges: Vec<(u64, u64)> =
+        map.entries().filter(usable).map(|entry| (entry.phys_start, entry.page_count * 4096)).collect();
+    ranges.sort_unstable();
+    let mut ram: Vec<Region> = Vec::new();
+    for (start, bytes) in ranges {
+        match ram.last_mut() {
+            Some(last) if last.start.0 + last.bytes == start => last.bytes += bytes,
+            _ => ram.push(Region { start: PhysAddr(start), bytes, kind: Kind::Data }),
+        }
+    }
+    ram
 }

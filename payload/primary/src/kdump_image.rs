@@ -1,26 +1,32 @@
 //! The kdump image as `xtask` packs it: flat, with its relocations. Loaded afresh for each crash.
 //!
 //! ```text
-//! "IFKDUMP1"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
-//! image bytes …  relocations { u32 offset, u32 0, u64 addend } …  u64 CRC-64 of all before
+//! "IFKDUMP2"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
+//! LZMA { image bytes …  u32 offset of each relocation … }  u64 CRC-64 of the header and what is unpacked
 //! ```
 
 use addr::PhysAddr;
 use alloc::{format, string::String, vec, vec::Vec};
 use arch::mmio;
 use handover::{boot::Image, crc64};
+use lzma_rust2::{LzmaReader, Read};
 
 /// What the build embedded; empty where the image was built without `cargo xtask build`.
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kdump.bin"));
 
 const HEADER_BYTES: usize = 24;
-const RELOCATION_BYTES: usize = 16;
+const RELOCATION_BYTES: usize = 4;
+/// LZMA parameters, as in `xtask/src/build/container.rs`.
+const LC: u32 = 2;
+const LP: u32 = 2;
+const PB: u32 = 2;
 
-/// The packed image, its lengths checked.
-#[derive(Clone, Copy, Debug)]
+/// The unpacked image, its lengths checked.
+#[derive(Debug)]
 pub(crate) struct KdumpImage {
-    image: &'static [u8],
-    relocations: &'static [u8],
+    /// The image, then its relocations.
+    body: Vec<u8>,
+    image_bytes: usize,
     memory_bytes: u64,
     entry: u64,
 }
@@ -35,24 +41,26 @@ impl KdumpImage {
             return Err("no kdump image is embedded: build with `cargo xtask build`".into());
         }
         let damaged = |what: &str| format!("the embedded kdump image is damaged: {what}");
-        let word = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*PACKED.get(at..)?.first_chunk()?)) };
-        let field = |at: usize| word(at).map(|value| value as usize).ok_or_else(|| damaged("cut short"));
-        if PACKED.get(..8) != Some(b"IFKDUMP1") {
-            return Err(damaged("wrong magic"));
+        let parts = PACKED.split_first_chunk::<HEADER_BYTES>();
+        let parts = parts.and_then(|(header, rest)| Some((header, rest.split_last_chunk::<8>()?)));
+        let Some((header, (packed, crc))) = parts else { return Err(damaged("cut short")) };
+        let Some(fields) = header.strip_prefix(b"IFKDUMP2") else { return Err(damaged("wrong magic")) };
+        let mut fields = fields.as_chunks::<4>().0.iter().map(|field| u32::from_le_bytes(*field) as usize);
+        let mut field = || fields.next().unwrap_or(0);
+        let (image_bytes, memory_bytes, entry, count) = (field(), field(), field(), field());
+        let mut body = vec![0; image_bytes + count * RELOCATION_BYTES];
+        let bytes = body.len();
+        let reader = LzmaReader::new(packed, bytes as u64, LC, LP, PB, bytes as u32, None);
+        if reader.and_then(|mut reader| reader.read_exact(&mut body)).is_err() {
+            return Err(damaged("it does not unpack to its length"));
         }
-        let (image_bytes, memory_bytes, entry, count) = (field(8)?, field(12)?, field(16)?, field(20)?);
-        let (body, crc) = PACKED.split_last_chunk::<8>().ok_or_else(|| damaged("cut short"))?;
-        if crc64(body) != u64::from_le_bytes(*crc) {
+        if crc64(&[header, &*body].concat()) != u64::from_le_bytes(*crc) {
             return Err(damaged("wrong CRC"));
         }
-        let relocations_at = HEADER_BYTES + image_bytes;
-        let image = body.get(HEADER_BYTES..relocations_at);
-        let relocations = body.get(relocations_at..relocations_at + count * RELOCATION_BYTES);
-        let (Some(image), Some(relocations)) = (image, relocations) else { return Err(damaged("cut short")) };
         if memory_bytes < image_bytes || entry >= image_bytes {
             return Err(damaged("lengths contradict each other"));
         }
-        Ok(Self { image, relocations, memory_bytes: memory_bytes as u64, entry: entry as u64 })
+        Ok(Self { body, image_bytes, memory_bytes: memory_bytes as u64, entry: entry as u64 })
     }
 
     /// Bytes that it needs in memory, zero-initialised data included.
@@ -62,18 +70,17 @@ impl KdumpImage {
 
     /// The image as it must stand at `base` (4 KiB aligned): R_AARCH64_RELATIVE applied, zero-initialised data zero.
     pub(crate) fn relocated_to(&self, base: PhysAddr) -> Pristine {
-        let mut memory = vec![0_u8; self.memory_bytes as usize];
-        memory[..self.image.len()].copy_from_slice(self.image);
-        for relocation in self.relocations.as_chunks::<RELOCATION_BYTES>().0 {
-            let (offset, addend) = relocation.split_at(8);
-            let offset = u32::from_le_bytes([offset[0], offset[1], offset[2], offset[3]]) as usize;
-            let addend = u64::from_le_bytes(*addend.first_chunk().unwrap_or(&[0; 8]));
-            if let Some(word) = memory.get_mut(offset..offset + 8) {
-                word.copy_from_slice(&base.0.wrapping_add(addend).to_le_bytes());
+        let (image, relocations) = self.body.split_at(self.image_bytes);
+        let mut memory = image.to_vec();
+        for offset in relocations.as_chunks::<RELOCATION_BYTES>().0 {
+            let word = memory.get_mut(u32::from_le_bytes(*offset) as usize..).and_then(<[u8]>::first_chunk_mut);
+            if let Some(word) = word {
+                *word = u64::from_le_bytes(*word).wrapping_add(base.0).to_le_bytes();
             }
         }
-        let bytes = self.image.len() as u64;
-        let crc = crc64(memory.get(..self.image.len()).unwrap_or(&[]));
+        let bytes = memory.len() as u64;
+        let crc = crc64(&memory);
+        memory.resize(self.memory_bytes as usize, 0);
         Pristine { image: Image { base, bytes, crc, entry: base.plus(self.entry) }, memory }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     notes::Notes,
     platform::{Described, IortInForce, is_usable},
 };
-use addr::{Bdf, PhysAddr};
+use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, vec, vec::Vec};
 use arch::{
     bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
@@ -16,11 +16,13 @@ use arch::{
 use handover::boot;
 use scenario::options::RunOptions;
 use smmu::spec::registers::{IDR0, Idr0};
-use tables::{Platform, fadt, spcr::Console};
+use tables::{Platform, fadt, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
 use wire::{Record, record::Severity};
 
 /// Bytes of an SMMU's two register pages.
 const SMMU_BYTES: u64 = 0x2_0000;
+/// Cavium CN99xx: what should be in page 1 is in page 0 (Linux, erratum 74).
+const MODEL_WITHOUT_PAGE_1: u32 = 2;
 /// Bytes of a UART's and of a GIC frame.
 const UART_BYTES: u64 = 0x1000;
 const GICD_BYTES: u64 = 0x1_0000;
@@ -95,8 +97,10 @@ impl Machine {
             fadt::Conduit::None => Conduit::None,
         };
         cpu::mask_all();
-        let devices = devices(&platform, console);
-        let windows = platform.ecam.iter().map(|region| EcamWindow {
+        let devices = devices(&platform, console, &memory, notes);
+        let is_mapped = |base: PhysAddr| devices.iter().any(|device| overlaps(device, base, 1));
+        let usable = |region: &&EcamRegion| is_mapped(region.base.plus(u64::from(region.first_bus) << 20));
+        let windows = platform.ecam.iter().filter(usable).map(|region| EcamWindow {
             base: region.base,
             segment: region.segment,
             first_bus: region.first_bus,
@@ -123,10 +127,10 @@ impl Machine {
             devices,
             map_in_force: Vec::new(),
         };
-        machine.put_map_in_force();
-        // SAFETY: the console's page is mapped as Device memory, and the firmware that used it is gone.
+        // SAFETY: the console's page is mapped by the firmware's map, and by ours, and the firmware's use of it is over.
         unsafe { arch::console::init(console.base.0, console.register_width == 32, 0) };
         lost::install(conduit);
+        machine.put_map_in_force();
         machine.start_timer(notes);
         machine.find_smmus(notes);
         machine
@@ -171,9 +175,16 @@ impl Machine {
         self.map_in_force = backing;
     }
 
+    /// Whether a register frame of the tables was mapped.
+    fn is_mapped(&self, start: PhysAddr) -> bool {
+        self.devices.iter().any(|device| overlaps(device, start, 1))
+    }
+
     fn start_timer(&mut self, notes: &mut Notes) {
         let distributor = self.platform.gic.distributor.map(|distributor| distributor.base);
-        let redistributor = self.platform.gic.redistributors.iter().find_map(|range| {
+        let distributor = distributor.filter(|base| self.is_mapped(*base));
+        let ranges = self.platform.gic.redistributors.iter().filter(|range| self.is_mapped(range.base));
+        let redistributor = { ranges }.find_map(|range| {
             // SAFETY: the range is mapped as Device memory, and the MADT says that it holds redistributors.
             unsafe { gic::find_redistributor(range.base.0, u64::from(range.bytes)) }
         });
@@ -199,14 +210,17 @@ impl Machine {
         }
         let mut frames = Vec::new();
         for (named, smmu) in self.platform.smmus.iter().enumerate() {
-            let inside_ram = self.memory.ram.iter().any(|ram| overlaps(ram, smmu.base, SMMU_BYTES));
-            let idr0 = if inside_ram { None } else { exceptions::probe_read32(smmu.base.0 + u64::from(IDR0)) };
+            if !self.is_mapped(smmu.base) {
+                continue;
+            }
+            if smmu.model == MODEL_WITHOUT_PAGE_1 {
+                let text = format!("the SMMU at {} has no register page 1 (IORT model 2); it is not used", smmu.base);
+                notes.add(Severity::Error, "IORT", "smmu-without-page-1", text);
+                continue;
+            }
+            let idr0 = exceptions::probe_read32(smmu.base.0 + u64::from(IDR0));
             let Some(idr0) = idr0.filter(|idr0| *idr0 != 0 && *idr0 != u32::MAX) else {
-                let seen = match (inside_ram, idr0) {
-                    (true, _) => "that is RAM",
-                    (_, None) => "the read aborts",
-                    _ => "IDR0 reads as all zeros or ones",
-                };
+                let seen = if idr0.is_none() { "the read aborts" } else { "IDR0 reads as all zeros or ones" };
                 let text = format!("no SMMU answers at {}: {seen}", smmu.base);
                 notes.add(Severity::Error, "IORT", "smmu-does-not-answer", text);
                 continue;
@@ -241,19 +255,50 @@ impl Machine {
     }
 
     /// Index of the SMMU and StreamID of a function, by the IORT in force.
-    pub(crate) fn stream_of(&self, function: Bdf) -> Option<(usize, addr::StreamId)> {
+    pub(crate) fn stream_of(&self, function: Bdf) -> Option<(usize, StreamId)> {
         let stream = self.platform.resolve(function).smmu?;
         let named = self.platform.smmu_of(&stream)?;
         Some((self.smmus.iter().position(|smmu| smmu.named == named)?, stream.stream))
     }
 
+    /// RMR ranges that name a stream: first address and length.
+    pub(crate) fn rmrs_of(&self, smmu: usize, stream_id: StreamId) -> impl Iterator<Item = (PhysAddr, u64)> + '_ {
+        let named = self.smmus.get(smmu).map(|smmu| smmu.named);
+        let covering = move |range: &&ReservedRange| named.is_some_and(|named| range.covers(named, stream_id));
+        self.platform.rmrs.iter().filter(covering).map(|range| (range.base, range.bytes))
+    }
+
     /// The RMR range of a stream that is ours and has at least `bytes`.
-    pub(crate) fn rmr_of(&self, smmu: usize, stream_id: addr::StreamId, bytes: u64) -> Option<(PhysAddr, u64)> {
-        let named = self.smmus.get(smmu)?.named;
-        let covering = self.platform.rmrs.iter().filter(|range| range.covers(named, stream_id));
-        covering
-            .map(|range| (range.base, range.bytes))
+    pub(crate) fn rmr_of(&self, smmu: usize, stream_id: StreamId, bytes: u64) -> Option<(PhysAddr, u64)> {
+        self.rmrs_of(smmu, stream_id)
             .find(|(base, length)| *length >= bytes && is_usable(&self.memory.rmrs, *base, *length))
+    }
+
+    /// StreamIDs that RMR nodes name on an SMMU, each once, at most `most`.
+    pub(crate) fn rmr_streams(&self, smmu: usize, most: usize) -> Vec<StreamId> {
+        let named = self.smmus.get(smmu).map(|smmu| smmu.named);
+        let mut streams = Vec::new();
+        for range in self.platform.rmrs.iter().filter(|range| Some(range.smmu) == named) {
+            for stream_id in (range.first.0..=range.last.0).map(StreamId) {
+                if streams.len() < most && !streams.contains(&stream_id) {
+                    streams.push(stream_id);
+                }
+            }
+        }
+        streams
+    }
+
+    /// Whether a function's accesses snoop the CPU's caches: CCA of the root complexes of its segment.
+    pub(crate) fn is_coherent(&self, function: Bdf) -> bool {
+        let complexes = self.platform.iort.iter().flat_map(|iort| iort.root_complexes());
+        let mut of_segment = complexes.filter(|complex| complex.segment == u32::from(function.segment));
+        of_segment.all(|complex| complex.is_coherent)
+    }
+
+    /// Drivers reach DMA memory past the CPU's caches where some device does not snoop them.
+    pub(crate) fn set_dma_coherent(&mut self, is_coherent: bool) {
+        // SAFETY: as in `take`.
+        self.bus = unsafe { Devices::new(is_coherent) };
     }
 }
 
@@ -261,16 +306,33 @@ fn overlaps(region: &Region, start: PhysAddr, bytes: u64) -> bool {
     start.0 < region.start.0.saturating_add(region.bytes) && region.start.0 < start.0.saturating_add(bytes)
 }
 
-/// Register frames that the tables name.
-fn devices(platform: &Platform<'_>, console: ConsoleAt) -> Vec<Region> {
-    let device = |start, bytes| Region { start, bytes, kind: Kind::Device };
-    let mut devices = vec![device(console.base, UART_BYTES)];
-    devices.extend(platform.gic.distributor.map(|distributor| device(distributor.base, GICD_BYTES)));
-    devices.extend(platform.gic.redistributors.iter().map(|range| device(range.base, u64::from(range.bytes))));
-    devices.extend(platform.smmus.iter().map(|smmu| device(smmu.base, SMMU_BYTES)));
-    devices.extend(platform.ecam.iter().map(|region| {
+/// Register frames that the tables name. One that lies in memory of ours, or past what EL2 can map, is a finding and
+/// not mapped: a wrong table must not turn memory into device registers.
+fn devices(platform: &Platform<'_>, console: ConsoleAt, memory: &Memory, notes: &mut Notes) -> Vec<Region> {
+    let mut devices = vec![Region { start: console.base, bytes: UART_BYTES, kind: Kind::Device }];
+    let mut add = |what: &str, start: PhysAddr, bytes: u64, kind| {
+        let is_ours = memory.ram.iter().chain([&memory.image]).any(|ram| overlaps(ram, start, bytes));
+        if is_ours || start.checked_add(bytes).is_none_or(|end| end.0 > 1 << 48) {
+            let seen = if is_ours { "lies in RAM" } else { "ends past 48 bits" };
+            let text = format!("{what} of {bytes:#x} bytes at {start} {seen}; it is not used");
+            notes.add(Severity::Error, "platform", "frame-not-usable", text);
+        } else {
+            devices.push(Region { start, bytes, kind });
+        }
+    };
+    if let Some(distributor) = platform.gic.distributor {
+        add("the GIC distributor", distributor.base, GICD_BYTES, Kind::Device);
+    }
+    for range in &platform.gic.redistributors {
+        add("a GIC redistributor range", range.base, u64::from(range.bytes), Kind::Device);
+    }
+    for smmu in &platform.smmus {
+        add("an SMMU's register frame", smmu.base, SMMU_BYTES, Kind::Device);
+    }
+    for region in &platform.ecam {
         let (first, last) = (u64::from(region.first_bus), u64::from(region.last_bus));
-        device(region.base.plus(first << 20), (last - first.min(last) + 1) << 20)
-    }));
+        let bytes = (last - first.min(last) + 1) << 20;
+        add("an ECAM window", region.base.plus(first << 20), bytes, Kind::Configuration);
+    }
     devices
 }

@@ -24,8 +24,10 @@ use handover::{
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The whole region.
-pub(crate) const BYTES: u64 = 8 << 20;
-const TABLES_BYTES: u64 = 256 << 10;
+///
+/// A reset needs a stream table of its own for each SMMU: up to 4 MiB where the hardware has no two-level tables.
+pub(crate) const BYTES: u64 = 32 << 20;
+const TABLES_BYTES: u64 = 1 << 20;
 const OPTIONS_BYTES: u64 = 4096;
 const STACK_BYTES: u64 = 256 << 10;
 
@@ -101,6 +103,7 @@ impl Places {
     /// # Errors
     /// One line where the tables do not fit their place.
     pub(crate) fn prepare(&self, machine: &Machine, kdump: &KdumpImage, e2h: bool) -> Result<Prepared, String> {
+        let e2h = e2h || cpu::is_e2h();
         let mut regions = machine.regions();
         regions.push(Region { start: self.image, bytes: kdump.memory_bytes(), kind: Kind::Image });
         let (tables, regime) = mmu::identity_map(&regions, self.tables, e2h, cpu::pa_range())

@@ -4,15 +4,12 @@ use crate::{endpoints::Candidate, machine::Machine};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::{format, string::String, vec::Vec};
 use arch::{frames::FramePool, timer};
-use handover::oracle::{STREAM_RMR, Stream, Window};
+use handover::oracle::{STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
 use smmu::{
     bringup::{Domain, Unit},
     frames::Frames,
-    stage1::Attributes,
+    stage1::{Attributes, Memory},
 };
-
-/// How long late DMA is waited for: longer than the period of the slowest endpoint.
-const LATE_US: u64 = 2_000;
 
 /// A stream with its domain, in the primary's hands.
 pub(crate) struct Live {
@@ -30,7 +27,7 @@ pub(crate) fn attach(
     frames: &mut FramePool,
     candidate: Candidate,
 ) -> Result<Live, String> {
-    let Candidate { bdf, driver, smmu, stream_id, rmr, registers } = candidate;
+    let Candidate { bdf, driver, smmu, stream_id, is_rmr, rmr, registers, is_coherent } = candidate;
     let named = |what: &str, error: &dyn core::fmt::Display| format!("{bdf}: {what}: {error}");
     let bytes = driver.window_bytes();
     let mut pages = |what: &str| {
@@ -40,20 +37,21 @@ pub(crate) fn attach(
     let (target, canary) = (pages("a window")?, pages("a canary")?);
     let window = Window { iova: Iova(canary.0), target, canary, bytes };
     let domain = unit.new_domain(&mut machine.hw, frames).map_err(|error| named("domain", &error))?;
-    let read_write = Attributes::default();
+    let memory = if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
+    let attributes = Attributes { memory, ..Attributes::default() };
     let mut map = |machine: &mut Machine, iova, pa, bytes| {
-        domain.tables.map(&mut machine.hw, frames, iova, pa, bytes, read_write).map_err(|error| named("map", &error))
+        let mapped = domain.tables.map(&mut machine.hw, frames, iova, pa, bytes, attributes);
+        mapped.map_err(|error| named("map", &error))
     };
     map(machine, window.iova, window.target, bytes)?;
-    let rmr = match rmr {
-        Some((base, bytes)) => {
-            map(machine, Iova(base.0), base, bytes)?;
-            Window { iova: Iova(base.0), target: base, canary: base, bytes }
-        }
-        None => Window::default(),
-    };
+    // Every range that firmware names for the stream stays reachable, also one that is not ours to aim at.
+    for (base, bytes) in machine.rmrs_of(smmu, stream_id).collect::<Vec<_>>() {
+        map(machine, Iova(base.0), base, bytes)?;
+    }
+    let rmr =
+        rmr.map_or(Window::default(), |(base, bytes)| Window { iova: Iova(base.0), target: base, canary: base, bytes });
     unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named("attach", &error))?;
-    let flags = if rmr.bytes == 0 { 0 } else { STREAM_RMR };
+    let flags = if is_rmr { STREAM_RMR } else { 0 } | if is_coherent { 0 } else { STREAM_NON_COHERENT };
     let asid = u32::from(domain.asid);
     let stream = Stream {
         bdf,
@@ -68,6 +66,31 @@ pub(crate) fn attach(
         ..Stream::default()
     };
     Ok(Live { stream, domain, candidate, is_started: false })
+}
+
+/// Keeps the firmware's own DMA going: each stream that an RMR node names and no driver uses gets its ranges, mapped to
+/// themselves, as under Linux.
+pub(crate) fn attach_foreign_rmrs(
+    machine: &mut Machine,
+    unit: &mut Unit,
+    smmu: usize,
+    frames: &mut FramePool,
+    used: &[Candidate],
+) -> Result<(), String> {
+    /// Streams that get a domain of their own; a node may name 65,536.
+    const MOST: usize = 64;
+    let is_used = |id: StreamId| used.iter().any(|candidate| candidate.smmu == smmu && candidate.stream_id == id);
+    for stream_id in machine.rmr_streams(smmu, MOST).into_iter().filter(|id| !is_used(*id)) {
+        let named = |error: &dyn core::fmt::Display| format!("RMR of stream {stream_id}: {error}");
+        let domain = unit.new_domain(&mut machine.hw, frames).map_err(|error| named(&error))?;
+        for (base, bytes) in machine.rmrs_of(smmu, stream_id).collect::<Vec<_>>() {
+            let iova = Iova(base.0);
+            let mapped = domain.tables.map(&mut machine.hw, frames, iova, base, bytes, Attributes::default());
+            mapped.map_err(|error| named(&error))?;
+        }
+        unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named(&error))?;
+    }
+    Ok(())
 }
 
 /// Samples every stream.
@@ -122,12 +145,15 @@ pub(crate) fn quiesce(machine: &mut Machine, streams: &[Live]) -> Vec<String> {
     failed
 }
 
-/// Poisons all windows, waits, and names the streams in whose windows something landed, and where.
-pub(crate) fn late_dma(machine: &mut Machine, streams: &[Live]) -> Vec<(StreamId, PhysAddr)> {
+/// Poisons the windows of all streams.
+pub(crate) fn poison(machine: &mut Machine, streams: &[Live]) {
     for live in streams {
         dma::poison(&mut machine.bus, &live.stream);
     }
-    timer::sleep_us(LATE_US);
+}
+
+/// Streams in whose windows something landed since [`poison`], and where.
+pub(crate) fn landed(machine: &mut Machine, streams: &[Live]) -> Vec<(StreamId, PhysAddr)> {
     let mut landed = |live: &Live| {
         let at = dma::first_landed(&mut machine.bus, &live.stream)?;
         Some((live.stream.stream_id, at))

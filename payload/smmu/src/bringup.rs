@@ -92,6 +92,22 @@ impl Unit {
         let eventq = output_queue(frames, idr1.eventqs(), options.eventq_log2, EVENT_BYTES)
             .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;
 
+        let largest_asid = if idr0.asid16() { u16::MAX } else { 0xFF };
+        let next_asid = options.first_asid.saturating_sub(1) % largest_asid + 1;
+        let mut unit =
+            Self { control, idr0, idr1, geometry, coherent, found, table, commands, eventq, next_asid, domains: 0 };
+        let started = unit.start(hw, options);
+        if started.is_err() {
+            // Nothing of ours may stay in force; the first error is the one to report.
+            let _ = control.disable(hw).and_then(|()| control.set_gbpa(hw, found.gbpa));
+        }
+        started.map(|()| unit)
+    }
+
+    /// From any state to a live table.
+    fn start(&mut self, hw: &mut dyn Access, options: &Options) -> Result<(), BringUpError> {
+        let Self { control, idr0, coherent, found, .. } = *self;
+        let smmu = control.smmu;
         hw.step("smmu.disable");
         let acknowledged = Cr0::from(hw.read32(smmu, reg::CR0ACK));
         if found.cr0.smmuen() || acknowledged.smmuen() {
@@ -105,16 +121,10 @@ impl Unit {
         // Faults of unknown StreamIDs are recorded, TLB maintenance of the CPUs is not for this SMMU.
         let cr2 = Cr2::new().with_ptm(true).with_recinvsid(true).with_e2h(options.e2h && idr0.hyp());
         hw.write32(smmu, reg::CR2, cr2.into());
-        hw.write64(smmu, reg::STRTAB_BASE, table.strtab_base().into());
-        hw.write32(smmu, reg::STRTAB_BASE_CFG, table.strtab_base_cfg().into());
-
-        let largest_asid = if idr0.asid16() { u16::MAX } else { 0xFF };
-        let next_asid = options.first_asid.saturating_sub(1) % largest_asid + 1;
-        let mut unit =
-            Self { control, idr0, idr1, geometry, coherent, found, table, commands, eventq, next_asid, domains: 0 };
-        unit.start_commands_and_invalidate(hw)?;
-        unit.enable(hw)?;
-        Ok(unit)
+        hw.write64(smmu, reg::STRTAB_BASE, self.table.strtab_base().into());
+        hw.write32(smmu, reg::STRTAB_BASE_CFG, self.table.strtab_base_cfg().into());
+        self.start_commands_and_invalidate(hw)?;
+        self.enable(hw)
     }
 
     /// Which SMMU it is.

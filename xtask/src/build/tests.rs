@@ -87,23 +87,33 @@ fn damaged_files_are_refused_and_never_panic() {
 #[test]
 fn the_container_has_the_agreed_bytes() {
     let flat = Flat {
-        image: vec![0xaa, 0xbb, 0xcc],
+        image: vec![0xaa; 17],
         memory_bytes: 0x1000,
         entry: 1,
         relocations: vec![Relocation { offset: 8, addend: 0x1122 }],
     };
     let bytes = pack(&flat).unwrap();
-    let mut expected = MAGIC.to_vec();
-    expected.extend([3, 0, 0, 0, 0, 0x10, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
-    expected.extend([0xaa, 0xbb, 0xcc]);
-    expected.extend([8, 0, 0, 0, 0, 0, 0, 0, 0x22, 0x11, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(bytes[..expected.len()], expected);
-    assert_eq!(bytes.len(), expected.len() + 8);
+    let mut header = MAGIC.to_vec();
+    header.extend([17, 0, 0, 0, 0, 0x10, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    let mut body = vec![0xaa; 8];
+    body.extend([0x22, 0x11, 0, 0, 0, 0, 0, 0, 0xaa]);
+    body.extend([8, 0, 0, 0]);
+    assert_eq!(bytes[..header.len()], header);
+    let (packed, crc) = bytes[header.len()..].split_last_chunk::<8>().unwrap();
+    assert_eq!(miniz_oxide::inflate::decompress_to_vec(packed).unwrap(), body);
     // Bit by bit, reflected, as CRC-64/XZ is defined: not by the code under test.
-    let crc = !expected.iter().fold(u64::MAX, |crc, byte| {
+    let expected = !header.iter().chain(&body).fold(u64::MAX, |crc, byte| {
         (0..8).fold(crc ^ u64::from(*byte), |crc, _| (crc >> 1) ^ (0xc96c_5795_d787_0f42 * (crc & 1)))
     });
-    assert_eq!(bytes[expected.len()..], crc.to_le_bytes());
+    assert_eq!(*crc, expected.to_le_bytes());
+}
+
+#[test]
+fn a_relocation_in_zero_initialised_memory_is_refused() {
+    let relocations = vec![Relocation { offset: 16, addend: 0 }];
+    let flat = Flat { image: vec![0; 20], memory_bytes: 0x1000, entry: 0, relocations };
+    let error = pack(&flat).unwrap_err().to_string();
+    assert!(error.contains("0x10"), "{error}");
 }
 
 #[test]

@@ -172,10 +172,12 @@ fn a_boot_ends_in_a_report_that_its_log_gives_again() {
 }
 
 #[test]
-fn a_machine_that_does_not_power_off_keeps_its_verdict() {
+fn a_machine_that_does_not_power_off_is_lost() {
     let (_folder, job) = talking(&fixture::two_runs(), "sleep 100");
     let start = Instant::now();
-    assert_eq!(boot(&job).report.outcome, Outcome::Pass);
+    let report = boot(&job).report;
+    assert_eq!(report.outcome, Outcome::Lost);
+    assert!(report.lost.unwrap().reason.contains("did not power off"));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
