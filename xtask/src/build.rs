@@ -115,7 +115,27 @@ fn build_command(bin: &str, target: &str) -> Command {
     let mut command = cargo();
     command.args(["build", "--release", "--message-format=json-render-diagnostics"]);
     command.args(["--bin", bin, "--target", target]);
+    // Joined by cargo with those of `.cargo`.
+    command.arg("--config").arg(format!("target.{target}.rustflags={}", serde_json::json!(flags(target))));
     command
+}
+
+/// Compiler flags that keep images small.
+fn flags(target: &str) -> Vec<String> {
+    // Panics name source files: neither the image nor its reader has use for where this user keeps dependencies.
+    let sources = std::fs::read_dir(cargo_home().join("registry/src")).into_iter().flatten().flatten();
+    let mut flags: Vec<_> =
+        sources.map(|folder| format!("--remap-path-prefix={}/=", folder.path().display())).collect();
+    if target == BARE_TARGET {
+        // Code repeated in place is larger than shared code, but not where it is compressed.
+        flags.push("-Cllvm-args=-enable-machine-outliner=never".into());
+    }
+    flags
+}
+
+fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME")
+        .map_or_else(|| std::env::home_dir().unwrap_or_default().join(".cargo"), PathBuf::from)
 }
 
 /// Runs a build and returns the executable that cargo names.

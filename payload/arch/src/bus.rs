@@ -220,6 +220,10 @@ impl dma::Bus for Devices {
         cpu::dsb();
     }
 
+    fn after_index_read(&mut self) {
+        cpu::dmb_load();
+    }
+
     fn ticks(&mut self) -> u64 {
         timer::now()
     }

@@ -29,10 +29,20 @@ pub(crate) enum Mode {
     Bypass,
 }
 
+/// Ranges of RAM by their start.
+type Ram = Vec<(u64, Vec<u8>)>;
+
+fn bytes(ram: &mut Ram, at: u64, length: usize) -> &mut [u8] {
+    let range = |(start, bytes): &&mut (u64, Vec<u8>)| (*start..*start + bytes.len() as u64).contains(&at);
+    let (start, bytes) = ram.iter_mut().find(range).unwrap_or_else(|| panic!("no memory at {at:#x}"));
+    &mut bytes[(at - *start) as usize..][..length]
+}
+
 /// Memory as the device sees it.
 pub(crate) struct Fabric {
-    /// Ranges of RAM by their start.
-    memory: Vec<(u64, Vec<u8>)>,
+    memory: Ram,
+    /// The memory as it was when the CPU last ordered its reads: it may have read anything but the newest word as early.
+    seen: Ram,
     pub(crate) mode: Mode,
     pub(crate) bus_master: Rc<Cell<bool>>,
     stream: Stream,
@@ -42,9 +52,7 @@ pub(crate) struct Fabric {
 
 impl Fabric {
     fn bytes(&mut self, at: u64, length: usize) -> &mut [u8] {
-        let range = |(start, bytes): &&mut (u64, Vec<u8>)| (*start..*start + bytes.len() as u64).contains(&at);
-        let (start, bytes) = self.memory.iter_mut().find(range).unwrap_or_else(|| panic!("no memory at {at:#x}"));
-        &mut bytes[(at - *start) as usize..][..length]
+        bytes(&mut self.memory, at, length)
     }
 
     fn translate(&self, iova: u64) -> Option<u64> {
@@ -98,8 +106,9 @@ pub(crate) struct Board<D> {
 impl<D: Device> Board<D> {
     pub(crate) fn new(device: D, stream: &Stream, bus_master: Rc<Cell<bool>>) -> Self {
         let ranges = [(TARGET.0, WINDOW_BYTES), (CANARY.0, WINDOW_BYTES), (RMR.0, RMR_BYTES)];
-        let memory = ranges.into_iter().map(|(start, bytes)| (start, vec![0x5c; bytes as usize])).collect();
-        let fabric = Fabric { memory, mode: Mode::Translate, bus_master, stream: *stream, landed: 0 };
+        let memory: Ram = ranges.into_iter().map(|(start, bytes)| (start, vec![0x5c; bytes as usize])).collect();
+        let fabric =
+            Fabric { seen: memory.clone(), memory, mode: Mode::Translate, bus_master, stream: *stream, landed: 0 };
         Self { device, fabric, now_us: 0, access_us: 1 }
     }
 
@@ -147,17 +156,26 @@ impl<D: Device> Bus for Board<D> {
     }
     fn copy_from(&mut self, at: PhysAddr, into: &mut [u8]) {
         self.step();
-        into.copy_from_slice(self.fabric.bytes(at.0, into.len()));
+        // A driver waits for a word to change; what is longer is read once.
+        let ram = if into.len() > 4 { &mut self.fabric.seen } else { &mut self.fabric.memory };
+        into.copy_from_slice(bytes(ram, at.0, into.len()));
     }
     fn copy_to(&mut self, at: PhysAddr, from: &[u8]) {
         self.step();
-        self.fabric.bytes(at.0, from.len()).copy_from_slice(from);
+        for ram in [&mut self.fabric.memory, &mut self.fabric.seen] {
+            bytes(ram, at.0, from.len()).copy_from_slice(from);
+        }
     }
-    fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8) {
+    fn fill(&mut self, at: PhysAddr, length: u64, with: u8) {
         self.step();
-        self.fabric.bytes(at.0, bytes as usize).fill(with);
+        for ram in [&mut self.fabric.memory, &mut self.fabric.seen] {
+            bytes(ram, at.0, length as usize).fill(with);
+        }
     }
     fn before_doorbell(&mut self) {}
+    fn after_index_read(&mut self) {
+        self.fabric.seen.clone_from(&self.fabric.memory);
+    }
     fn ticks(&mut self) -> u64 {
         self.step();
         self.now_us

@@ -1,7 +1,6 @@
 //! Endpoints that go on doing DMA without the CPU, and how their DMA is counted.
 //!
 //! A driver keeps all its state in [`handover::oracle::Stream`], so that another image can go on counting.
-
 //!
 //! [`frame`] is shared with the host tool that feeds the network endpoints.
 
@@ -31,10 +30,13 @@ pub fn driver_for(identity: &Identity) -> Option<&'static dyn Endpoint> {
     DRIVERS.iter().copied().find(|driver| driver.claims(identity))
 }
 
-/// Finds a driver by its number in `Stream::driver`.
+/// The counting half of all drivers: an image that only counts carries nothing else of them.
+static WITNESSES: &[&dyn Witness] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+
+/// Finds who counts a stream, by its number in `Stream::driver`.
 #[must_use]
-pub fn by_id(id: u32) -> Option<&'static dyn Endpoint> {
-    DRIVERS.iter().copied().find(|driver| driver.id() == id)
+pub fn by_id(id: u32) -> Option<&'static dyn Witness> {
+    WITNESSES.iter().copied().find(|driver| driver.id() == id)
 }
 
 /// What a driver needs of the board: device registers, DMA memory, order and time.
@@ -63,6 +65,8 @@ pub trait Bus {
     fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8);
     /// Makes earlier memory writes visible to the device before the register write that follows. Pairs with its fetch.
     fn before_doorbell(&mut self);
+    /// Orders reads of a device's progress, and of the newest memory that it wrote, before reads of what it wrote earlier.
+    fn after_index_read(&mut self);
 
     /// The system counter, in ticks.
     fn ticks(&mut self) -> u64;
@@ -106,8 +110,8 @@ pub enum DmaError {
     Gone,
 }
 
-/// One kind of endpoint. Objects are stateless; the state is in [`Stream`].
-pub trait Endpoint: Sync {
+/// How one kind of endpoint is counted. Objects are stateless; the state is in [`Stream`].
+pub trait Witness: Sync {
     /// Number in `Stream::driver`; unique and stable.
     fn id(&self) -> u32;
     /// Short name, as in the report.
@@ -116,17 +120,35 @@ pub trait Endpoint: Sync {
     fn unit(&self) -> &'static str;
     /// What in memory proves delivery.
     fn witness(&self) -> &'static str;
+    /// Units after which every window of a stream has been used at least once.
+    fn round(&self) -> u64;
+    /// Offset in the canary window of a page that holds data only: where a fault in the translation loses data, and
+    /// nothing that the device fetches.
+    fn data_page(&self) -> u64;
+
+    /// Brings `stream.totals` up to date. Must be called before the ring or cyclic buffer wraps; what was counted is
+    /// poisoned again. Attempts are read on both sides of the scan, so that totals belong to one instant.
+    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream);
+
+    /// Samples that came too late since the stream was armed: the cyclic buffer may have wrapped in between, and the
+    /// totals are a lower bound. Anything but 0 makes the stream's counts no evidence.
+    fn overruns(&self, stream: &Stream) -> u64;
+
+    /// Samples since the stream was armed that found its ring used up: before them the device waited for descriptors,
+    /// and attempted nothing. A cyclic buffer is never used up.
+    fn dry_samples(&self, _stream: &Stream) -> u64 {
+        0
+    }
+}
+
+/// One kind of endpoint: how it is started and stopped.
+pub trait Endpoint: Witness {
     /// Tells whether this driver is for a function with these IDs.
     fn claims(&self, identity: &Identity) -> bool;
     /// Bytes of the canary window that it needs, a multiple of 64 KiB.
     fn window_bytes(&self) -> u64;
     /// Bytes of the identity window that it uses, from its first address, when the stream has one.
     fn rmr_bytes(&self) -> u64;
-    /// Units after which every window of a stream has been used at least once.
-    fn round(&self) -> u64;
-    /// Offset in the canary window of a page that holds data only: where a fault in the translation loses data, and
-    /// nothing that the device fetches.
-    fn data_page(&self) -> u64;
     /// Number of its BAR; `Stream::registers` is that BAR's address.
     fn bar(&self) -> u8 {
         0
@@ -139,14 +161,6 @@ pub trait Endpoint: Sync {
     /// # Errors
     /// [`DmaError`]; the function is then stopped and its bus mastering off.
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError>;
-
-    /// Brings `stream.totals` up to date. Must be called before the ring or cyclic buffer wraps; what was counted is
-    /// poisoned again. Attempts are read on both sides of the scan, so that totals belong to one instant.
-    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream);
-
-    /// Samples that came too late since the stream was armed: the cyclic buffer may have wrapped in between, and the
-    /// totals are a lower bound. Anything but 0 makes the stream's counts no evidence.
-    fn overruns(&self, stream: &Stream) -> u64;
 
     /// Stops DMA: bus mastering off, then the driver's own reset.
     ///

@@ -99,6 +99,8 @@ pub fn first_landed(bus: &mut dyn Bus, stream: &Stream) -> Option<PhysAddr> {
     let (window, rmr) = (&stream.window, &stream.rmr);
     let ranges = [(window.target, window.bytes), (window.canary, window.bytes), (rmr.target, rmr.bytes)];
     let mut chunk = [0; 1024];
+    // That the endpoint is stopped was read from it.
+    bus.after_index_read();
     for (start, bytes) in ranges {
         for offset in (0..bytes).step_by(chunk.len()) {
             let used = (bytes - offset).min(chunk.len() as u64) as usize;

@@ -18,8 +18,6 @@ impl Ended {
     pub const PASS: Self = Self(1);
     /// Something not as expected.
     pub const FAIL: Self = Self(2);
-    /// The kdump image could not go on.
-    pub const LOST: Self = Self(3);
 }
 
 /// The block itself.

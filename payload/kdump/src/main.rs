@@ -125,8 +125,9 @@ fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
     // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
     let devices = unsafe { Devices::new(is_coherent) };
     let mut streams = Streams::new(known, devices);
-    let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
     let hold = streams.hold(u64::from(options.hold_us));
+    // As late as possible: events of the hold are in the dead queue by now.
+    let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
 
     // Taker: the boot block only, and the fault that is planted in it.
     let plants = observe::plants(&mut hw, &before, options.plant, &streams);

@@ -37,6 +37,7 @@ pub(crate) struct After {
     pub(crate) registers: Registers,
     pub(crate) events: event::Counts,
     events_readable: bool,
+    events_lost: bool,
     digest: Option<Digest>,
     /// STEs of the oracle's streams, in its order; `None` for another SMMU's.
     stes: Vec<Option<Ste>>,
@@ -59,20 +60,29 @@ pub(crate) fn before(hw: &mut Smmus, count: usize) -> Vec<Before> {
 pub(crate) fn after(hw: &mut Smmus, before: &[Before], streams: &Streams) -> Vec<After> {
     let one = |old: &Before| {
         let index = old.registers.smmu;
-        let registers = Registers::read(hw, index);
+        let (registers, new_events) = (Registers::read(hw, index), EventQueue::from_registers(hw, index));
         let mut events = event::Counts::with_capacity(EVENT_ROWS);
-        // A queue that was given away stays as long as it was before; one that was kept may have grown.
-        let is_kept = registers.eventq_base == old.registers.eventq_base;
-        let prod = if is_kept { registers.eventq_prod } else { old.registers.eventq_prod };
-        let drained = { old.events }.drain_to(hw, prod, MOST_EVENTS, &mut |event| events.add(event));
+        let (mut events_readable, mut events_lost) = (true, false);
+        let mut drain = |mut queue: EventQueue, prod| {
+            let drained = queue.drain_to(hw, prod, MOST_EVENTS, &mut |event| events.add(event));
+            events_readable &= drained.unbacked.is_none() && !drained.inconsistent;
+            events_lost |= drained.overflowed || drained.left != 0;
+        };
+        // A queue that was kept may have grown. One that was given away stays as long as it was before; the one in its
+        // place was enabled for a moment, and may hold what the SMMU had buffered.
+        if registers.eventq_base == old.registers.eventq_base {
+            drain(old.events, registers.eventq_prod);
+        } else {
+            drain(old.events, old.registers.eventq_prod);
+            drain(new_events, registers.eventq_prod);
+        }
         let stes = streams.all.iter().map(|watched| {
             let is_here = watched.stream.smmu == u32::from(index.0);
             is_here.then(|| ste(hw, &registers, watched.stream.stream_id).ok().flatten()).flatten().map(|(_, ste)| ste)
         });
         let stes = stes.collect();
         let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
-        let events_readable = drained.unbacked.is_none() && !drained.inconsistent;
-        After { registers, events, events_readable, digest, stes }
+        After { registers, events, events_readable, events_lost, digest, stes }
     };
     before.iter().map(one).collect()
 }
@@ -118,9 +128,11 @@ impl<'a> Seen<'a> {
             digest_after: after.digest,
             taken: taken.as_ref().map_err(|error| *error),
             events: after.events_readable.then_some(&after.events),
+            events_lost: after.events_lost,
         });
         let stream = |(index, watched): (usize, &Watched)| StreamEvidence {
             cuts: watched.cuts,
+            overruns: watched.overruns(),
             first_delivery: watched.first_delivery,
             ste_after: after.get(watched.stream.smmu as usize).and_then(|after| *after.stes.get(index)?),
         };

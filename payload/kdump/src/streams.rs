@@ -27,6 +27,17 @@ pub(crate) struct Watched {
     round: u64,
 }
 
+impl Watched {
+    /// Samples that came too late since the stream was armed.
+    pub(crate) fn overruns(&self) -> u64 {
+        dma::by_id(self.stream.driver).map_or(0, |driver| driver.overruns(&self.stream))
+    }
+
+    fn dry_samples(&self) -> u64 {
+        dma::by_id(self.stream.driver).map_or(0, |driver| driver.dry_samples(&self.stream))
+    }
+}
+
 /// All streams of the oracle.
 pub(crate) struct Streams {
     pub(crate) all: Vec<Watched>,
@@ -37,11 +48,15 @@ pub(crate) struct Streams {
 impl Streams {
     /// Goes on counting where the primary stopped.
     pub(crate) fn new(streams: &[Stream], bus: Devices) -> Self {
-        let watched = |stream: &Stream| Watched {
-            stream: *stream,
-            cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
-            first_delivery: None,
-            round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
+        let watched = |stream: &Stream| {
+            let mut watched = Watched {
+                stream: *stream,
+                cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
+                first_delivery: None,
+                round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
+            };
+            watched.cuts.dry[0] = watched.dry_samples();
+            watched
         };
         Self { all: streams.iter().map(watched).collect(), samples: Vec::with_capacity(KEPT_SAMPLES), bus }
     }
@@ -87,6 +102,7 @@ impl Streams {
         self.sample();
         for watched in &mut self.all {
             watched.cuts.takeover = watched.stream.totals;
+            watched.cuts.dry[1] = watched.dry_samples();
         }
     }
 
@@ -105,6 +121,7 @@ impl Streams {
         );
         for watched in &mut self.all {
             watched.cuts.end = watched.stream.totals;
+            watched.cuts.dry[2] = watched.dry_samples();
         }
         ticks
     }

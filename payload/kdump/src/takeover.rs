@@ -13,7 +13,7 @@ use smmu::{
         take_over,
     },
 };
-use tables::{Platform, Tables};
+use tables::iort::Iort;
 
 /// Queues of 256 entries: a crash kernel's memory is small, and IDR1 may announce megabytes.
 const QUEUE_CAP_LOG2: u8 = 8;
@@ -31,13 +31,14 @@ pub(crate) fn take_all(
     log: &mut Log,
     plants: &[Option<Plant>],
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {
-    let platform = Platform::from_tables(&Tables { iort: Some(iort), ..Tables::default() }, &mut |_| {});
+    // The primary told the findings. Without a readable IORT there is no SMMU in the boot block either.
+    let iort = Iort::parse_again(iort).ok();
     let start = timer::now();
     let mut last_ack = start;
     let mut ended = Vec::new();
     for ((index, smmu), plant) in (0_u8..).zip(boot.smmus()).zip(plants) {
         let smmu_index = SmmuIndex(index);
-        let rmr_streams = rmr_streams(&platform, smmu.base);
+        let rmr_streams = iort.map_or(Vec::new(), |iort| rmr_streams(&iort, smmu.base));
         let site = Site {
             smmu: smmu_index,
             coherent: (smmu.flags & SMMU_COHERENT_OVERRIDE != 0).then_some(true),
@@ -61,13 +62,14 @@ pub(crate) fn take_all(
 }
 
 /// StreamIDs of the RMR nodes that name the SMMU at `base`.
-fn rmr_streams(platform: &Platform<'_>, base: PhysAddr) -> Vec<StreamId> {
+fn rmr_streams(iort: &Iort<'_>, base: PhysAddr) -> Vec<StreamId> {
     /// More than any table of the corpus names.
     const MOST: usize = 4096;
     let mut streams: Vec<StreamId> = Vec::new();
-    for range in &platform.rmrs {
-        if platform.smmus.get(range.smmu).is_some_and(|smmu| smmu.base == base) {
-            for id in range.first.0..=range.last.0 {
+    // An RMR all of whose ranges are empty or pass 64 bits reserves nothing.
+    for rmr in iort.rmrs().filter(|rmr| rmr.ranges().any(|range| range.last().is_some())) {
+        for named in rmr.streams().filter(|named| named.smmu.smmu_v3().is_some_and(|smmu| smmu.base == base)) {
+            for id in named.first.0..=named.last.0 {
                 if streams.len() < MOST && !streams.contains(&StreamId(id)) {
                     streams.push(StreamId(id));
                 }

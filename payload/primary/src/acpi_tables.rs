@@ -89,8 +89,10 @@ impl Handler for Mapped {
     no_such_space!(read_pci_u32, write_pci_u32, u32, function: PciAddress, offset: u16);
 
     fn nanos_since_boot(&self) -> u64 {
-        let (ticks, frequency) = (u128::from(arch::timer::now()), u128::from(arch::timer::frequency()));
-        (ticks * 1_000_000_000 / frequency) as u64
+        const NANOS: u64 = 1_000_000_000;
+        let (ticks, frequency) = (arch::timer::now(), arch::timer::frequency());
+        // Whole seconds and the rest apart: their product with 10^9 stays inside 64 bits.
+        (ticks / frequency).wrapping_mul(NANOS).wrapping_add(ticks % frequency * NANOS / frequency)
     }
 
     fn stall(&self, microseconds: u64) {

@@ -65,12 +65,14 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
             bus_master,
             armed: candidate.is_some(),
         });
-        candidates.extend(candidate);
+        if let Some(candidate) = candidate {
+            // Controllers that take long to start (a NIC's link) come first: a cyclic buffer that runs must be sampled
+            // before it comes round. Drivers' numbers are in this order, backwards.
+            let at = candidates.partition_point(|before| before.driver.id() >= candidate.driver.id());
+            candidates.insert(at, candidate);
+        }
     }
     machine.put_map_in_force();
-    // Controllers that take long to start (a NIC's link) come first: a cyclic buffer that runs must be sampled before it
-    // comes round. Drivers' numbers are in this order, backwards.
-    candidates.sort_by_key(|candidate| core::cmp::Reverse(candidate.driver.id()));
     candidates
 }
 

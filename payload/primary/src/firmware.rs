@@ -181,9 +181,11 @@ pub(crate) fn ram(map: &MemoryMapOwned) -> Vec<Region> {
     };
     // The map is in no certain order; neighbours become one region, so that large blocks can map them.
     let usable = |entry: &&MemoryDescriptor| is_ram(entry.ty) && entry.att.contains(MemoryAttribute::WRITE_BACK);
-    let mut ranges: Vec<(u64, u64)> =
-        map.entries().filter(usable).map(|entry| (entry.phys_start, entry.page_count * 4096)).collect();
-    ranges.sort_unstable();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for entry in map.entries().filter(usable) {
+        let at = ranges.partition_point(|(start, _)| *start < entry.phys_start);
+        ranges.insert(at, (entry.phys_start, entry.page_count * 4096));
+    }
     let mut ram: Vec<Region> = Vec::new();
     for (start, bytes) in ranges {
         match ram.last_mut() {

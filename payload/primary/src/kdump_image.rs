@@ -5,8 +5,9 @@
 //! LZMA { image bytes …  u32 offset of each relocation … }  u64 CRC-64 of the header and what is unpacked
 //! ```
 
+use crate::region;
 use addr::PhysAddr;
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use arch::mmio;
 use handover::{boot::Image, crc64};
 use lzma_rust2::{LzmaReader, Read};
@@ -24,8 +25,8 @@ const PB: u32 = 2;
 /// The unpacked image, its lengths checked.
 #[derive(Debug)]
 pub(crate) struct KdumpImage {
-    /// The image, then its relocations.
-    body: Vec<u8>,
+    /// Header, image, relocations.
+    unpacked: Vec<u8>,
     image_bytes: usize,
     memory_bytes: u64,
     entry: u64,
@@ -48,19 +49,25 @@ impl KdumpImage {
         let mut fields = fields.as_chunks::<4>().0.iter().map(|field| u32::from_le_bytes(*field) as usize);
         let mut field = || fields.next().unwrap_or(0);
         let (image_bytes, memory_bytes, entry, count) = (field(), field(), field(), field());
-        let mut body = vec![0; image_bytes + count * RELOCATION_BYTES];
-        let bytes = body.len();
-        let reader = LzmaReader::new(packed, bytes as u64, LC, LP, PB, bytes as u32, None);
-        if reader.and_then(|mut reader| reader.read_exact(&mut body)).is_err() {
-            return Err(damaged("it does not unpack to its length"));
-        }
-        if crc64(&[header, &*body].concat()) != u64::from_le_bytes(*crc) {
-            return Err(damaged("wrong CRC"));
-        }
-        if memory_bytes < image_bytes || entry >= image_bytes {
+        // Before the CRC can be checked, memory is needed: not more than any image has.
+        if memory_bytes as u64 > region::BYTES
+            || memory_bytes < image_bytes
+            || entry >= image_bytes
+            || count > image_bytes
+        {
             return Err(damaged("lengths contradict each other"));
         }
-        Ok(Self { body, image_bytes, memory_bytes: memory_bytes as u64, entry: entry as u64 })
+        let mut unpacked = header.to_vec();
+        unpacked.resize(HEADER_BYTES + image_bytes + count * RELOCATION_BYTES, 0);
+        let body = &mut unpacked[HEADER_BYTES..];
+        let reader = LzmaReader::new(packed, body.len() as u64, LC, LP, PB, body.len() as u32, None);
+        if reader.and_then(|mut reader| reader.read_exact(body)).is_err() {
+            return Err(damaged("it does not unpack to its length"));
+        }
+        if crc64(&unpacked) != u64::from_le_bytes(*crc) {
+            return Err(damaged("wrong CRC"));
+        }
+        Ok(Self { unpacked, image_bytes, memory_bytes: memory_bytes as u64, entry: entry as u64 })
     }
 
     /// Bytes that it needs in memory, zero-initialised data included.
@@ -70,7 +77,7 @@ impl KdumpImage {
 
     /// The image as it must stand at `base` (4 KiB aligned): R_AARCH64_RELATIVE applied, zero-initialised data zero.
     pub(crate) fn relocated_to(&self, base: PhysAddr) -> Pristine {
-        let (image, relocations) = self.body.split_at(self.image_bytes);
+        let (image, relocations) = self.unpacked[HEADER_BYTES..].split_at(self.image_bytes);
         let mut memory = image.to_vec();
         for offset in relocations.as_chunks::<RELOCATION_BYTES>().0 {
             let word = memory.get_mut(u32::from_le_bytes(*offset) as usize..).and_then(<[u8]>::first_chunk_mut);

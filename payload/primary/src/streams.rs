@@ -154,9 +154,6 @@ pub(crate) fn poison(machine: &mut Machine, streams: &[Live]) {
 
 /// Streams in whose windows something landed since [`poison`], and where.
 pub(crate) fn landed(machine: &mut Machine, streams: &[Live]) -> Vec<(StreamId, PhysAddr)> {
-    let mut landed = |live: &Live| {
-        let at = dma::first_landed(&mut machine.bus, &live.stream)?;
-        Some((live.stream.stream_id, at))
-    };
-    streams.iter().filter_map(|live| landed(live)).collect()
+    let landed = |live: &Live| Some((live.stream.stream_id, dma::first_landed(&mut machine.bus, &live.stream)?));
+    streams.iter().filter_map(landed).collect()
 }

@@ -17,6 +17,8 @@ pub struct Cuts {
     pub takeover: Counts,
     /// At the end of the watch.
     pub end: Counts,
+    /// Samples so far that found a ring used up: at the crash, the takeover and the end.
+    pub dry: [u64; 3],
 }
 
 /// One phase, and whether its counts can be true.
@@ -26,6 +28,8 @@ pub struct Delta {
     pub phase: Phase,
     /// A total ran backwards, or more arrived than was attempted.
     pub is_inconsistent: bool,
+    /// A ring was used up: for a part of the phase nothing could be attempted.
+    pub is_dry: bool,
 }
 
 impl Delta {
@@ -48,6 +52,7 @@ impl Delta {
                 mis_steered: mis_steered.unwrap_or(0),
             },
             is_inconsistent: moved_backwards || (has_attempts && blocked.is_none()),
+            is_dry: false,
         }
     }
 
@@ -65,8 +70,15 @@ impl Cuts {
     /// Before, blackout, after.
     #[must_use]
     pub fn phases(&self, has_attempts: bool) -> [Delta; 3] {
-        [(&self.armed, &self.crash), (&self.crash, &self.takeover), (&self.takeover, &self.end)]
-            .map(|(from, to)| Delta::between(from, to, has_attempts))
+        let [crash, takeover, end] = self.dry;
+        let [before, blackout, after] =
+            [(&self.armed, &self.crash), (&self.crash, &self.takeover), (&self.takeover, &self.end)]
+                .map(|(from, to)| Delta::between(from, to, has_attempts));
+        [
+            Delta { is_dry: crash != 0, ..before },
+            Delta { is_dry: takeover != crash, ..blackout },
+            Delta { is_dry: end != takeover, ..after },
+        ]
     }
 }
 

@@ -80,6 +80,6 @@ pub trait Access {
     fn frequency(&self) -> u64;
     /// Waits a little inside a poll (a few microseconds at most).
     fn pause(&mut self);
-    /// Names the step that begins: SErrors are attributed to it, and `step-hold` waits here. Costs no bus access.
+    /// Names the step that begins: SErrors are attributed to it. Costs no bus access.
     fn step(&mut self, name: &'static str);
 }

@@ -1,4 +1,4 @@
-//! The bounded access log: what a policy did to the SMMUs, in order, as the judge and the protocol checker read it.
+//! The bounded access log: what a policy did to the SMMUs, in order, as the judge reads it.
 
 use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 use crate::spec::registers;

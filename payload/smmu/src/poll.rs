@@ -10,8 +10,12 @@ pub struct Deadline(u64);
 impl Deadline {
     /// `microseconds` from now.
     pub fn after(hw: &mut dyn Access, microseconds: u64) -> Self {
-        let ticks = u128::from(microseconds) * u128::from(hw.frequency()) / 1_000_000;
-        Self(hw.ticks().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)))
+        const SECOND: u64 = 1_000_000;
+        let frequency = hw.frequency();
+        // Whole seconds and the rest apart: only the first product can pass 64 bits.
+        let seconds = (microseconds / SECOND).saturating_mul(frequency);
+        let rest = (microseconds % SECOND).saturating_mul(frequency) / SECOND;
+        Self(hw.ticks().saturating_add(seconds).saturating_add(rest))
     }
 
     /// The moment has passed.

@@ -18,7 +18,7 @@ pub enum Verdict {
     NotCovered,
 }
 
-/// Outcome of a cycle, a run or a whole boot. There is no `lost` here: only the host can see silence.
+/// Outcome of a cycle, a run or a whole boot. Silence is `lost` too, but only the host can see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Every verdict is as expected and every must-run check ran.

@@ -1,13 +1,14 @@
 //! The container in which the primary carries the kdump image: flat bytes, relocations, and a checksum.
 //!
 //! Little endian: magic, image bytes, memory bytes, entry, relocation count, body (image, `u32` offset of each
-//! relocation) as an LZMA stream without a header, CRC-64/XZ of the header and of the unpacked body. A relocation's addend stands in
-//! the image where the relocation points.
+//! relocation) as an LZMA stream without a header, CRC-64/XZ of the header and of the unpacked body. A relocation's
+//! addend stands in the image where the relocation points.
+
+use std::io::Write;
 
 use anyhow::Context;
 use crc::{CRC_64_XZ, Crc};
 use lzma_rust2::{LzmaOptions, LzmaWriter};
-use std::io::Write;
 
 /// First bytes of the container; the digit is its version.
 pub const MAGIC: &[u8; 8] = b"IFKDUMP2";

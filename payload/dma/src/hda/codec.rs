@@ -138,6 +138,7 @@ impl<'a> Link<'a> {
         self.poll16("HDA RIRBWP", rirbwp, |answered| answered & 0xff == sent)?;
         // QEMU stops answering after RINTCNT answers until the status bit is cleared; INTCTL keeps it from the CPU.
         self.bus.write8(self.registers.plus(RIRBSTS), RIRBSTS_ALL);
+        self.bus.after_index_read();
         let (target, canary) = self.rirb.plus(8 * u64::from(sent)).words(self.bus);
         // Where the SMMU does not translate yet the answer is in the canary.
         Ok(if target == crate::window::POISON_WORD { canary } else { target })

@@ -17,6 +17,10 @@ const SETTLE_US: u64 = 400;
 const GUARD_BYTES: u64 = 4_096;
 
 pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream) {
+    if stream.state[STATE_TICKS] == 0 {
+        // Never armed: there is nothing to count, and nothing to be late for.
+        return;
+    }
     let ticks = bus.ticks();
     let link = u64::from(bus.read32(stream.registers.plus(SD_LPIB)));
     // All ones: the function is gone or in reset. No attempt is counted, which the judge sees.
@@ -54,7 +58,8 @@ fn pieces(stream: &Stream, at: u64, bytes: u64) -> impl Iterator<Item = (Place, 
     })
 }
 
-/// Waits until the newest word has arrived somewhere, or as long as it may take.
+/// Waits until the newest word has arrived somewhere, or as long as it may take. What is read after that is at least as
+/// new as the position and this word.
 fn settle(bus: &mut dyn Bus, stream: &Stream, position: u64, bytes: u64) {
     if bytes == 0 {
         return;
@@ -66,6 +71,7 @@ fn settle(bus: &mut dyn Bus, stream: &Stream, position: u64, bytes: u64) {
     while place.words(bus) == (POISON_WORD, POISON_WORD) && bus.ticks().wrapping_sub(start) <= limit {
         bus.sleep_us(SETTLE_US / 4);
     }
+    bus.after_index_read();
 }
 
 fn count_bytes(bus: &mut dyn Bus, stream: &mut Stream, at: u64, bytes: u64) {

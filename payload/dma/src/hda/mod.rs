@@ -11,7 +11,7 @@ mod tests;
 
 use crate::poll::{Pace, poll32};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint};
+use crate::{Bus, DmaError, Endpoint, Witness};
 use addr::PhysAddr;
 use codec::Link;
 use handover::oracle::Stream;
@@ -74,7 +74,7 @@ pub fn position_buffer_seen(stream: &Stream) -> (u64, u64) {
     (stream.state[STATE_POSITION_DELIVERED], stream.state[STATE_POSITION_MIS_STEERED])
 }
 
-impl Endpoint for Hda {
+impl Witness for Hda {
     fn id(&self) -> u32 {
         1
     }
@@ -91,6 +91,24 @@ impl Endpoint for Hda {
         "poisoned buffer overwritten"
     }
 
+    fn round(&self) -> u64 {
+        2 * ENTRY_BYTES
+    }
+
+    fn data_page(&self) -> u64 {
+        DATA_AT
+    }
+
+    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
+        count::sample(bus, stream);
+    }
+
+    fn overruns(&self, stream: &Stream) -> u64 {
+        stream.state[STATE_OVERRUNS]
+    }
+}
+
+impl Endpoint for Hda {
     fn claims(&self, identity: &Identity) -> bool {
         // Multimedia, mixed mode, any programming interface.
         identity.class >> 8 == 0x0403
@@ -102,14 +120,6 @@ impl Endpoint for Hda {
 
     fn rmr_bytes(&self) -> u64 {
         CYCLE_BYTES / 2
-    }
-
-    fn round(&self) -> u64 {
-        2 * ENTRY_BYTES
-    }
-
-    fn data_page(&self) -> u64 {
-        DATA_AT
     }
 
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
@@ -124,14 +134,6 @@ impl Endpoint for Hda {
             let _ = hold_in_reset(bus, stream.registers);
         }
         armed
-    }
-
-    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
-        count::sample(bus, stream);
-    }
-
-    fn overruns(&self, stream: &Stream) -> u64 {
-        stream.state[STATE_OVERRUNS]
     }
 
     fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {

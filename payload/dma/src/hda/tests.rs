@@ -438,6 +438,16 @@ fn a_function_that_is_gone_counts_nothing() {
     assert_eq!(stream.totals.attempted, 0);
 }
 
+#[test]
+fn a_stream_that_was_never_armed_is_never_late() {
+    let bus_master = Rc::default();
+    let mut stream = stream(false);
+    let mut board = Board::new(Controller::new(), &stream, bus_master);
+    board.pass(1_000_000);
+    Hda.sample(&mut board, &mut stream);
+    assert_eq!((Hda.overruns(&stream), Hda.dry_samples(&stream)), (0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

@@ -53,7 +53,8 @@ pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream, queue: PhysAddr) {
     }
 }
 
-/// Waits until the newest frame has arrived somewhere, or as long as it may take.
+/// Waits until the newest frame has arrived somewhere, or as long as it may take. What is read after that is at least as
+/// new as the head and this frame.
 fn settle(bus: &mut dyn Bus, stream: &Stream, head: u64, used: u64) {
     if used == 0 {
         return;
@@ -64,6 +65,7 @@ fn settle(bus: &mut dyn Bus, stream: &Stream, head: u64, used: u64) {
     while place.words(bus) == (POISON_WORD, POISON_WORD) && bus.ticks().wrapping_sub(start) <= limit {
         bus.sleep_us(SETTLE_US / 4);
     }
+    bus.after_index_read();
 }
 
 /// Judges one buffer by its content alone (a blocked write-back leaves no DD bit), and poisons it again.

@@ -13,7 +13,7 @@ mod tests;
 
 use crate::poll::{Pace, poll32};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint};
+use crate::{Bus, DmaError, Endpoint, Witness};
 use addr::PhysAddr;
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Function, Identity};
@@ -87,12 +87,6 @@ pub fn repeated_frames(stream: &Stream) -> u64 {
     stream.state[STATE_REPEATED]
 }
 
-/// Samples that found the ring used up: since then the device had waited, without an attempt, for descriptors.
-#[must_use]
-pub fn dry_samples(stream: &Stream) -> u64 {
-    stream.state[STATE_DRY]
-}
-
 /// Place of a descriptor.
 fn descriptor_place(stream: &Stream, slot: u64) -> Place {
     Place::new(&stream.window, RING_AT + slot * DESCRIPTOR_BYTES)
@@ -116,7 +110,7 @@ fn write_descriptor(bus: &mut dyn Bus, stream: &Stream, slot: u64) {
     descriptor_place(stream, slot).publish(bus, &descriptor);
 }
 
-impl Endpoint for IntelNic {
+impl Witness for IntelNic {
     fn id(&self) -> u32 {
         self.id
     }
@@ -133,6 +127,29 @@ impl Endpoint for IntelNic {
         "sequence number"
     }
 
+    fn round(&self) -> u64 {
+        2
+    }
+
+    fn data_page(&self) -> u64 {
+        BUFFERS_AT
+    }
+
+    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
+        count::sample(bus, stream, stream.registers.plus(self.queue));
+    }
+
+    fn overruns(&self, _stream: &Stream) -> u64 {
+        // A ring that is used up stops; it does not wrap.
+        0
+    }
+
+    fn dry_samples(&self, stream: &Stream) -> u64 {
+        stream.state[STATE_DRY]
+    }
+}
+
+impl Endpoint for IntelNic {
     fn claims(&self, identity: &Identity) -> bool {
         identity.vendor == 0x8086 && self.devices.contains(&identity.device)
     }
@@ -143,14 +160,6 @@ impl Endpoint for IntelNic {
 
     fn rmr_bytes(&self) -> u64 {
         RING / 2 * BUFFER_BYTES
-    }
-
-    fn round(&self) -> u64 {
-        2
-    }
-
-    fn data_page(&self) -> u64 {
-        BUFFERS_AT
     }
 
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
@@ -165,15 +174,6 @@ impl Endpoint for IntelNic {
             let _ = self.reset(bus, stream.registers);
         }
         armed
-    }
-
-    fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
-        count::sample(bus, stream, stream.registers.plus(self.queue));
-    }
-
-    fn overruns(&self, _stream: &Stream) -> u64 {
-        // A ring that is used up stops; it does not wrap.
-        0
     }
 
     fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {

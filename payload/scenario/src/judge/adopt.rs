@@ -14,7 +14,7 @@ use smmu::{
     takeover::Policy,
 };
 
-const NO_REGISTERS: &str = "the registers were not read after the watch";
+pub(super) const NO_REGISTERS: &str = "the registers were not read after the watch";
 /// CR0 bits of one concern: everything but SMMUEN, which has a check of its own.
 const CR0_REST: u32 = !1;
 /// GERROR bits that an adopting kernel acknowledges (Linux, GERROR_ERR_MASK).
@@ -23,8 +23,8 @@ const GERROR_MASK: u32 = 0x1FD;
 const IRQ_GERROR: u32 = 1;
 
 /// No write to `registers` (offset, bytes), and the same `values` afterwards.
-fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: impl Fn(&Registers) -> [u64; 2]) -> Seen {
-    evidence.each_logged_smmu(|index, smmu| {
+fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: fn(&Registers) -> [u64; 2]) -> Seen {
+    evidence.each_logged_smmu(&|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         for (offset, bytes) in registers {
             if let Some(write) = trace.writes(*offset, *bytes).next() {
@@ -37,7 +37,7 @@ fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: impl Fn(
 }
 
 pub(super) fn adopted(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(|_, smmu| match smmu.taken {
+    evidence.each_smmu(&|_, smmu| match smmu.taken {
         Ok(taken) if taken.did == Policy::Adopt => Seen::PASS,
         Ok(taken) => taken.refusal.map_or_else(
             || Seen::fail("reset without a reason"),
@@ -48,7 +48,7 @@ pub(super) fn adopted(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn smmuen_kept(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(|index, smmu| {
+    evidence.each_logged_smmu(&|index, smmu| {
         if !smmu.before.cr0.smmuen() {
             return Seen::not_covered("SMMUEN was found 0");
         }
@@ -77,7 +77,7 @@ pub(super) fn gbpa_untouched(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn tables_identical(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(|index, smmu| {
+    evidence.each_smmu(&|index, smmu| {
         let Some(left) = evidence.left(index) else { return Seen::not_covered("no digest from before the crash") };
         let Some(digest) = smmu.digest_after else { return Seen::not_covered("the tables could not be read") };
         if left.digest_bytes == 0 {
@@ -91,7 +91,7 @@ pub(super) fn tables_identical(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn no_table_stores(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(|index, _| {
+    evidence.each_logged_smmu(&|index, _| {
         let is_table = |structure| !matches!(structure, Structure::Command | Structure::Event);
         match Trace::new(evidence.log, index).stores().find(|(_, structure, _)| is_table(*structure)) {
             None => Seen::PASS,
@@ -104,7 +104,7 @@ pub(super) fn no_table_stores(evidence: &Evidence<'_>) -> Seen {
 
 /// CR0 goes to what is kept alone, then with CMDQEN, and stays; each change waits for CR0ACK.
 pub(super) fn cr0_sequence(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(|index, smmu| {
+    evidence.each_logged_smmu(&|index, smmu| {
         let kept = Cr0::new().with_atschk(smmu.before.cr0.atschk());
         let wanted = [kept, kept.with_cmdqen(true)];
         let trace = Trace::new(evidence.log, index);
@@ -137,7 +137,7 @@ pub(super) fn cr0_sequence(evidence: &Evidence<'_>) -> Seen {
 
 pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
     let active = |registers: &Registers| registers.active_errors().into_bits() & GERROR_MASK;
-    evidence.each_logged_smmu(|index, smmu| {
+    evidence.each_logged_smmu(&|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         let enabled = trace.cr0_writes().find(|(_, cr0)| cr0.cmdqen()).map_or(usize::MAX, |(place, _)| place);
         let acknowledged = trace.writes(reg::GERRORN, 4).any(|write| {
@@ -156,7 +156,7 @@ pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn invalidated(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(|index, smmu| invalidated_by(evidence, index, smmu, usize::MAX))
+    evidence.each_logged_smmu(&|index, smmu| invalidated_by(evidence, index, smmu, usize::MAX))
 }
 
 /// Everything cached is invalidated before `place`, with the EL2 regime where there is one.
@@ -177,7 +177,7 @@ pub(super) fn evtq_off(evidence: &Evidence<'_>) -> Seen {
         (reg::PRIQ_PROD, 4),
         (reg::PRIQ_CONS, 4),
     ];
-    evidence.each_logged_smmu(|index, smmu| {
+    evidence.each_logged_smmu(&|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         // The *_IRQ_CFG0 registers are cleared by a kernel that adopts; only the queues themselves stay as they are.
         if let Some((offset, _)) = QUEUES.into_iter().find(|(offset, bytes)| trace.wrote(*offset, *bytes)) {

@@ -9,7 +9,10 @@ use alloc::format;
 use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
 const NO_STREAM: &str = "no live stream";
+const NO_RMR: &str = "no stream is named by an RMR node";
 const PHASES: [&str; 3] = ["before", "blackout", "after"];
+const BEFORE: usize = 0;
+const BLACKOUT: usize = 1;
 const AFTER: usize = 2;
 
 fn phases(stream: &Stream, evidence: &StreamEvidence) -> [Delta; 3] {
@@ -26,8 +29,7 @@ pub(super) const fn is_rmr(stream: &Stream) -> bool {
 }
 
 /// Judges every phase of every stream by itself; the worst is the verdict.
-fn each_phase(evidence: &Evidence<'_>, check: impl Fn(&Stream, usize, &Delta) -> Seen) -> Seen {
-    let check = &check;
+fn each_phase(evidence: &Evidence<'_>, check: &dyn Fn(&Stream, usize, &Delta) -> Seen) -> Seen {
     let judged = evidence.streams().flat_map(|(stream, sampled)| {
         let phases = phases(stream, sampled);
         (0..PHASES.len()).map(move |phase| check(stream, phase, &phases[phase]))
@@ -48,22 +50,37 @@ fn moved(evidence: &Evidence<'_>) -> Seen {
     }
 }
 
+fn no_attempt(stream: &Stream) -> Seen {
+    Seen::not_covered(format!("{}: no DMA attempted", stream.bdf))
+}
+
+/// Units known to be blocked; none where attempts are not counted.
+fn blocked(delta: &Delta) -> u64 {
+    delta.phase.blocked.unwrap_or(0)
+}
+
 fn live(evidence: &Evidence<'_>, wanted: usize) -> Seen {
-    each_phase(evidence, |stream, phase, delta| {
-        if phase != wanted || delta.is_live() {
+    each_phase(evidence, &|stream, phase, delta| {
+        if phase != wanted {
             Seen::PASS
+        } else if !delta.is_live() {
+            no_attempt(stream)
+        } else if phase != BEFORE && delta.is_dry && blocked(delta) == 0 {
+            // A block in the stretch without attempts would not have been seen. One that was seen says enough, and may
+            // be what used the ring up: under QEMU a refused frame takes every descriptor.
+            Seen::not_covered(format!("{}: its ring was used up, so that it stopped attempting", stream.bdf))
         } else {
-            Seen::not_covered(format!("{}: no DMA attempted", stream.bdf))
+            Seen::PASS
         }
     })
 }
 
 pub(super) fn live_before(evidence: &Evidence<'_>) -> Seen {
-    live(evidence, 0)
+    live(evidence, BEFORE)
 }
 
 pub(super) fn live_blackout(evidence: &Evidence<'_>) -> Seen {
-    live(evidence, 1)
+    live(evidence, BLACKOUT)
 }
 
 pub(super) fn live_after(evidence: &Evidence<'_>) -> Seen {
@@ -75,18 +92,16 @@ pub(super) fn no_blocked(evidence: &Evidence<'_>) -> Seen {
         if !evidence.streams().any(|(stream, _)| counts_attempts(stream)) {
             return Seen::not_covered("no stream counts its attempts");
         }
-        each_phase(evidence, |stream, phase, delta| match delta.phase.blocked {
-            Some(blocked) if blocked > 0 => {
-                Seen::fail(format!("{}: {blocked} blocked in phase {}", stream.bdf, PHASES[phase]))
-            }
-            _ => Seen::PASS,
+        each_phase(evidence, &|stream, phase, delta| match blocked(delta) {
+            0 => Seen::PASS,
+            count => Seen::fail(format!("{}: {count} blocked in phase {}", stream.bdf, PHASES[phase])),
         })
     })
 }
 
 pub(super) fn no_mis_steer(evidence: &Evidence<'_>) -> Seen {
     moved(evidence).and(|| {
-        each_phase(evidence, |stream, phase, delta| match delta.phase.mis_steered {
+        each_phase(evidence, &|stream, phase, delta| match delta.phase.mis_steered {
             0 => Seen::PASS,
             count => Seen::fail(format!("{}: {count} mis-steered in phase {}", stream.bdf, PHASES[phase])),
         })
@@ -95,32 +110,107 @@ pub(super) fn no_mis_steer(evidence: &Evidence<'_>) -> Seen {
 
 pub(super) fn counts_consistent(evidence: &Evidence<'_>) -> Seen {
     // An impossible count may look like no movement at all, so it is looked for first.
-    each_phase(evidence, |stream, phase, delta| {
+    each_phase(evidence, &|stream, phase, delta| {
         if delta.is_inconsistent {
             Seen::fail(format!("{}: counts of phase {} cannot be true", stream.bdf, PHASES[phase]))
         } else {
             Seen::PASS
         }
     })
+    .and(|| {
+        let late = evidence.streams().find(|(_, sampled)| sampled.overruns != 0);
+        late.map_or(Seen::PASS, |(stream, sampled)| {
+            Seen::not_covered(format!("{}: {} samples came too late", stream.bdf, sampled.overruns))
+        })
+    })
     .and(|| moved(evidence))
 }
 
+/// What a stream must have done in a phase; otherwise what it did is told.
+fn did(stream: &Stream, phase: usize, delta: &Delta, holds: bool) -> Seen {
+    let (delivered, mis_steered) = (delta.phase.delivered, delta.phase.mis_steered);
+    if holds {
+        return Seen::PASS;
+    }
+    Seen::fail(format!(
+        "{}: {delivered} delivered, {} blocked, {mis_steered} mis-steered in phase {}",
+        stream.bdf,
+        blocked(delta),
+        PHASES[phase],
+    ))
+}
+
+/// Until the crash every stream works: what goes wrong later is the takeover's doing.
+pub(super) fn delivered_before(evidence: &Evidence<'_>) -> Seen {
+    each_phase(evidence, &|stream, phase, delta| match phase {
+        BEFORE if !delta.is_live() => no_attempt(stream),
+        BEFORE => {
+            let holds = delta.phase.delivered > 0 && blocked(delta) == 0 && delta.phase.mis_steered == 0;
+            did(stream, phase, delta, holds)
+        }
+        _ => Seen::PASS,
+    })
+}
+
+/// The STEs of a reset refuse everything but RMR streams.
+pub(super) fn reset_blocks(evidence: &Evidence<'_>) -> Seen {
+    if has_none(evidence, false) {
+        return Seen::skip("every stream is named by an RMR node");
+    }
+    each_phase(evidence, &|stream, phase, delta| {
+        if phase != AFTER || is_rmr(stream) {
+            Seen::PASS
+        } else if !counts_attempts(stream) {
+            Seen::not_covered(format!("{}: its attempts are not counted", stream.bdf))
+        } else if !delta.is_live() {
+            no_attempt(stream)
+        } else {
+            let holds = blocked(delta) > 0 && delta.phase.delivered == 0 && delta.phase.mis_steered == 0;
+            did(stream, phase, delta, holds)
+        }
+    })
+}
+
+/// RMR streams, and no others, get past the SMMU: what goes to the identity window arrives, the rest is mis-steered. Their
+/// blackout ends somewhere between refusal and bypass, so it may hold anything.
+pub(super) fn reset_bypasses_rmr(evidence: &Evidence<'_>) -> Seen {
+    if has_none(evidence, true) {
+        return Seen::skip(NO_RMR);
+    }
+    each_phase(evidence, &|stream, phase, delta| match (is_rmr(stream), phase) {
+        (true, BLACKOUT) => Seen::PASS,
+        (true, AFTER) if !delta.is_live() => no_attempt(stream),
+        (true, AFTER) => {
+            // Without an identity window of its own, all that the stream does goes astray.
+            let arrives = delta.phase.delivered > 0 || stream.rmr.bytes == 0;
+            let holds = arrives && delta.phase.mis_steered > 0 && blocked(delta) == 0;
+            did(stream, phase, delta, holds)
+        }
+        _ => did(stream, phase, delta, delta.phase.mis_steered == 0),
+    })
+}
+
+/// The oracle names no stream that an RMR node names (`rmr`), or none that no such node names.
+pub(super) fn has_none(evidence: &Evidence<'_>, rmr: bool) -> bool {
+    evidence.fresh_oracle().is_some_and(|oracle| !oracle.streams.iter().any(|stream| is_rmr(stream) == rmr))
+}
+
 pub(super) fn delivered_after(evidence: &Evidence<'_>) -> Seen {
-    each_phase(evidence, |stream, phase, delta| {
+    each_phase(evidence, &|stream, phase, delta| {
         if phase != AFTER || delta.phase.delivered > 0 {
             Seen::PASS
         } else if delta.is_live() {
             Seen::fail(format!("{}: nothing delivered after the takeover", stream.bdf))
         } else {
-            Seen::not_covered(format!("{}: no DMA attempted", stream.bdf))
+            no_attempt(stream)
         }
     })
 }
 
 /// The STE that the primary wrote for an RMR stream is still the one in force.
 pub(super) fn rmr_ste_unchanged(evidence: &Evidence<'_>) -> Seen {
-    if evidence.fresh_oracle().is_some_and(|oracle| !oracle.streams.iter().any(is_rmr)) {
-        return Seen::skip("no stream is named by an RMR node");
+    if has_none(evidence, true) {
+        return Seen::skip(NO_RMR);
     }
     let judged = evidence.streams().filter(|(stream, _)| is_rmr(stream)).map(|(stream, sampled)| {
         let Some(ste) = sampled.ste_after else {

@@ -29,6 +29,8 @@ pub struct SmmuEvidence<'a> {
     pub taken: Result<&'a Taken, TakeoverError>,
     /// Events found in the dead image's event queue; `None` where it could not be read.
     pub events: Option<&'a event::Counts>,
+    /// Events were lost, so that their count is a lower bound.
+    pub events_lost: bool,
 }
 
 /// One stream; its place is that of [`Stream`] in the oracle.
@@ -36,6 +38,8 @@ pub struct SmmuEvidence<'a> {
 pub struct StreamEvidence {
     /// Running totals at the cuts.
     pub cuts: Cuts,
+    /// Samples since it was armed that came too late, so that its totals are a lower bound.
+    pub overruns: u64,
     /// Counter at the first delivery seen after the takeover.
     pub first_delivery: Option<u64>,
     /// The STE in force after the watch; `None` where it could not be read.
@@ -101,7 +105,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// Judges every SMMU by itself; the worst is the verdict.
-    pub(super) fn each_smmu(&self, check: impl Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
+    pub(super) fn each_smmu(&self, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
         let judged = (0u8..).zip(self.smmus).map(|(index, smmu)| {
             let mut seen = check(SmmuIndex(index), smmu);
             if self.smmus.len() > 1 && !seen.reason.is_empty() {
@@ -113,8 +117,8 @@ impl<'a> Evidence<'a> {
     }
 
     /// The same for checks that read the log: where nothing of an SMMU was logged, nothing is known of it.
-    pub(super) fn each_logged_smmu(&self, check: impl Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
-        self.each_smmu(|index, smmu| {
+    pub(super) fn each_logged_smmu(&self, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
+        self.each_smmu(&|index, smmu| {
             if Trace::new(self.log, index).registers().next().is_some() {
                 check(index, smmu)
             } else {

@@ -10,6 +10,7 @@ use alloc::format;
 use smmu::{
     access::SmmuIndex,
     spec::registers::{self as reg, Cr0, Gbpa},
+    takeover::Policy,
 };
 
 const SMMUEN: u32 = 1;
@@ -21,8 +22,8 @@ fn disabled(evidence: &Evidence<'_>, index: SmmuIndex) -> Option<usize> {
     Trace::new(evidence.log, index).cr0_writes().find(|(_, cr0)| !cr0.smmuen()).map(|(place, _)| place)
 }
 
-fn each_enabled(evidence: &Evidence<'_>, check: impl Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen) -> Seen {
-    evidence.each_logged_smmu(|index, smmu| {
+fn each_enabled(evidence: &Evidence<'_>, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen) -> Seen {
+    evidence.each_logged_smmu(&|index, smmu| {
         if !smmu.before.cr0.smmuen() {
             return Seen::not_covered(FOUND_OFF);
         }
@@ -30,8 +31,19 @@ fn each_enabled(evidence: &Evidence<'_>, check: impl Fn(SmmuIndex, &SmmuEvidence
     })
 }
 
+pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
+    evidence.each_smmu(&|_, smmu| match smmu.taken {
+        Ok(taken) if taken.did == Policy::Reset => {
+            let Some(after) = smmu.after else { return Seen::not_covered(adopt::NO_REGISTERS) };
+            Seen::demand(after.cr0ack.smmuen(), "CR0ACK.SMMUEN is 0 after the watch")
+        }
+        Ok(_) => Seen::fail("it was not reset"),
+        Err(error) => Seen::fail(format!("{error}")),
+    })
+}
+
 pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
-    each_enabled(evidence, |index, _, place| {
+    each_enabled(evidence, &|index, _, place| {
         let trace = Trace::new(evidence.log, index);
         let gbpa = |value: u64| Gbpa::from(value as u32);
         let Some(write) = trace.writes(reg::GBPA, 4).take_while(|write| write.place < place).last() else {
@@ -49,7 +61,7 @@ pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
 
 pub(super) fn strtab_while_disabled(evidence: &Evidence<'_>) -> Seen {
     const GUARDED: [(u32, u64); 4] = [(reg::STRTAB_BASE, 8), (reg::STRTAB_BASE_CFG, 4), (reg::CR1, 4), (reg::CR2, 4)];
-    each_enabled(evidence, |index, _, place| {
+    each_enabled(evidence, &|index, _, place| {
         let trace = Trace::new(evidence.log, index);
         let enabled = trace.cr0_writes().find(|(at, cr0)| *at > place && cr0.smmuen()).map_or(usize::MAX, |(at, _)| at);
         for (offset, bytes) in GUARDED {
@@ -65,7 +77,7 @@ pub(super) fn strtab_while_disabled(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn invalidated_before_enable(evidence: &Evidence<'_>) -> Seen {
-    each_enabled(evidence, |index, smmu, place| {
+    each_enabled(evidence, &|index, smmu, place| {
         let enabled = Trace::new(evidence.log, index).cr0_writes().find(|(at, cr0)| *at > place && cr0.smmuen());
         let Some((enabled, _)) = enabled else { return Seen::fail("SMMUEN was not set again") };
         adopt::invalidated_by(evidence, index, smmu, enabled)

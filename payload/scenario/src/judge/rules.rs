@@ -68,7 +68,8 @@ pub(super) const RULES: &[Rule] = &[
         .expecting(broken_for_rmr),
     Rule::new("dma.delivered-after", dma::delivered_after, "Chen v6 1/7: in-flight DMA is absorbed")
         .by_oracle()
-        .expecting(refused_by_reset),
+        .expecting(lost_by_reset),
+    Rule::new("dma.delivered-before", dma::delivered_before, "ARCHITECTURE.md, phases").by_oracle(),
     Rule::new("adopt.adopted", adopt::adopted, "Chen v7 1/7, 7/7; v10").for_adopt(),
     Rule::new("adopt.smmuen-kept", adopt::smmuen_kept, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
     Rule::new("adopt.strtab-untouched", adopt::strtab_untouched, "IHI 0070 6.3.24, 6.3.25; Chen v7 5/7")
@@ -99,6 +100,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("reset.invalidated-before-enable", reset::invalidated_before_enable, "IHI 0070 3.11, 4.7.3")
         .for_reset()
         .by_log(),
+    Rule::new("reset.completed", reset::completed, "IHI 0070 6.3.9, 6.3.10").for_reset(),
+    Rule::new("reset.blocks-dma", dma::reset_blocks, "Chen v6 1/7; IHI 0070 5.2, Config 0b000")
+        .for_reset()
+        .by_oracle()
+        .expecting(|evidence| passes_unless(dma::has_none(evidence, false))),
+    Rule::new("reset.rmr-bypassed", dma::reset_bypasses_rmr, "Chen v6 6/7; IHI 0070 5.2, Config 0b100")
+        .for_reset()
+        .by_oracle()
+        .expecting(|evidence| passes_unless(dma::has_none(evidence, true))),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
     Rule::new("smmu.no-events", no_events, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018"),
 ];
@@ -107,9 +117,19 @@ const fn fails_if(condition: bool) -> Verdict {
     if condition { Verdict::Fail } else { Verdict::Pass }
 }
 
+const fn passes_unless(lacking: bool) -> Verdict {
+    if lacking { Verdict::Skip } else { Verdict::Pass }
+}
+
 /// A reset refuses the DMA of every stream whose new STE aborts; RMR streams bypass.
 fn refused_by_reset(evidence: &Evidence<'_>) -> Verdict {
     fails_if(evidence.scenario.policy == Policy::Reset && adopt::has_plain(evidence))
+}
+
+/// The same, and RMR streams without an identity window, whose DMA all goes astray.
+fn lost_by_reset(evidence: &Evidence<'_>) -> Verdict {
+    let has_no_window = || evidence.streams().any(|(stream, _)| dma::is_rmr(stream) && stream.rmr.bytes == 0);
+    fails_if(evidence.scenario.policy == Policy::Reset && (adopt::has_plain(evidence) || has_no_window()))
 }
 
 /// A reset gives RMR streams bypass STEs, through which their canary windows are mis-steered.
@@ -154,15 +174,16 @@ fn no_serror(evidence: &Evidence<'_>) -> Seen {
 }
 
 fn no_events(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(|_, smmu| {
+    evidence.each_smmu(&|_, smmu| {
         let Some(events) = smmu.events else { return Seen::not_covered("the event queue could not be read") };
+        let lost = if smmu.events_lost { " and others that were lost" } else { "" };
         match (events.total(), events.rows().first()) {
-            (0, _) => Seen::PASS,
+            (0, _) if lost.is_empty() => Seen::PASS,
             (total, Some(row)) => {
                 let name = smmu::event::name(row.id);
-                Seen::fail(format!("{total} events, the first {name} of StreamID {}", row.stream))
+                Seen::fail(format!("{total} events{lost}, the first {name} of StreamID {}", row.stream))
             }
-            (total, None) => Seen::fail(format!("{total} events")),
+            (total, None) => Seen::fail(format!("{total} events{lost}")),
         }
     })
 }

@@ -42,6 +42,21 @@ impl<'a> Iort<'a> {
     /// # Errors
     /// The bytes hold no IORT: too few, another signature, or a Length that cannot be.
     pub fn parse(bytes: &'a [u8], sink: &mut Sink<'_>) -> Result<Self, Unreadable> {
+        let iort = Self::read(bytes, sink)?;
+        check::check(iort, sink);
+        Ok(iort)
+    }
+
+    /// Reads a table that was checked before: findings are not made again.
+    ///
+    /// # Errors
+    /// As [`Iort::parse`].
+    pub fn parse_again(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        Self::read(bytes, &mut |_| {})
+    }
+
+    /// The table, walked but not checked.
+    fn read(bytes: &'a [u8], sink: &mut Sink<'_>) -> Result<Self, Unreadable> {
         let sdt = Sdt::parse(bytes, SIGNATURE, TABLE_BYTES as usize, sink)?;
         match sdt.revision {
             0 | 3 | 5..=7 => {}
@@ -50,7 +65,6 @@ impl<'a> Iort<'a> {
         }
         let mut iort = Self { table: sdt.bytes, revision: sdt.revision, first: TABLE_BYTES, nodes: 0 };
         iort.walk(sink);
-        check::check(iort, sink);
         Ok(iort)
     }
 

@@ -151,6 +151,19 @@ fn an_untranslated_access_must_be_reported_as_mis_steered() {
 }
 
 #[test]
+fn what_goes_astray_between_the_last_look_and_the_crash_may_be_counted_before_it() {
+    let trace = TRACE.replacen(
+        "sid=0x18 iova=0x48002000 translated=0x48006000",
+        "sid=0x18 iova=0x48002000 translated=0x48002000",
+        1,
+    );
+    assert_eq!(differences(&trace, &claim()).len(), 1);
+    let mut early = claim();
+    early.streams[1].phases[0].1 = 1;
+    assert_eq!(differences(&trace, &early), [] as [String; 0]);
+}
+
+#[test]
 fn an_identity_translation_outside_a_reserved_range_is_mis_steered() {
     let line = "smmuv3_translate_success x sid=0x10 iova=0x48001000 translated=0x48001000 perm=0x3 stage=1\n";
     assert_eq!(differences(&format!("{TRACE}{line}"), &claim()).len(), 1);

@@ -45,11 +45,11 @@ fn wanted(plant: Plant) -> (Vec<&'static str>, Vec<&'static str>) {
         Plant::SteRewritten => (vec!["adopt.no-table-stores"], vec![]),
         Plant::SmmuenCleared => (vec!["adopt.smmuen-kept"], vec![]),
         Plant::SenderStopped => (vec![], [&LIVE[1..], &["dma.delivered-after"]].concat()),
-        Plant::EndpointOff => (vec![], [&LIVE[..], &["dma.delivered-after"]].concat()),
+        Plant::EndpointOff => (vec![], [&LIVE[..], &["dma.delivered-after", "dma.delivered-before"]].concat()),
         Plant::StaleOracle => {
             let counted = ["dma.counts-consistent", "dma.no-blocked", "dma.no-mis-steer", "dma.delivered-after"];
             let compared = ["adopt.tables-identical", "adopt.identifiers-reserved", "rmr.ste-unchanged"];
-            (vec!["oracle.fresh"], [&LIVE[..], &counted, &compared].concat())
+            (vec!["oracle.fresh"], [&LIVE[..], &counted, &["dma.delivered-before"], &compared].concat())
         }
         // The jump never comes: there is nothing to judge, and that is no pass.
         Plant::KdumpDigest => (vec![], vec![]),

@@ -24,13 +24,18 @@ const ADOPT: &[(&str, Change, Option<Change>)] = &[
     ("handover.verified", |w| w.boot = Err(BAD_CRC), None),
     ("oracle.fresh", |w| w.oracle_cycle += 1, Some(|w| w.oracle_error = Some(BAD_CRC))),
     ("log.complete", |w| w.log_overflowed = true, Some(|w| w.log.clear())),
-    ("dma.counts-consistent", |w| w.streams[1].cuts.end.delivered += 1, Some(still)),
+    ("dma.counts-consistent", |w| w.streams[1].cuts.end.delivered += 1, Some(|w| w.streams[1].overruns = 1)),
     ("dma.no-blocked", |w| w.streams[1].cuts.end.attempted += 1, Some(uncounted)),
     ("dma.no-mis-steer", mis_steer, Some(still)),
     (
         "dma.delivered-after",
         |w| w.streams[1].cuts.end = counts(60, 30, 0),
         Some(|w| w.streams[1].cuts.end = w.streams[1].cuts.takeover),
+    ),
+    (
+        "dma.delivered-before",
+        |w| w.streams[1].cuts.crash = counts(11, 10, 0),
+        Some(|w| w.streams[1].cuts.crash = counts(0, 0, 0)),
     ),
     ("adopt.adopted", |w| w.taken = World::new(Policy::Reset).taken, Some(|w| w.no_smmu = true)),
     ("adopt.smmuen-kept", |w| edit(w, reg::CR0, |value| value & !1), Some(|w| w.after = None)),
@@ -69,6 +74,17 @@ const RESET: &[(&str, Change, Option<Change>)] = &[
         "reset.invalidated-before-enable",
         |w| w.log.retain(|entry| entry.name() != "CMD"),
         Some(|w| w.before.cr0 = Cr0::new()),
+    ),
+    ("reset.completed", |w| w.taken = World::new(Policy::Adopt).taken, Some(|w| w.after = None)),
+    (
+        "reset.blocks-dma",
+        |w| w.streams[1].cuts.end.delivered += 1,
+        Some(|w| w.streams[1].cuts.end = w.streams[1].cuts.takeover),
+    ),
+    (
+        "reset.rmr-bypassed",
+        |w| w.streams[2].cuts.end = counts(60, 60, 0),
+        Some(|w| w.streams[2].cuts.end = w.streams[2].cuts.takeover),
     ),
 ];
 
@@ -152,6 +168,9 @@ fn every_check_is_in_these_tables() {
 fn without_an_attempt_count_liveness_goes_by_what_arrives() {
     assert_eq!(verdict(Policy::Adopt, "dma.live-after", uncounted), Verdict::Pass);
     assert_eq!(verdict(Policy::Adopt, "dma.counts-consistent", uncounted), Verdict::Pass);
+    assert_eq!(verdict(Policy::Adopt, "dma.delivered-before", uncounted), Verdict::Pass);
+    assert_eq!(verdict(Policy::Reset, "reset.blocks-dma", uncounted), Verdict::NotCovered);
+    assert_eq!(verdict(Policy::Adopt, "dma.counts-consistent", still), Verdict::NotCovered);
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) struct World {
     pub(super) digest_after: Option<Digest>,
     pub(super) taken: Result<Taken, TakeoverError>,
     pub(super) events: Option<event::Counts>,
+    pub(super) events_lost: bool,
     pub(super) log: Vec<Entry>,
     pub(super) log_overflowed: bool,
     pub(super) aborts: Option<Vec<AbortTaken<'static>>>,
@@ -114,6 +115,7 @@ impl World {
             digest_after: observe::digest(&mut hw, &after, 1 << 20).ok(),
             taken,
             events: Some(event::Counts::with_capacity(4)),
+            events_lost: false,
             log: log.entries().to_vec(),
             log_overflowed: log.overflowed(),
             aborts: Some(Vec::new()),
@@ -140,6 +142,7 @@ impl World {
             digest_after: self.digest_after,
             taken: self.taken.as_ref().map_err(|error| *error),
             events: self.events.as_ref(),
+            events_lost: self.events_lost,
         };
         judge(&Evidence {
             scenario: self.scenario,
@@ -186,6 +189,6 @@ fn sampled(policy: Policy, index: usize, ste: [u64; 8]) -> StreamEvidence {
         (Policy::Reset, 2) => counts(60, 45, 15),
         (Policy::Reset, _) => counts(60, 30, 0),
     };
-    let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end };
-    StreamEvidence { cuts, first_delivery: Some(1000), ste_after: Some(ste) }
+    let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, dry: [0; 3] };
+    StreamEvidence { cuts, overruns: 0, first_delivery: Some(1000), ste_after: Some(ste) }
 }
