@@ -131,6 +131,10 @@ impl Machine {
         unsafe { arch::console::init(console.base.0, console.register_width == 32, 0) };
         lost::install(conduit);
         machine.put_map_in_force();
+        if conduit == Conduit::None {
+            let text = "the FADT names no PSCI: the machine cannot be powered off and stays on after the last record";
+            notes.add(Severity::Warning, "FACP", "no-psci", text);
+        }
         machine.start_timer(notes);
         machine.find_smmus(notes);
         machine

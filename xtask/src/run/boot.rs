@@ -27,6 +27,8 @@ pub const MESSAGES: &str = "qemu.log";
 const GRACE: Duration = Duration::from_secs(3);
 /// Number of our only sender in its frames.
 const STREAM: u32 = 0;
+/// The payload's finding that it cannot power the machine off.
+const NO_PSCI: &str = "no-psci";
 /// The fault that this side plants.
 const SENDER_STOPPED: &str = "sender-stopped";
 
@@ -112,12 +114,13 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
         line,
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
+        stays_on: false,
         end: None,
         progress,
     };
     let stopped = watch.follow(console, start, job.limits)?;
     let has_ended = watch.capture.has_ended();
-    let is_to_wait = stopped.is_none() && watch.end != Some(End::Firmware);
+    let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn);
     let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
     let wall = start.elapsed();
     let lost = match stopped {
@@ -155,8 +158,8 @@ fn said(messages: &Path) -> String {
 enum End {
     /// The payload ran, and powers the machine off.
     PowerOff,
-    /// The payload did not start its work: the firmware has the machine again, and would go on for ever.
-    Firmware,
+    /// Nobody will: the firmware has the machine again, or there is no PSCI.
+    StaysOn,
 }
 
 /// What follows a console.
@@ -168,6 +171,8 @@ struct Watch<'a> {
     rate: u32,
     /// The sender stops as soon as all is armed: a planted fault.
     is_to_stop: bool,
+    /// The payload cannot power the machine off, and said so.
+    stays_on: bool,
     /// The last record came.
     end: Option<End>,
     progress: &'a Progress,
@@ -188,7 +193,7 @@ impl Watch<'_> {
                     heard = Instant::now();
                     self.take(&bytes)?;
                     match self.end {
-                        Some(End::Firmware) => return Ok(None),
+                        Some(End::StaysOn) => return Ok(None),
                         Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
                         _ => {}
                     }
@@ -216,7 +221,7 @@ impl Watch<'_> {
 
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self { capture, line, sender, rate, is_to_stop, end, progress, .. } = self;
+        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, progress, .. } = self;
         capture.feed(bytes, |record| match record {
             // The firmware has no driver for the card: frames make sense from here on.
             Record::Hello { .. } => {
@@ -231,7 +236,8 @@ impl Watch<'_> {
                 progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
             }
             Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
-            Record::End { runs, .. } => *end = Some(if *runs == 0 { End::Firmware } else { End::PowerOff }),
+            Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
+            Record::End { runs, .. } => *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff }),
             Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
             _ => {}
         });

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use addr::{PhysAddr, StreamId};
 use serde_json::Value;
+use tables::iort::amend::{RmrWish, amend, amended_len};
 
 use super::Case;
 use super::expect::{self, Expected, ensure};
@@ -152,6 +154,20 @@ fn iort_file(session: &Session<'_>, is_valid: bool, change: impl Fn(&mut [u8])) 
     Ok([words("run --scenario adopt --iort"), vec![file.display().to_string()]].concat())
 }
 
+/// QEMU's own IORT with an RMR node whose range is the console's registers: nothing that may be taken.
+fn iort_with_rmr_on_uart(session: &Session<'_>) -> Result<Vec<String>, String> {
+    let fixture = crate::workspace::root().join("ci/fixtures/qemu-virt/IORT.aml");
+    let table = std::fs::read(&fixture).map_err(|error| format!("cannot read {}: {error}", fixture.display()))?;
+    let wish = RmrWish { stream: StreamId(0x18), smmu: SMMU_NODE, base: PhysAddr(0x0900_0000), bytes: 0x1_0000 };
+    let mut amended = vec![0; amended_len(&table)];
+    let length = amend(&table, &wish, &mut amended).map_err(|error| error.to_string())?;
+    let file = session.folder.with_extension("iort");
+    std::fs::write(&file, &amended[..length]).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    Ok([words("run --scenario adopt,reset --iort"), vec![file.display().to_string()]].concat())
+}
+
+/// Offset of the SMMUv3 node in the fixture.
+const SMMU_NODE: u32 = 0x48;
 /// Offset of the SMMUv3 node's base address in the fixture: node at 0x48, field at 0x10 (IORT E.e, 3.1.1.2).
 const SMMU_BASE: usize = 0x58;
 
@@ -178,6 +194,16 @@ fn tables() -> Vec<Case> {
             let ended = session.run(&iort_file(session, true, elsewhere)?)?;
             expect::outcome(&ended, 1, "fail")?;
             expect::finding(&ended, "0xb000000").or_else(|_| expect::finding(&ended, "0x0b000000"))
+        }),
+        Case::new("iort-rmr-not-free", |session| {
+            let ended = session.run(&iort_with_rmr_on_uart(session)?)?;
+            expect::outcome(&ended, 0, "pass")?;
+            expect::finding(&ended, "rmr-not-free")?;
+            // The stream is named by a node all the same, and so a reset lets it past the SMMU.
+            let report = ended.report()?;
+            let streams = report["runs"][1]["streams"].as_array().into_iter().flatten();
+            let of_rmr = streams.clone().find(|stream| stream["rmr"] == true).ok_or("no stream is an RMR's")?;
+            ensure(of_rmr["after"]["mis_steered"].as_u64() > Some(0), || format!("not mis-steered: {of_rmr}"))
         }),
         Case::new("iort-missing", |session| {
             let ended =

@@ -107,6 +107,17 @@ fn one_stream_that_suffers_as_documented_does_not_excuse_another() {
 }
 
 #[test]
+fn an_rmr_stream_without_an_identity_window_goes_all_astray() {
+    let mut world = World::new(Policy::Reset);
+    world.known[2].rmr.bytes = 0;
+    let cuts = &mut world.streams[2].cuts;
+    let left = cuts.end.attempted - cuts.takeover.attempted;
+    cuts.end.delivered = cuts.takeover.delivered;
+    cuts.end.mis_steered = cuts.takeover.mis_steered + left;
+    assert_eq!(outcome(&world.judge(), None), Outcome::Pass);
+}
+
+#[test]
 fn a_reset_that_ended_disabled_has_not_completed() {
     // No stream is named by an RMR node, and everything is refused all the same.
     let off = broken_reset(|world| {

@@ -6,7 +6,7 @@ use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use handover::{
     HandoverError,
-    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream},
+    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream, Window},
 };
 use smmu::{
     access::{Access, SmmuIndex},
@@ -64,8 +64,9 @@ impl World {
         for (device, sid) in (2..).zip(SIDS) {
             let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
             unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
-            let flags = if sid == SIDS[2] { STREAM_RMR } else { 0 };
+            let (flags, bytes) = if sid == SIDS[2] { (STREAM_RMR, 0x1_0000) } else { (0, 0) };
             known.push(Stream {
+                rmr: Window { bytes, ..Window::default() },
                 bdf: Bdf::new(0, 0, device, 0),
                 stream_id: sid,
                 flags,
