@@ -4,7 +4,7 @@ use addr::PhysAddr;
 use buddy_system_allocator::LockedHeap;
 
 /// Blocks of up to 2^31 bytes.
-pub(crate) const ORDERS: usize = 32;
+const ORDERS: usize = 32;
 
 #[global_allocator]
 static HEAP: LockedHeap<ORDERS> = LockedHeap::empty();

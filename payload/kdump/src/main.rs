@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use arch::{
     bus::{Devices, SmmuFrame, Smmus},
     console, exceptions,
-    frames::FramePool,
+    frames::FrameRange,
     gic, jump, lost,
     power::{self, Conduit},
     timer,
@@ -69,7 +69,7 @@ extern "C" fn kdump_main(boot: &'static Boot) -> ! {
     // SAFETY: the region belongs to this image; the half is used for nothing else.
     unsafe { arch::heap::give(boot.heap.base, boot.heap.bytes - frames_bytes) };
     // SAFETY: as above, the other half.
-    let frames = unsafe { FramePool::new(frames_at, frames_bytes) };
+    let frames = unsafe { FrameRange::new(frames_at, frames_bytes) };
     if boot.cycle == 0 {
         let (version, counter_hz) = (env!("CARGO_PKG_VERSION"), timer::frequency());
         let (el, e2h) = (arch::cpu::current_el(), arch::cpu::is_e2h());
@@ -106,7 +106,7 @@ fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
 }
 
 /// One cycle from the first look to the last line.
-fn take_over(boot: &Boot, mut frames: FramePool, entered: u64) -> Report {
+fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let options = options(boot);
     let cycle = Cycle { run: boot.run, cycle: boot.cycle };
     let scenario = options.scenarios.first().copied().unwrap_or(Scenario::plain(Policy::Adopt));

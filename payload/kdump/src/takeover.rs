@@ -2,7 +2,7 @@
 
 use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
-use arch::{bus::Smmus, frames::FramePool, timer};
+use arch::{bus::Smmus, frames::FrameRange, timer};
 use handover::boot::{Boot, SMMU_COHERENT_OVERRIDE};
 use smmu::{
     access::{Access, SmmuIndex},
@@ -27,7 +27,7 @@ pub(crate) fn take_all(
     boot: &Boot,
     iort: &[u8],
     hw: &mut Smmus,
-    frames: &mut FramePool,
+    frames: &mut FrameRange,
     log: &mut Log,
     plants: &[Option<Plant>],
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {

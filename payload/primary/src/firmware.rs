@@ -56,7 +56,7 @@ pub(crate) struct Firmware {
 /// Reads everything that needs boot services and no memory of a certain kind.
 pub(crate) fn collect() -> Result<Firmware, String> {
     let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle())
-        .map_err(|error| format!("no LoadedImage protocol: {error}"))?;
+        .map_err(|error| format!("no LoadedImage protocol: {}", code(error.status())))?;
     let (base, bytes) = image.info();
     let load_options = image.load_options_as_bytes().map_or(Some(String::new()), text_of);
     Ok(Firmware {
@@ -133,11 +133,16 @@ pub(crate) fn reserve(
         if error.status() == Status::OUT_OF_RESOURCES || error.status() == Status::NOT_FOUND {
             format!("too little memory for {what}: {wanted} KiB below {limit:#x} needed, the largest free range has {free} KiB")
         } else {
-            format!("cannot reserve {wanted} KiB for {what}: {error}")
+            format!("cannot reserve {wanted} KiB for {what}: {}", code(error.status()))
         }
     })?;
     let start = (start.addr().get() as u64).next_multiple_of(alignment);
     Ok(Reserved { start: PhysAddr(start), bytes })
+}
+
+/// A status as its number: the names of all of them would take kilobytes of the image.
+pub(crate) fn code(status: Status) -> String {
+    format!("EFI status {:#x}", status.0)
 }
 
 /// Reserves exactly `start..start + bytes`, if it is free.

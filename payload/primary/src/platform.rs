@@ -135,8 +135,9 @@ fn claim_firmware_ranges(platform: &Platform<'_>, ours: &mut Vec<Reserved>, note
             Ok(reserved) => ours.push(reserved),
             Err(error) => {
                 let (base, bytes) = (range.base, range.bytes);
+                let why = firmware::code(error);
                 let text = format!(
-                    "the RMR range of {bytes:#x} bytes at {base} is not free memory ({error}); no DMA is aimed at it"
+                    "the RMR range of {bytes:#x} bytes at {base} is not free memory ({why}); no DMA is aimed at it"
                 );
                 notes.add(Severity::Warning, "IORT", "rmr-not-free", text);
             }

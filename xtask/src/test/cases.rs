@@ -232,9 +232,14 @@ fn machines() -> Vec<Case> {
             let ended = session.run(&words("run --scenario adopt --timeout 5 -- -m 96M"))?;
             expect::outcome(&ended, 3, "lost")
         }),
-        Case::new("least-memory", |session| {
-            // The least that the firmware starts with is enough.
+        Case::new("too-little-memory", |session| {
+            // Enough for the firmware, too little for the payload, which says so.
             let ended = session.run(&words("run --scenario adopt -- -m 128M"))?;
+            expect::outcome(&ended, 1, "fail")?;
+            expect::finding(&ended, "too little memory")
+        }),
+        Case::new("least-memory", |session| {
+            let ended = session.run(&words("run --scenario adopt -- -m 256M"))?;
             expect::outcome(&ended, 0, "pass")
         }),
         Case::new("el1", |session| {
