@@ -45,7 +45,9 @@ impl Session<'_> {
             std::fs::remove_dir_all(&self.folder).map_err(failed)?;
         }
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let mut command = Command::new(self.program);
+        // A runner that was started in the background passes an ignored SIGINT on; `env` becomes the program itself.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(self.program);
         let (before, after) = match arguments.iter().position(|argument| argument == "--") {
             Some(at) => arguments.split_at(at),
             None => (arguments, &[][..]),
