@@ -73,7 +73,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     drop(bench.progress);
     let path = bench.folder.join("bench.json");
     write(&path, &figures)?;
-    println!("{}\n{}", serde_json::to_string_pretty(&figures)?, path.display());
+    crate::exit::say!("{}\n{}", serde_json::to_string_pretty(&figures)?, path.display());
     Ok(if figures.reasons.is_empty() { Exit::Pass } else { Exit::Fail })
 }
 

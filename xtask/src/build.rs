@@ -55,10 +55,10 @@ impl Images {
 pub fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
     let images = build(args.verbose)?;
     let (primary, kdump) = images.sizes()?;
-    println!("primary {primary:>8} bytes  {}", images.primary.display());
-    println!("kdump   {kdump:>8} bytes  {} (inside primary)", images.kdump.display());
+    crate::exit::say!("primary {primary:>8} bytes  {}", images.primary.display());
+    crate::exit::say!("kdump   {kdump:>8} bytes  {} (inside primary)", images.kdump.display());
     let verdict = if primary < SIZE_GOAL { "met" } else { "missed" };
-    println!("together {primary:>7} bytes, goal < {SIZE_GOAL}: {verdict}");
+    crate::exit::say!("together {primary:>7} bytes, goal < {SIZE_GOAL}: {verdict}");
     Ok(Exit::Pass)
 }
 

@@ -53,7 +53,7 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
     if let Err(error) = test::all(&tests, &mut tally) {
         tally.run("test", || Err(format!("{error:#}")));
     }
-    println!("{}", tally.summary());
+    crate::exit::say!("{}", tally.summary());
     Ok(if tally.is_good() { Exit::Pass } else { Exit::Fail })
 }
 

@@ -82,7 +82,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub option: Vec<String>,
     /// Deadline for the whole boot in seconds, instead of the board's
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: Option<u64>,
     /// What to install, and whether to ask
     #[command(flatten)]

@@ -3,6 +3,24 @@
 use std::fmt;
 use std::process::ExitCode;
 
+/// Prints a line on standard output. A reader that went away is no fault of the run: its report is written all the same.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// Prints a line on standard error, as [`say!`].
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+pub(crate) use {say, tell};
+
 /// Exit status of every command. The numbers are part of the command line's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -65,7 +83,7 @@ pub fn hide_panics() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("no message").replace('\n', " | ");
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-        eprintln!("error: internal fault, please report it: {text}{place}");
+        crate::exit::tell!("error: internal fault, please report it: {text}{place}");
     }));
 }
 

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(error)) => {
-            eprintln!("error: {}", exit::one_line(&error));
+            crate::exit::tell!("error: {}", exit::one_line(&error));
             exit::status_of(&error).into()
         }
         // The hook has printed its line. No verdict came of it.
@@ -59,6 +59,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
         print!("{error}");
         return Exit::Pass.into();
     }
-    eprintln!("{}", exit::clap_line(&error.to_string()));
+    crate::exit::tell!("{}", exit::clap_line(&error.to_string()));
     Exit::Usage.into()
 }

@@ -69,7 +69,7 @@ fn rmr_streams(iort: &Iort<'_>, base: PhysAddr) -> Vec<StreamId> {
     // An RMR all of whose ranges are empty or pass 64 bits reserves nothing.
     for rmr in iort.rmrs().filter(|rmr| rmr.ranges().any(|range| range.last().is_some())) {
         for named in rmr.streams().filter(|named| named.smmu.smmu_v3().is_some_and(|smmu| smmu.base == base)) {
-            for id in named.first.0..=named.last.0 {
+            for id in (named.first.0..=named.last.0).take(MOST) {
                 if streams.len() < MOST && !streams.contains(&StreamId(id)) {
                     streams.push(StreamId(id));
                 }

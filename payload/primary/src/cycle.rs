@@ -142,8 +142,9 @@ fn arm(
     for (index, at) in (0_u8..).zip(setting.machine.smmus.clone()) {
         let smmu = usize::from(index);
         let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == smmu);
-        let of_rmrs = setting.machine.rmr_streams(smmu, usize::MAX);
+        let of_rmrs = setting.machine.largest_rmr_stream(smmu);
         let largest = streams.map(|candidate| candidate.stream_id).chain(of_rmrs).max().unwrap_or(StreamId(0));
+        refuse_linear_after_two_level(setting, SmmuIndex(index))?;
         let mut options = Options::new(at.base, largest);
         options.coherent_override = at.coherent_override;
         options.format = setting.options.strtab.map(|strtab| match strtab {
@@ -183,6 +184,18 @@ fn arm(
     }
     // Streams that do not begin are for the judge to see, too.
     streams::wait_until_live(setting.machine, live, LIVE_US);
+    Ok(())
+}
+
+/// QEMU's SMMU (IIDR 0) goes on walking two levels once it was given a two-level table, whatever STRTAB_BASE_CFG.FMT says
+/// later: a linear table after a reset would be misread, and the policy blamed for it.
+fn refuse_linear_after_two_level(setting: &mut Setting<'_>, smmu: SmmuIndex) -> Result<(), String> {
+    let registers = Registers::read(&mut setting.machine.hw, smmu);
+    let is_sticky = registers.iidr == 0 && registers.strtab_base_cfg.fmt() != 0;
+    if is_sticky && setting.options.strtab == Some(Strtab::Linear) {
+        let why = "this emulated SMMU had a two-level table before, and would misread a linear one";
+        return Err(format!("strtab=linear: {why}: let `reset` be the last scenario, with one cycle"));
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use arch::{
 };
 use handover::boot;
 use scenario::options::RunOptions;
-use smmu::spec::registers::{IDR0, Idr0};
+use smmu::spec::registers::{EVENTQ_CONS, IDR0, IDR1, Idr0, Idr1};
 use tables::{Platform, fadt, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
 use wire::{Record, record::Severity};
 
@@ -48,6 +48,8 @@ impl ConsoleAt {
 pub(crate) struct SmmuAt {
     pub(crate) base: PhysAddr,
     pub(crate) coherent_override: bool,
+    /// The largest StreamID that it has.
+    largest_sid: u32,
     /// Its place in [`Platform::smmus`].
     named: usize,
 }
@@ -222,15 +224,20 @@ impl Machine {
                 notes.add(Severity::Error, "IORT", "smmu-without-page-1", text);
                 continue;
             }
-            let idr0 = exceptions::probe_read32(smmu.base.0 + u64::from(IDR0));
-            let Some(idr0) = idr0.filter(|idr0| *idr0 != 0 && *idr0 != u32::MAX) else {
-                let seen = if idr0.is_none() { "the read aborts" } else { "IDR0 reads as all zeros or ones" };
+            // Page 1 must answer too: something else's registers may stand at the address.
+            let page_1 = exceptions::probe_read32(smmu.base.0 + u64::from(EVENTQ_CONS));
+            let idr0 = exceptions::probe_read32(smmu.base.0 + u64::from(IDR0)).filter(|_| page_1.is_some());
+            let Some(idr0) = idr0.filter(|idr0| is_smmu_v3(*idr0)) else {
+                let seen = if idr0.is_none() { "a read aborts" } else { "IDR0 is no SMMUv3's" };
                 let text = format!("no SMMU answers at {}: {seen}", smmu.base);
                 notes.add(Severity::Error, "IORT", "smmu-does-not-answer", text);
                 continue;
             };
             let coherent_override = smmu.coherent_override == Some(true);
-            self.smmus.push(SmmuAt { base: smmu.base, coherent_override, named });
+            let idr1 = exceptions::probe_read32(smmu.base.0 + u64::from(IDR1)).unwrap_or(0);
+            let sid_bits = u32::from(Idr1::from(idr1).sidsize());
+            let largest_sid = 1_u32.checked_shl(sid_bits).map_or(u32::MAX, |size| size - 1);
+            self.smmus.push(SmmuAt { base: smmu.base, coherent_override, largest_sid, named });
             frames.push(SmmuFrame { base: smmu.base, coherent: coherent_override || Idr0::from(idr0).cohacc() });
         }
         // SAFETY: `devices` maps the frames of every SMMU of the tables, and these answer like one.
@@ -280,16 +287,24 @@ impl Machine {
 
     /// StreamIDs that RMR nodes name on an SMMU, each once, at most `most`.
     pub(crate) fn rmr_streams(&self, smmu: usize, most: usize) -> Vec<StreamId> {
-        let named = self.smmus.get(smmu).map(|smmu| smmu.named);
+        let Some(at) = self.smmus.get(smmu) else { return Vec::new() };
         let mut streams = Vec::new();
-        for range in self.platform.rmrs.iter().filter(|range| Some(range.smmu) == named) {
-            for stream_id in (range.first.0..=range.last.0).map(StreamId) {
+        for range in self.platform.rmrs.iter().filter(|range| range.smmu == at.named) {
+            let last = range.last.0.min(at.largest_sid);
+            for stream_id in (range.first.0..=last).map(StreamId).take(most) {
                 if streams.len() < most && !streams.contains(&stream_id) {
                     streams.push(stream_id);
                 }
             }
         }
         streams
+    }
+
+    /// The largest StreamID that RMR nodes name on an SMMU, of those that it has.
+    pub(crate) fn largest_rmr_stream(&self, smmu: usize) -> Option<StreamId> {
+        let at = self.smmus.get(smmu)?;
+        let ranges = self.platform.rmrs.iter().filter(|range| range.smmu == at.named);
+        ranges.map(|range| StreamId(range.last.0.min(at.largest_sid))).max()
     }
 
     /// Whether a function's accesses snoop the CPU's caches: CCA of the root complexes of its segment.
@@ -304,6 +319,12 @@ impl Machine {
         // SAFETY: as in `take`.
         self.bus = unsafe { Devices::new(is_coherent) };
     }
+}
+
+/// SMMU_IDR0 of an SMMUv3 has a stage of translation, a table format and no reserved bits (IHI 0070, 6.3.1).
+fn is_smmu_v3(idr0: u32) -> bool {
+    let fields = Idr0::from(idr0);
+    idr0 != u32::MAX && (fields.s1p() || fields.s2p()) && fields.ttf() != 0 && fields.st_level() <= 1
 }
 
 fn overlaps(region: &Region, start: PhysAddr, bytes: u64) -> bool {

@@ -6,6 +6,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use request::HOST_PREFIX;
 pub use request::{Expected, HostLine, Request};
 
 use wire::Record;
@@ -96,6 +97,9 @@ impl State {
             Some(HostLine::Request(request)) if self.request.is_none() => self.request = Some(request),
             Some(HostLine::Request(_)) => {}
             Some(HostLine::Lost(reason)) => self.builder.lost(reason),
+            None if line.starts_with(HOST_PREFIX) => {
+                self.builder.lost("a line that the host itself put into the log is damaged".into());
+            }
             None if line.trim().is_empty() => {}
             None => {
                 let printable = |c: char| if c.is_control() { '?' } else { c };

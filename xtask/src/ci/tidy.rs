@@ -61,7 +61,7 @@ fn file(name: &str, text: &str) -> Vec<String> {
         if length > TOO_LONG && !name.ends_with("tests.rs") {
             wrong.push(format!("{name}: {length} lines without tests, at most {TOO_LONG}"));
         } else if length > LONG {
-            eprintln!("tidy: {name} has {length} lines without tests; {LONG} is long");
+            crate::exit::tell!("tidy: {name} has {length} lines without tests; {LONG} is long");
         }
     }
     wrong

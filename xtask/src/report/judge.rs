@@ -5,6 +5,9 @@ use super::merge;
 use super::model::*;
 use crate::capture::{Expected, Request};
 
+/// The payload's check that stands alone where the board does not allow a scenario's risks.
+const NOT_ALLOWED: &str = "scenario.allowed";
+
 /// Judges all that a boot told.
 pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) -> Report {
     let mut problems = std::mem::take(&mut raw.problems);
@@ -29,6 +32,9 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
     let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints)).collect();
+    if !runs.is_empty() && runs.iter().all(|run| run.checks.iter().all(|check| check.id == NOT_ALLOWED)) {
+        problems.push("no scenario ran: the board allows none of their risks (its key allow-risks)".into());
+    }
     let lost = (!raw.lost.is_empty()).then(|| Lost { reason: reasons(&raw.lost), last_seen });
     let payload_outcome = raw.end.map(|(outcome, _)| outcome);
     let is_all_well = payload_outcome == Some(Outcome::Pass)
@@ -110,12 +116,20 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         (false, false) => Outcome::Fail,
     };
     let whole = raw.cycles.values().find(|cycle| cycle.is_whole()).cloned().unwrap_or_default();
+    let is_done = |line: &CycleLine| raw.cycles.get(&line.cycle).is_some_and(|cycle| cycle.end.is_some());
+    if let [check] = &checks[..]
+        && check.id == NOT_ALLOWED
+        && check.verdict == Verdict::Skip
+    {
+        return skipped(raw, checks);
+    }
     let is_several = raw.cycles_asked > 1 || raw.cycles.len() > 1;
     Run {
         scenario: raw.scenario.clone(),
         cycles: raw.cycles_asked,
-        cycles_done: count(lines.iter().filter(|line| raw.cycles.get(&line.cycle).is_some_and(|c| c.end.is_some()))),
-        cycles_failed: count(lines.iter().filter(|line| line.outcome != Outcome::Pass)),
+        cycles_done: count(lines.iter().filter(|line| is_done(line))),
+        // A cycle that was cut off is neither done nor failed.
+        cycles_failed: count(lines.iter().filter(|line| line.outcome != Outcome::Pass && is_done(line))),
         outcome,
         planted: raw.planted.clone(),
         problems,
@@ -129,6 +143,29 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         aborts: whole.aborts,
         failed_cycles: if is_several { failed(raw, &lines) } else { Vec::new() },
         cycle_lines: lines,
+    }
+}
+
+/// A scenario whose risks the board does not allow: nothing ran, and nothing had to.
+fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
+    Run {
+        scenario: raw.scenario.clone(),
+        cycles: raw.cycles_asked,
+        cycles_done: 0,
+        cycles_failed: 0,
+        outcome: if raw.planted.is_none() { Outcome::Pass } else { Outcome::Fail },
+        planted: raw.planted.clone(),
+        problems: Vec::new(),
+        checks,
+        streams: Vec::new(),
+        events: Vec::new(),
+        access_log: Vec::new(),
+        samples: Vec::new(),
+        timing: None,
+        registers: Vec::new(),
+        aborts: Vec::new(),
+        failed_cycles: Vec::new(),
+        cycle_lines: Vec::new(),
     }
 }
 

@@ -25,10 +25,21 @@ fn lines<W: Write>(writer: &mut Writer<W>, report: &Report) -> Result<(), WriteE
     for problem in &report.problems {
         writer.ktap_comment(0, problem)?;
     }
-    writer.ktap_plan(0, number(report.runs.len()))?;
+    // What is wrong with the boot as a whole is a result of its own.
+    let wrong: Vec<&str> = report
+        .problems
+        .iter()
+        .map(String::as_str)
+        .chain(report.lost.as_ref().map(|lost| lost.reason.as_str()))
+        .collect();
+    writer.ktap_plan(0, number(report.runs.len() + usize::from(!wrong.is_empty())))?;
     for (index, run) in report.runs.iter().enumerate() {
         one_run(writer, run)?;
         writer.ktap_result(0, number(index + 1), &run.scenario, to_wire(run.outcome))?;
+    }
+    if !wrong.is_empty() {
+        let (fail, pass) = (wire::record::Verdict::Fail, wire::record::Verdict::Pass);
+        writer.ktap_check(0, number(report.runs.len() + 1), "boot", fail, pass, &wrong.join("; "))?;
     }
     writer.ktap_end(to_wire(report.outcome))
 }

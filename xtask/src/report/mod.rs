@@ -26,6 +26,9 @@ use crate::capture::{Capture, HostLine};
 use crate::cli::ReportArgs;
 use crate::exit::{Exit, usage};
 
+/// A log of ten million lines.
+const LONGEST_LOG: u64 = 1 << 30;
+
 /// The exit status of an outcome.
 pub const fn exit_of(outcome: Outcome) -> Exit {
     match outcome {
@@ -37,8 +40,12 @@ pub const fn exit_of(outcome: Outcome) -> Exit {
 
 /// `cargo xtask report LOG`.
 pub fn rerender(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let log = std::fs::read(&args.log)
-        .map_err(|error| usage(format!("{}: {error}; give the console log of a run", args.log.display())))?;
+    let refuse = |what: String| usage(format!("{}: {what}; give the console log of a run", args.log.display()));
+    let file = std::fs::metadata(&args.log).map_err(|error| refuse(error.to_string()))?;
+    if !file.is_file() || file.len() > LONGEST_LOG {
+        return Err(refuse(format!("no file of at most {LONGEST_LOG} bytes")));
+    }
+    let log = std::fs::read(&args.log).map_err(|error| refuse(error.to_string()))?;
     let report = from_log(&log);
     // A boot that was lost before its first record still begins with the host's own line.
     if report.images.is_empty() && report.runs.is_empty() && report.board == UNKNOWN_BOARD {

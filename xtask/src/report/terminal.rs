@@ -10,8 +10,8 @@ const SHOWN: usize = 12;
 
 /// Prints the summary.
 pub fn print(report: &Report, folder: &Path) {
-    print!("{}", summary(report));
-    println!("{} {} - report in {}", report.board, report.outcome.word(), folder.display());
+    crate::exit::say!("{}", summary(report).trim_end());
+    crate::exit::say!("{} {} - report in {}", report.board, report.outcome.word(), folder.display());
 }
 
 /// The summary without its last line.
@@ -54,7 +54,7 @@ fn one_run(text: &mut String, run: &Run) {
         format!("{} {}: {expected} of {} checks as expected", run.outcome.word(), run.scenario, run.checks.len());
     if run.cycles > 1 {
         // Writing to a String cannot fail.
-        let _ = write!(head, ", {} of {} cycles passed", run.cycles_done - run.cycles_failed, run.cycles);
+        let _ = write!(head, ", {} of {} cycles passed", run.cycles_done.saturating_sub(run.cycles_failed), run.cycles);
     }
     line(text, &head);
     let unexpected: Vec<_> = run.checks.iter().filter(|check| !check.is_as_expected()).collect();
@@ -70,6 +70,9 @@ fn one_run(text: &mut String, run: &Run) {
     if !cycles.is_empty() {
         let more = if run.failed_cycles.len() > SHOWN { ", …" } else { "" };
         line(text, &format!("  failed cycles: {}{more}", cycles.join(", ")));
+    }
+    for check in run.checks.iter().filter(|check| check.id == "scenario.allowed") {
+        line(text, &format!("  skipped: {}", check.reason.as_deref().unwrap_or("")));
     }
     for problem in run.problems.iter().take(SHOWN) {
         line(text, &format!("  not as it should be: {problem}"));

@@ -326,3 +326,43 @@ fn a_log_is_rendered_again_where_it_is_or_where_it_is_asked_for() {
     assert_eq!(status_of(&error), Exit::Usage);
     assert!(!other.path().join("none").exists(), "nothing is written for what is no log");
 }
+
+#[test]
+fn a_run_of_many_cycles_cut_anywhere_has_a_summary() {
+    let log = log(Some(&request()), &many(5, &[]));
+    let lines = lines(&log);
+    for count in 1..lines.len() {
+        let report = from_log(&lines[..count].concat());
+        assert_eq!(report.outcome, Outcome::Lost, "{count} lines");
+        assert!(terminal::summary(&report).contains("lost: "), "{count} lines");
+        assert!(report.runs.iter().all(|run| run.cycles_failed <= run.cycles_done), "{count} lines");
+    }
+}
+
+#[test]
+fn a_scenario_that_the_board_forbids_is_skipped_and_alone_is_no_pass() {
+    let forbidden = |run| {
+        let allowed = check(run, 0, "scenario.allowed", Verdict::Skip, Verdict::Skip);
+        [begin(run, "reset", 1), allowed, Record::RunEnd { run, outcome: Said::Pass, cycles: 0, cycles_failed: 0 }]
+    };
+    let alone = [&[hello("primary")], &forbidden(0)[..], &[Record::End { outcome: Said::Pass, runs: 1 }]].concat();
+    let report = from_log(&log(None, &alone));
+    assert_eq!(report.outcome, Outcome::Fail);
+    assert!(report.problems[0].contains("allow-risks"), "{:?}", report.problems);
+    assert!(ktap::render(&report).contains("not ok 2 boot # no scenario ran"), "{}", ktap::render(&report));
+    let mut beside = many(1, &[]);
+    beside.pop();
+    beside.extend(forbidden(1));
+    beside.push(Record::End { outcome: Said::Pass, runs: 2 });
+    let report = from_log(&log(None, &beside));
+    assert_eq!((report.outcome, report.runs[1].outcome), (Outcome::Pass, Outcome::Pass), "{}", verdict(&report).1);
+}
+
+#[test]
+fn a_damaged_line_of_the_host_is_lost() {
+    let log = log(Some(&request()), &two_runs());
+    let text = String::from_utf8(log).unwrap();
+    let report = from_log(text.replacen("\"board\"", "\"bo", 1).as_bytes());
+    assert_eq!(report.outcome, Outcome::Lost);
+    assert!(report.lost.unwrap().reason.contains("the host itself"));
+}

@@ -95,8 +95,8 @@ impl Job {
 pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let folder = &job.folder;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut log = own(folder)?;
     report::clear(folder)?;
-    let mut log = create(&folder.join(CONSOLE_LOG))?;
     let first = HostLine::Request(job.options.request.clone());
     log.write_all(first.write().as_bytes()).context("cannot write the console log")?;
     let messages = folder.join(MESSAGES);
@@ -139,6 +139,21 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let report = watch.capture.finish(lost);
     report::write(folder, &report)?;
     Ok(Boot { report, wall, cpu: ended.cpu })
+}
+
+/// Opens the console log for this run alone, empty.
+fn own(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join(CONSOLE_LOG);
+    let cannot = || format!("cannot write {}", path.display());
+    let log = File::options().create(true).write(true).truncate(false).open(&path).with_context(cannot)?;
+    if log.try_lock().is_err() {
+        return Err(usage(format!(
+            "{}: another run writes its report here; give another folder by --report",
+            folder.display()
+        )));
+    }
+    log.set_len(0).with_context(cannot)?;
+    Ok(log)
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

@@ -26,7 +26,7 @@ use crate::setup::Host;
 use crate::{build, setup, workspace};
 
 /// A table file is at least a header (ACPI 6.5, 5.2.6) and the IORT's own fields (IORT E.e, 2), and never this big.
-const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=16 << 20;
+const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=4 << 20;
 
 /// `cargo xtask run`.
 pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
@@ -55,7 +55,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let boot = boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &job.folder);
-    println!("{:.2} s, {:.2} s of CPU", boot.wall.as_secs_f64(), boot.cpu.as_secs_f64());
+    crate::exit::say!("{:.2} s, {:.2} s of CPU", boot.wall.as_secs_f64(), boot.cpu.as_secs_f64());
     Ok(exit_of(boot.report.outcome))
 }
 
@@ -93,7 +93,7 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned().unwrap_or_default() };
     let job = job(args, board, options, host, workspace::target().join("inflight").join("primary.efi"));
     let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
-    println!("{}", command::quoted(&job.machine(ports)?.command()));
+    crate::exit::say!("{}", command::quoted(&job.machine(ports)?.command()));
     Ok(Exit::Pass)
 }
 
@@ -101,10 +101,10 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
 pub fn boards() -> anyhow::Result<Exit> {
     for name in board::names(&folder()).map_err(|error| usage(error.to_string()))? {
         let board = load_board(&name)?;
-        println!("{name:<16} {:<11} {}", board.evidence.to_string(), board.description);
+        crate::exit::say!("{name:<16} {:<11} {}", board.evidence.to_string(), board.description);
         for endpoint in &board.endpoints {
             let rmr = board.rmr.filter(|rmr| rmr.bdf == endpoint.bdf).map_or("", |_| ", in an RMR");
-            println!("{:<16} {} {}{rmr}", "", endpoint.bdf, endpoint.driver);
+            crate::exit::say!("{:<16} {} {}{rmr}", "", endpoint.bdf, endpoint.driver);
         }
     }
     Ok(Exit::Pass)
@@ -120,10 +120,10 @@ fn load_board(name: &str) -> anyhow::Result<Board> {
 
 fn list_scenarios() {
     for listed in LISTED {
-        println!("{}", listed.scenario);
-        println!("    expected: {}", listed.expects);
-        println!("    source:   {}", listed.source);
-        println!("    risks:    {}", listed.scenario.risks());
+        crate::exit::say!("{}", listed.scenario);
+        crate::exit::say!("    expected: {}", listed.expects);
+        crate::exit::say!("    source:   {}", listed.source);
+        crate::exit::say!("    risks:    {}", listed.scenario.risks());
     }
 }
 

@@ -41,7 +41,13 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
         if value.contains(char::is_whitespace) || key.contains(char::is_whitespace) {
             return Err(usage(format!("--option `{option}`: neither key nor value may hold a blank")));
         }
-        // The user's word is the last one.
+        if let Some(flag) = ["scenario", "cycles", "plant"].iter().find(|flag| **flag == key) {
+            return Err(usage(format!("--option {option}: use --{flag}, so that there is one word on it")));
+        }
+        if args.option.iter().filter(|other| other.split_once('=').is_some_and(|(k, _)| k == key)).count() > 1 {
+            return Err(usage(format!("--option {option}: {key} is given twice")));
+        }
+        // The user's word goes over the board's.
         words.retain(|(known, _)| known != key);
         words.push((key.to_owned(), value.to_owned()));
     }

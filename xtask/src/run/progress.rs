@@ -36,7 +36,7 @@ impl Progress {
     pub fn phase(&self, text: &str) {
         match self {
             Self::Terminal(bar) => bar.set_message(text.to_owned()),
-            Self::Lines { start } => eprintln!("[{:7.2} s] {text}", start.elapsed().as_secs_f64()),
+            Self::Lines { start } => crate::exit::tell!("[{:7.2} s] {text}", start.elapsed().as_secs_f64()),
             Self::Silent => {}
         }
     }

@@ -46,10 +46,10 @@ fn the_main_job_needs_no_option() {
 
 #[test]
 fn the_users_options_override_and_are_what_is_checked_later() {
-    let words = ["--scenario", "all", "--cycles", "4", "--option", "cycles=7", "--option", "plant=leaf-canary"];
+    let words = ["--scenario", "all", "--cycles", "4", "--plant", "leaf-canary", "--option", "rmr=0000:00:02.0"];
     let options = options::of(&args(&words), &board()).unwrap();
-    assert_eq!(options.text.matches("cycles=").count(), 1);
-    assert_eq!((options.request.cycles, options.request.plant.as_deref()), (7, Some("leaf-canary")));
+    assert!(options.text.contains("rmr=0000:00:02.0") && options.text.matches("rmr=").count() == 1, "{}", options.text);
+    assert_eq!((options.request.cycles, options.request.plant.as_deref()), (4, Some("leaf-canary")));
     assert!(options.request.scenarios.len() > 2);
 }
 
@@ -57,6 +57,8 @@ fn the_users_options_override_and_are_what_is_checked_later() {
 fn wrong_options_say_what_would_be_right() {
     assert!(option_error(&["--scenario", "adpot"]).contains("did you mean `adopt`?"));
     assert!(option_error(&["--plant", "leaf-unmaped"]).contains("did you mean `leaf-unmapped`?"));
+    assert!(option_error(&["--option", "cycles=7"]).contains("use --cycles"));
+    assert!(option_error(&["--option", "e2h=1", "--option", "e2h=0"]).contains("given twice"));
     assert!(option_error(&["--option", "e2h"]).contains("KEY=VALUE"));
     assert!(option_error(&["--option", "e2h=1 cycles=2"]).contains("blank"));
     assert!(option_error(&["--option", "cycels=2"]).contains("there is no option `cycels`; known: "));

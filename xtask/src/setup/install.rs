@@ -68,8 +68,8 @@ pub fn shown(steps: &[Step], facts: &Facts) -> String {
 pub fn install(missing: Missing, oldest: Version, yes: bool) -> anyhow::Result<()> {
     let facts = facts(oldest);
     let steps = plan::plan(missing, &facts).map_err(exit::host_lacks)?;
-    eprintln!("missing: {}", plan::wanted(missing, oldest));
-    eprintln!("going to install it with:\n{}", shown(&steps, &facts));
+    crate::exit::tell!("missing: {}", plan::wanted(missing, oldest));
+    crate::exit::tell!("going to install it with:\n{}", shown(&steps, &facts));
     if !yes && std::io::stdin().is_terminal() && !is_confirmed()? {
         return Err(exit::host_lacks(format!("not installed: {}", plan::wanted(missing, oldest))));
     }

@@ -60,11 +60,11 @@ fn oldest(needs: &Qemu) -> Version {
 pub fn doctor(_args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut exit = Exit::Pass;
     match targets::state() {
-        targets::State::Installed => println!("ok       board targets: in the toolchain"),
-        targets::State::Named(folder) => println!("ok       board targets: `core` from {}", folder.display()),
+        targets::State::Installed => crate::exit::say!("ok       board targets: in the toolchain"),
+        targets::State::Named(folder) => crate::exit::say!("ok       board targets: `core` from {}", folder.display()),
         targets::State::Missing => {
             let (is_gettable, how) = targets_how(&targets::way());
-            println!("missing  board targets ({}): {how}", targets::TARGETS.join(", "));
+            crate::exit::say!("missing  board targets ({}): {how}", targets::TARGETS.join(", "));
             exit = if is_gettable { exit } else { Exit::Host };
         }
     }
@@ -76,16 +76,16 @@ pub fn doctor(_args: &DoctorArgs) -> anyhow::Result<Exit> {
     let missing = found.missing(oldest);
     let state = |is_missing: bool| if is_missing { "missing" } else { "ok     " };
     let version = found.qemu.map_or_else(|| "not found".to_owned(), |version| version.to_string());
-    println!("{}  QEMU: {} {version}, at least {oldest} needed", state(missing.qemu), needs.program);
+    crate::exit::say!("{}  QEMU: {} {version}, at least {oldest} needed", state(missing.qemu), needs.program);
     let firmware = found.firmware.as_deref().map_or_else(|| "none of ".to_owned() + &listed(&needs.firmware), shown);
-    println!("{}  UEFI firmware: {firmware}", state(missing.firmware));
+    crate::exit::say!("{}  UEFI firmware: {firmware}", state(missing.firmware));
     if missing == Missing::default() {
         return Ok(exit);
     }
     let facts = install::facts(oldest);
     match plan::plan(missing, &facts) {
-        Ok(steps) => println!("`cargo xtask run` would do:\n{}", install::shown(&steps, &facts)),
-        Err(reason) => println!("cannot be installed from here: {reason}"),
+        Ok(steps) => crate::exit::say!("`cargo xtask run` would do:\n{}", install::shown(&steps, &facts)),
+        Err(reason) => crate::exit::say!("cannot be installed from here: {reason}"),
     }
     Ok(Exit::Host)
 }

@@ -90,12 +90,12 @@ pub fn ensure() -> anyhow::Result<()> {
     if state() == State::Missing {
         return Err(exit::host_lacks(format!("{} holds no `core` for the board targets", folder.display())));
     }
-    eprintln!("board targets: `core` from {}, named in .cargo/local.toml", folder.display());
+    crate::exit::tell!("board targets: `core` from {}, named in .cargo/local.toml", folder.display());
     Ok(())
 }
 
 fn seed(script: &Path) -> anyhow::Result<PathBuf> {
-    eprintln!("board targets: building `core` with {} (about a minute, once)", script.display());
+    crate::exit::tell!("board targets: building `core` with {} (about a minute, once)", script.display());
     let output = Command::new(script)
         .current_dir(workspace::root())
         .env_remove("RUSTFLAGS")
@@ -112,7 +112,7 @@ fn seed(script: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn run_rustup() -> anyhow::Result<()> {
-    eprintln!("board targets: {}", rustup_command());
+    crate::exit::tell!("board targets: {}", rustup_command());
     let status = Command::new("rustup").args(["target", "add"]).args(TARGETS).current_dir(workspace::root()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
