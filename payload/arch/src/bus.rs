@@ -140,6 +140,13 @@ impl Devices {
         Self { coherent }
     }
 
+    /// Ends of a range's unaligned head, of its aligned words, and of all of it.
+    fn split(at: PhysAddr, bytes: u64) -> (u64, u64, u64) {
+        let end = at.0 + bytes;
+        let head = at.0.next_multiple_of(8).min(end);
+        (head, (end & !7).max(head), end)
+    }
+
     fn sync(&self, at: PhysAddr, bytes: u64) {
         if !self.coherent {
             cache::clean_invalidate(at, bytes);
@@ -199,21 +206,38 @@ impl dma::Bus for Devices {
     }
 
     fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8) {
+        let (head, words_end, end) = Self::split(at, bytes);
         let word = u64::from_le_bytes([with; 8]);
         let mut next = at.0;
-        let end = at.0 + bytes;
+        while next < head {
+            // SAFETY: inside a DMA window as `new` says.
+            unsafe { mmio::write8(next, with) }
+            next += 1;
+        }
+        while next < words_end {
+            // SAFETY: aligned, and inside a DMA window as `new` says.
+            unsafe { mmio::write64(next, word) }
+            next += 8;
+        }
         while next < end {
-            if next.is_multiple_of(8) && end - next >= 8 {
-                // SAFETY: aligned, and inside a DMA window as `new` says.
-                unsafe { mmio::write64(next, word) }
-                next += 8;
-            } else {
-                // SAFETY: inside a DMA window as `new` says.
-                unsafe { mmio::write8(next, with) }
-                next += 1;
-            }
+            // SAFETY: inside a DMA window as `new` says.
+            unsafe { mmio::write8(next, with) }
+            next += 1;
         }
         self.sync(at, bytes);
+    }
+
+    fn first_other(&mut self, at: PhysAddr, bytes: u64, of: u8) -> Option<u64> {
+        self.sync(at, bytes);
+        let (head, words_end, end) = Self::split(at, bytes);
+        let word = u64::from_le_bytes([of; 8]);
+        let mut next = at.0;
+        // SAFETY: aligned, and inside a DMA window as `new` says. Skips words that are as they were.
+        while next >= head && next < words_end && unsafe { mmio::read64(next) } == word {
+            next += 8;
+        }
+        // SAFETY: inside a DMA window as `new` says.
+        (next..end).find(|byte| unsafe { mmio::read8(*byte) } != of).map(|byte| byte - at.0)
     }
 
     fn before_doorbell(&mut self) {

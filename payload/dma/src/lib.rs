@@ -63,6 +63,14 @@ pub trait Bus {
     fn copy_to(&mut self, at: PhysAddr, from: &[u8]);
     /// Fills DMA memory.
     fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8);
+    /// Offset of the first of `bytes` bytes at `at` that is not `of`.
+    fn first_other(&mut self, at: PhysAddr, bytes: u64, of: u8) -> Option<u64> {
+        let mut byte = [0];
+        (0..bytes).find(|offset| {
+            self.copy_from(at.plus(*offset), &mut byte);
+            byte != [of]
+        })
+    }
     /// Makes earlier memory writes visible to the device before the register write that follows. Pairs with its fetch.
     fn before_doorbell(&mut self);
     /// Orders reads of a device's progress, and of the newest memory that it wrote, before reads of what it wrote earlier.

@@ -98,22 +98,7 @@ pub fn poison(bus: &mut dyn Bus, stream: &Stream) {
 pub fn first_landed(bus: &mut dyn Bus, stream: &Stream) -> Option<PhysAddr> {
     let (window, rmr) = (&stream.window, &stream.rmr);
     let ranges = [(window.target, window.bytes), (window.canary, window.bytes), (rmr.target, rmr.bytes)];
-    let mut chunk = [0; 1024];
     // That the endpoint is stopped was read from it.
     bus.after_index_read();
-    for (start, bytes) in ranges {
-        for offset in (0..bytes).step_by(chunk.len()) {
-            let used = (bytes - offset).min(chunk.len() as u64) as usize;
-            bus.copy_from(start.plus(offset), &mut chunk[..used]);
-            // By words first: windows are large, and nearly always nothing landed.
-            let (words, rest) = chunk[..used].as_chunks::<8>();
-            if words.iter().all(|word| *word == [POISON; 8]) && rest.iter().all(|byte| *byte == POISON) {
-                continue;
-            }
-            if let Some(at) = chunk[..used].iter().position(|byte| *byte != POISON) {
-                return Some(start.plus(offset + at as u64));
-            }
-        }
-    }
-    None
+    ranges.into_iter().find_map(|(start, bytes)| Some(start.plus(bus.first_other(start, bytes, POISON)?)))
 }

@@ -42,7 +42,7 @@ const DIGEST_LIMIT: u64 = 16 << 20;
 /// How long DMA that did not stop is waited for, first translated and then not: longer than the period of the slowest
 /// endpoint, together.
 const LATE_US: u64 = 1_500;
-const LATE_BYPASSED_US: u64 = 1_000;
+const LATE_BYPASSED_US: u64 = 500;
 /// Where the rules of a cycle are explained.
 const SOURCE: &str = "ARCHITECTURE.md, cycles";
 /// How long streams may take to begin.

@@ -84,7 +84,7 @@ fn the_command_line_is_fixed() {
     };
     let wanted = "qemu-system-aarch64 -machine virt,gic-version=3,virtualization=on,iommu=smmuv3,acpi=on -cpu neoverse-n1 \
         -smp 2 -m 1G -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd -display none -monitor none \
-        -chardev stdio,id=console,signal=off -serial chardev:console -audiodev none,id=silence,timer-period=2000 \
+        -chardev stdio,id=console,signal=off -serial chardev:console -audiodev none,id=silence,timer-period=4000 \
         -netdev dgram,id=net0,local.type=inet,local.host=127.0.0.1,local.port=1111,remote.type=inet,\
         remote.host=127.0.0.1,remote.port=2222 -device ich9-intel-hda,id=audio0,bus=pcie.0,addr=2.0 \
         -device hda-duplex,bus=audio0.0,audiodev=silence -device ich9-intel-hda,id=audio1,bus=pcie.0,addr=3.0 \
