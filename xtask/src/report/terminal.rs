@@ -10,7 +10,7 @@ const SHOWN: usize = 12;
 
 /// Prints the summary.
 pub fn print(report: &Report, folder: &Path) {
-    crate::exit::say!("{}", summary(report).trim_end());
+    crate::exit::say!("{}\n", summary(report).trim_end());
     crate::exit::say!("{} {} - report in {}", report.board, report.outcome.word(), folder.display());
 }
 
