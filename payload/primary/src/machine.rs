@@ -161,20 +161,20 @@ impl Machine {
 
     /// Makes the map of [`Self::regions`] the one in force.
     pub(crate) fn put_map_in_force(&mut self) {
-        /// Twice what a machine with sixteen segments of ECAM needs.
-        const ROOM: usize = 4 << 20;
+        /// Tables of 256 ranges that begin or end inside a 2 MiB block.
+        const ROOM: usize = 1 << 20;
         let mut backing = vec![0_u8; ROOM];
         let at = PhysAddr((backing.as_ptr().addr() as u64).next_multiple_of(4096));
         let skip = (at.0 - backing.as_ptr().addr() as u64) as usize;
-        let regime =
-            mmu::identity_map(&self.regions(), at, false, cpu::pa_range()).ok().and_then(|(tables, regime)| {
-                backing.get_mut(skip..skip + tables.len())?.copy_from_slice(&tables);
-                Some(regime)
-            });
+        let map = mmu::identity_map(&self.regions(), at, cpu::is_e2h(), cpu::pa_range()).ok();
+        let regime = map.and_then(|(tables, regime)| {
+            backing.get_mut(skip..skip + tables.len())?.copy_from_slice(&tables);
+            arch::cache::clean_invalidate(at, tables.len() as u64);
+            Some(regime)
+        });
         let Some(regime) = regime else {
             lost::because(format_args!("the firmware's memory map cannot be mapped: a range past 48 bits, or too many"))
         };
-        arch::cache::clean_invalidate(at, backing.len() as u64 - skip as u64);
         // SAFETY: the tables lie at `at` in `backing`, which lives until the next map is in force; they map this image,
         // its stack and its heap to themselves.
         unsafe { arch::jump::switch_map(&regime) };
