@@ -10,7 +10,7 @@ use crate::{
 use addr::StreamId;
 use alloc::{format, string::String, vec::Vec};
 use arch::{
-    console, cpu, exceptions,
+    console, exceptions,
     frames::FramePool,
     jump::{self, Context, Taker},
     power::Conduit,
@@ -193,8 +193,9 @@ fn refuse_linear_after_two_level(setting: &mut Setting<'_>, smmu: SmmuIndex) -> 
     let registers = Registers::read(&mut setting.machine.hw, smmu);
     let is_sticky = registers.iidr == 0 && registers.strtab_base_cfg.fmt() != 0;
     if is_sticky && setting.options.strtab == Some(Strtab::Linear) {
-        let why = "this emulated SMMU had a two-level table before, and would misread a linear one";
-        return Err(format!("strtab=linear: {why}: let `reset` be the last scenario, with one cycle"));
+        return Err(
+            "strtab=linear: QEMU misreads it after a two-level table: let `reset` come last, with one cycle".into()
+        );
     }
     Ok(())
 }
@@ -421,5 +422,4 @@ fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: 
         let text = format!("{count} taken after the taker handed back; first: {class} at step {step}, ESR {esr:#x}");
         setting.fail(end, "cycle.no-serror", &text, SOURCE);
     }
-    cpu::dsb();
 }

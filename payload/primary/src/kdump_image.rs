@@ -62,7 +62,7 @@ impl KdumpImage {
         let body = &mut unpacked[HEADER_BYTES..];
         let reader = LzmaReader::new(packed, body.len() as u64, LC, LP, PB, body.len() as u32, None);
         if reader.and_then(|mut reader| reader.read_exact(body)).is_err() {
-            return Err(damaged("it does not unpack to its length"));
+            return Err(damaged("it does not unpack"));
         }
         if crc64(&unpacked) != u64::from_le_bytes(*crc) {
             return Err(damaged("wrong CRC"));

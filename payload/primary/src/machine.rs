@@ -134,7 +134,7 @@ impl Machine {
         lost::install(conduit);
         machine.put_map_in_force();
         if conduit == Conduit::None {
-            let text = "the FADT names no PSCI: the machine cannot be powered off and stays on after the last record";
+            let text = "the FADT names no PSCI: the machine stays on after the last record";
             notes.add(Severity::Warning, "FACP", "no-psci", text);
         }
         machine.start_timer(notes);
@@ -173,7 +173,7 @@ impl Machine {
             Some(regime)
         });
         let Some(regime) = regime else {
-            lost::because(format_args!("the firmware's memory map cannot be mapped: a range past 48 bits, or too many"))
+            lost::because(format_args!("the memory map cannot be mapped: a range past 48 bits, or too many"))
         };
         // SAFETY: the tables lie at `at` in `backing`, which lives until the next map is in force; they map this image,
         // its stack and its heap to themselves.
@@ -204,14 +204,14 @@ impl Machine {
             _ => false,
         };
         if !wakes {
-            let text = "the EL2 timer's interrupt does not arrive: waits poll instead of sleeping";
+            let text = "the EL2 timer's interrupt does not arrive: waits poll";
             notes.add(Severity::Note, "timer", "timer-does-not-wake", text);
         }
     }
 
     fn find_smmus(&mut self, notes: &mut Notes) {
         if self.platform.smmus.is_empty() {
-            let text = "the IORT names no SMMUv3: there is nothing to take over on this machine";
+            let text = "the IORT names no SMMUv3: there is nothing to take over";
             notes.add(Severity::Error, "IORT", "no-smmu", text);
         }
         let mut frames = Vec::new();

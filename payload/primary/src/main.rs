@@ -44,8 +44,7 @@ const ARENA_BYTES: u64 = 32 << 20;
 fn main() -> Status {
     let el = arch::cpu::current_el();
     if el != 2 {
-        let reason =
-            "started at EL1, but the payload needs EL2: let the firmware start it at EL2 (QEMU: virtualization=on)";
+        let reason = "started at EL1, but the payload needs EL2 (QEMU: virtualization=on)";
         return refuse::refuse("started-at-el1", reason);
     }
     match prepare() {
@@ -75,7 +74,7 @@ fn prepare() -> Result<Session, String> {
     }
     let described = platform::describe(firmware, &options, &mut notes)?;
     let console = ConsoleAt::choose(described.platform.console, &options)
-        .ok_or("no console: neither SPCR nor DBG2 names a PL011 or SBSA UART; give one by console=pl011:ADDRESS")?;
+        .ok_or("no console: SPCR and DBG2 name no PL011 or SBSA UART; give console=pl011:ADDRESS")?;
     let arena = firmware::reserve("DMA windows", ARENA_BYTES, 0x1_0000, platform::BELOW_4G, MemoryType::LOADER_DATA)?;
     let region = firmware::reserve("the kdump image", region::BYTES, 2 << 20, u64::MAX, MemoryType::RESERVED)?;
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
