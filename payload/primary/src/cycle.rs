@@ -151,8 +151,9 @@ fn arm(
             Strtab::Linear => Format::Linear,
             Strtab::TwoLevel => Format::TwoLevel,
         });
-        // Other ASIDs in each cycle: no TLB entry of the last one can match.
-        options.first_asid = 1 + (setting.cycle % 16 * 16) as u16;
+        // The lower or the upper half of 8-bit ASIDs, in turn: beside the invalidations, no TLB entry of the last cycle
+        // can match.
+        options.first_asid = if setting.cycle.is_multiple_of(2) { 1 } else { 128 };
         let unit = Unit::bring_up(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
             .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
         units.push(unit);
