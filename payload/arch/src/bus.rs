@@ -86,6 +86,17 @@ impl Access for Smmus {
         exceptions::probe_read64(at.0).ok_or(Unbacked(at))
     }
 
+    fn load_words(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, into: &mut [u64]) -> Result<(), Unbacked> {
+        // The map has one answer for a page, in which a table is read without asking again: it happens in every crash.
+        if self.is_coherent(smmu) && self.is_memory(at) && (at.0 & 0xfff) + 8 * into.len() as u64 <= 0x1000 {
+            return exceptions::probe_read_words(at.0, into).map_err(|at| Unbacked(PhysAddr(at)));
+        }
+        for (offset, word) in (0..).step_by(8).zip(into) {
+            *word = self.load(smmu, what, at.plus(offset))?;
+        }
+        Ok(())
+    }
+
     fn store(&mut self, smmu: SmmuIndex, _: Structure, at: PhysAddr, value: u64) {
         // A policy stores only to what it allocated or adopted; adopted tables were loaded, and so are memory.
         if !self.is_memory(at) {
@@ -123,6 +134,9 @@ impl Access for Smmus {
     }
 }
 
+/// Bytes that one load or store moves where a large window is filled or searched.
+const PAIR: u64 = 16;
+
 /// Device registers and DMA memory, for endpoint drivers.
 #[derive(Clone, Copy, Debug)]
 pub struct Devices {
@@ -140,11 +154,11 @@ impl Devices {
         Self { coherent }
     }
 
-    /// Ends of a range's unaligned head, of its aligned words, and of all of it.
+    /// Ends of a range's unaligned head, of its aligned pairs of words, and of all of it.
     fn split(at: PhysAddr, bytes: u64) -> (u64, u64, u64) {
         let end = at.0 + bytes;
-        let head = at.0.next_multiple_of(8).min(end);
-        (head, (end & !7).max(head), end)
+        let head = at.0.next_multiple_of(PAIR).min(end);
+        (head, (end & !(PAIR - 1)).max(head), end)
     }
 
     fn sync(&self, at: PhysAddr, bytes: u64) {
@@ -206,7 +220,7 @@ impl dma::Bus for Devices {
     }
 
     fn fill(&mut self, at: PhysAddr, bytes: u64, with: u8) {
-        let (head, words_end, end) = Self::split(at, bytes);
+        let (head, pairs_end, end) = Self::split(at, bytes);
         let word = u64::from_le_bytes([with; 8]);
         let mut next = at.0;
         while next < head {
@@ -214,10 +228,10 @@ impl dma::Bus for Devices {
             unsafe { mmio::write8(next, with) }
             next += 1;
         }
-        while next < words_end {
-            // SAFETY: aligned, and inside a DMA window as `new` says.
-            unsafe { mmio::write64(next, word) }
-            next += 8;
+        while next < pairs_end {
+            // SAFETY: aligned, and inside a DMA window as `new` says, which is Normal memory.
+            unsafe { mmio::write_pair(next, word) }
+            next += PAIR;
         }
         while next < end {
             // SAFETY: inside a DMA window as `new` says.
@@ -229,12 +243,17 @@ impl dma::Bus for Devices {
 
     fn first_other(&mut self, at: PhysAddr, bytes: u64, of: u8) -> Option<u64> {
         self.sync(at, bytes);
-        let (head, words_end, end) = Self::split(at, bytes);
+        let (head, pairs_end, end) = Self::split(at, bytes);
         let word = u64::from_le_bytes([of; 8]);
         let mut next = at.0;
-        // SAFETY: aligned, and inside a DMA window as `new` says. Skips words that are as they were.
-        while next >= head && next < words_end && unsafe { mmio::read64(next) } == word {
-            next += 8;
+        // Skips what is as it was.
+        while next >= head && next < pairs_end {
+            // SAFETY: aligned, and inside a DMA window as `new` says, which is Normal memory.
+            let (low, high) = unsafe { mmio::read_pair(next) };
+            if (low ^ word) | (high ^ word) != 0 {
+                break;
+            }
+            next += PAIR;
         }
         // SAFETY: inside a DMA window as `new` says.
         (next..end).find(|byte| unsafe { mmio::read8(*byte) } != of).map(|byte| byte - at.0)

@@ -1,6 +1,6 @@
 //! Exception vectors of both images, and what becomes of an exception.
 //!
-//! A synchronous abort inside [`probe_read64`] is an answer. An SError or external abort while the takeover runs is
+//! A synchronous abort of a probe's own load is an answer. An SError or external abort while the takeover runs is
 //! evidence: recorded with its step, and the run goes on. Everything else ends the run through the lost handler.
 
 use crate::cpu;
@@ -84,8 +84,6 @@ impl Exception {
 pub type LostHandler = fn(&Exception) -> !;
 
 static LOST: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-static PROBING: AtomicBool = AtomicBool::new(false);
-static PROBE_FAILED: AtomicBool = AtomicBool::new(false);
 static EVIDENCE: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static STEP_TEXT: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -96,9 +94,6 @@ static WORDS: [[AtomicUsize; 6]; KEPT] = [const { [const { AtomicUsize::new(0) }
 
 /// Installs the vectors and routes SErrors here.
 pub fn install(lost: LostHandler) {
-    unsafe extern "C" {
-        static exception_vectors: u8;
-    }
     LOST.store(lost as *mut (), Ordering::Relaxed);
     VBAR_EL2.set((&raw const exception_vectors).addr() as u64);
     cpu::route_exceptions_here();
@@ -143,27 +138,52 @@ pub fn record(index: usize) -> Option<Exception> {
     })
 }
 
+/// What a probe returns in x0 and x1.
+#[repr(C)]
+struct Probed {
+    value: u64,
+    answered: u64,
+}
+
+impl Probed {
+    fn get(self) -> Option<u64> {
+        (self.answered != 0).then_some(self.value)
+    }
+}
+
+unsafe extern "C" {
+    static exception_vectors: u8;
+    static probe_refused: u8;
+    // Each begins with its load, which the handler finds by its address: nothing is stored to announce a probe.
+    fn probe_load64(at: u64) -> Probed;
+    fn probe_load32(at: u64) -> Probed;
+    fn probe_copy(at: u64, into: *mut u64, count: u64) -> Probed;
+    static probe_copy_load: u8;
+}
+
 /// Reads a word where perhaps nothing answers: `None` for a translation fault or an external abort.
 #[must_use]
 pub fn probe_read64(at: u64) -> Option<u64> {
-    // SAFETY: the handler steps over the load when it aborts; the caller only asks for aligned addresses of memory.
-    probe(|| unsafe { crate::mmio::read64(at) })
+    // SAFETY: the handler leaves the load when it aborts; the caller only asks for aligned addresses of memory.
+    unsafe { probe_load64(at) }.get()
+}
+
+/// Reads neighbouring words where perhaps nothing answers, one load each; the address of the first that aborted.
+///
+/// # Errors
+/// That address.
+pub fn probe_read_words(at: u64, into: &mut [u64]) -> Result<(), u64> {
+    // SAFETY: as above; as many words are written as `into` has.
+    let probed = unsafe { probe_copy(at, into.as_mut_ptr(), into.len() as u64) };
+    if probed.answered != 0 { Ok(()) } else { Err(probed.value) }
 }
 
 /// Reads a register where perhaps nothing answers.
 #[must_use]
 pub fn probe_read32(at: u64) -> Option<u32> {
-    // SAFETY: the handler steps over the load when it aborts; the caller only asks for aligned addresses that tables
-    // name, and whose reads have no effect if they are what the tables say.
-    probe(|| unsafe { crate::mmio::read32(at) })
-}
-
-fn probe<T>(load: impl FnOnce() -> T) -> Option<T> {
-    PROBE_FAILED.store(false, Ordering::Relaxed);
-    PROBING.store(true, Ordering::Relaxed);
-    let value = load();
-    PROBING.store(false, Ordering::Relaxed);
-    (!PROBE_FAILED.load(Ordering::Relaxed)).then_some(value)
+    // SAFETY: the handler leaves the load when it aborts; the caller only asks for aligned addresses that tables name,
+    // and whose reads have no effect if they are what the tables say.
+    unsafe { probe_load32(at) }.get().map(|value| value as u32)
 }
 
 /// # Safety
@@ -192,9 +212,11 @@ extern "C" fn exception_taken(frame: &mut Frame, kind: u64) {
     // SAFETY: `step` stores pointer and length of one `&'static str`, the length last and cleared first.
     let step = unsafe { text(STEP_TEXT.load(Ordering::Relaxed), STEP_LENGTH.load(Ordering::Relaxed)) };
     let taken = Exception { esr: frame.esr, elr: frame.elr, far: frame.far, serror: kind == KIND_SERROR, step };
-    if kind == KIND_SYNC && taken.is_data_abort() && PROBING.load(Ordering::Relaxed) {
-        PROBE_FAILED.store(true, Ordering::Relaxed);
-        frame.elr += 4;
+    let is_probe =
+        [(probe_load64 as *const ()).addr(), (probe_load32 as *const ()).addr(), (&raw const probe_copy_load).addr()]
+            .contains(&(taken.elr as usize));
+    if kind == KIND_SYNC && taken.is_data_abort() && is_probe {
+        frame.elr = (&raw const probe_refused).addr() as u64;
         return;
     }
     if EVIDENCE.load(Ordering::Relaxed) && (taken.serror || kind == KIND_SYNC && taken.is_external()) {
@@ -325,4 +347,33 @@ global_asm!(
     "ldp x0, x1, [sp, #32]",
     "add sp, sp, #736",
     "eret",
+    // Probes. x0: address; back in x0 the value, in x1 whether something answered. Called like a C function.
+    ".balign 4",
+    ".global probe_load64",
+    "probe_load64:",
+    "ldr x0, [x0]",
+    "mov x1, #1",
+    "ret",
+    ".global probe_load32",
+    "probe_load32:",
+    "ldr w0, [x0]",
+    "mov x1, #1",
+    "ret",
+    // x0: address, x1: where the words go, x2: how many. x0 keeps the address of a load that aborts.
+    ".global probe_copy",
+    "probe_copy:",
+    "cbz x2, 2f",
+    ".global probe_copy_load",
+    "probe_copy_load:",
+    "ldr x3, [x0], #8",
+    "str x3, [x1], #8",
+    "sub x2, x2, #1",
+    "cbnz x2, probe_copy_load",
+    "2:",
+    "mov x1, #1",
+    "ret",
+    ".global probe_refused",
+    "probe_refused:",
+    "mov x1, #0",
+    "ret",
 );

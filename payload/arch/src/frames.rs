@@ -73,11 +73,13 @@ impl Frames for FrameRange {
 /// what they are given.
 ///
 /// # Safety
-/// The range is mapped, writable, a multiple of 8 bytes at a multiple of 8, and holds no Rust object.
+/// The range is mapped as Normal memory, writable, a multiple of 16 bytes at a multiple of 16, and holds no Rust object.
 unsafe fn zero(start: PhysAddr, bytes: u64) {
-    for at in (start.0..start.0 + bytes).step_by(8) {
+    let mut next = start.0;
+    while next < start.0 + bytes {
         // SAFETY: the caller's promise.
-        unsafe { mmio::write64(at, 0) }
+        unsafe { mmio::write_pair(next, 0) }
+        next += 16;
     }
     cache::clean_invalidate(start, bytes);
 }

@@ -34,3 +34,24 @@ access!(read8, write8, u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
 access!(read16, write16, u16, "ldrh {0:w}, [{1}]", "strh {0:w}, [{1}]");
 access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
 access!(read64, write64, u64, "ldr {0:x}, [{1}]", "str {0:x}, [{1}]");
+
+/// Reads 16 bytes of Normal memory with one instruction, not atomically: for searches of large windows.
+///
+/// # Safety
+/// As for [`read64`], and `at` is a multiple of 16 in Normal memory.
+#[must_use]
+pub unsafe fn read_pair(at: u64) -> (u64, u64) {
+    let (low, high);
+    // SAFETY: the caller's promise is the instruction's precondition.
+    unsafe { asm!("ldp {0}, {1}, [{2}]", out(reg) low, out(reg) high, in(reg) at, options(nostack, preserves_flags)) }
+    (low, high)
+}
+
+/// Writes a word twice, to 16 bytes of Normal memory, with one instruction, not atomically.
+///
+/// # Safety
+/// As for [`write64`], and `at` is a multiple of 16 in Normal memory.
+pub unsafe fn write_pair(at: u64, word: u64) {
+    // SAFETY: the caller's promise is the instruction's precondition.
+    unsafe { asm!("stp {0}, {0}, [{1}]", in(reg) word, in(reg) at, options(nostack, preserves_flags)) }
+}

@@ -23,9 +23,13 @@ pub fn ticks_of_us(us: u64) -> u64 {
     (us.saturating_mul(frequency())).div_ceil(1_000_000)
 }
 
+/// Waits below this poll the counter.
+const SHORTEST_SLEEP_US: u64 = 20;
+
 /// Waits until the counter reaches `deadline`: asleep where the EL2 timer's interrupt wakes the CPU, else polling.
 pub fn sleep_until(deadline: u64) {
-    if gic::wakes() {
+    // A sleep shorter than this costs more than it saves: a hypervisor or emulator takes as long to wake a CPU.
+    if gic::wakes() && deadline.saturating_sub(now()) > ticks_of_us(SHORTEST_SLEEP_US) {
         arm(deadline);
         while now() < deadline {
             // SAFETY: WFI returns at the latest when the timer armed above fires; interrupts stay masked.

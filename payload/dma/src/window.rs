@@ -85,6 +85,16 @@ pub(crate) fn is_below_4g(stream: &Stream) -> bool {
     [&stream.window, &stream.rmr].iter().all(|window| window.iova.0.saturating_add(window.bytes) <= 1 << 32)
 }
 
+/// Poisons the `bytes` of data that DMA alternates over: all at `offset` of the canary window, or, with an identity window,
+/// one half there and the other at the start of that one.
+pub(crate) fn poison_data(bus: &mut dyn Bus, stream: &Stream, offset: u64, bytes: u64) {
+    let in_rmr = if stream.rmr.bytes == 0 { 0 } else { bytes / 2 };
+    Place::new(&stream.window, offset).poison(bus, bytes - in_rmr);
+    if in_rmr != 0 {
+        Place::new(&stream.rmr, 0).poison(bus, in_rmr);
+    }
+}
+
 /// Fills both windows of the stream with poison, so that [`first_landed`] can tell whether DMA still lands. The
 /// endpoint is stopped.
 pub fn poison(bus: &mut dyn Bus, stream: &Stream) {

@@ -29,8 +29,8 @@ pub struct Image {
     pub base: PhysAddr,
     /// Length, without its zero-initialised data.
     pub bytes: u64,
-    /// CRC-64 of these bytes as relocated, before the first instruction runs.
-    pub crc: u64,
+    /// Digest of these bytes as relocated, before the first instruction runs.
+    pub digest: u64,
     /// First instruction.
     pub entry: PhysAddr,
 }

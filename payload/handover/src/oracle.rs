@@ -124,12 +124,12 @@ pub struct SmmuLeft {
     pub strtab_base_cfg: u64,
     /// Event queue of the primary: EVENTQ_BASE.
     pub eventq_base: u64,
-    /// CRC-64 of the stream table (linear, or level 1).
-    pub level1_crc: u64,
-    /// CRC-64 of all level-2 tables in level-1 order.
-    pub level2_crc: u64,
-    /// CRC-64 of all CDs in StreamID order.
-    pub cd_crc: u64,
+    /// Digest of the stream table (linear, or level 1).
+    pub level1_digest: u64,
+    /// Digest of all level-2 tables in level-1 order.
+    pub level2_digest: u64,
+    /// Digest of all CDs in StreamID order.
+    pub contexts_digest: u64,
     /// Structures under these digests, in bytes.
     pub digest_bytes: u64,
 }

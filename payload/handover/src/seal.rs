@@ -3,7 +3,6 @@
 use crc::{CRC_64_XZ, Crc, Digest};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-// A constant, like the one in `smmu::observe`: an image that has both keeps one table of 2 KiB.
 const CRC: &Crc<u64> = &Crc::<u64>::new(&CRC_64_XZ);
 
 /// CRC-64 (XZ) of `bytes`, as in every block and for the kdump image's digest.

@@ -45,7 +45,7 @@ fn boot_layout_does_not_drift() {
     assert_eq!((counted.run, counted.cycle), (6, 7));
     assert_eq!(counted.region, region(8));
     assert_eq!((counted.image.base, counted.image.entry), (PhysAddr(pair(12)), PhysAddr(pair(18))));
-    assert_eq!(counted.image.crc, pair(16));
+    assert_eq!(counted.image.digest, pair(16));
     assert_eq!((counted.stack_top, counted.heap), (PhysAddr(pair(20)), region(22)));
     assert_eq!((counted.translation.ttbr, counted.translation.sctlr), (pair(26), pair(32)));
     assert_eq!((counted.e2h, counted.psci), (34, 35));
@@ -195,9 +195,9 @@ fn smmu() -> SmmuLeft {
         strtab_base: 2,
         strtab_base_cfg: 3,
         eventq_base: 4,
-        level1_crc: 5,
-        level2_crc: 6,
-        cd_crc: 7,
+        level1_digest: 5,
+        level2_digest: 6,
+        contexts_digest: 7,
         digest_bytes: 8,
     }
 }

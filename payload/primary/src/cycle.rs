@@ -234,8 +234,8 @@ fn crash(
     }
     // SAFETY: the image was loaded there, and nothing runs in it yet.
     let found = unsafe { kdump_image::digest(&boot.image) };
-    if found != boot.image.crc {
-        return Err(format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.crc));
+    if found != boot.image.digest {
+        return Err(format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.digest));
     }
 
     let mut context = Context::new();
@@ -246,7 +246,7 @@ fn crash(
     boot.crash_tick = crash_tick;
     boot.next_sequence = console::next_sequence();
     boot.seal();
-    let argument = setting.places.publish(&boot);
+    let argument = setting.places.publish(setting.prepared, &boot);
     let die = match setting.scenario.crash {
         Crash::Jump => die_by_jump,
         Crash::Panic => die_by_panic,
@@ -322,9 +322,9 @@ fn leave_smmus(setting: &mut Setting<'_>, live: &mut [Live]) -> Result<Vec<SmmuL
             strtab_base: registers.strtab_base.into(),
             strtab_base_cfg: u32::from(registers.strtab_base_cfg).into(),
             eventq_base: registers.eventq_base.into(),
-            level1_crc: digest.level1_crc,
-            level2_crc: digest.level2_crc,
-            cd_crc: digest.cd_crc,
+            level1_digest: digest.level1,
+            level2_digest: digest.level2,
+            contexts_digest: digest.contexts,
             digest_bytes: digest.bytes,
         });
     }
@@ -386,8 +386,8 @@ fn plant_leaf(
     Ok(())
 }
 
-/// Stops every endpoint and looks for DMA that did not stop: while the SMMU still translates as the taker left it, and
-/// again when it is disabled and GBPA is the firmware's. In between the SMMUs are disabled behind ABORT.
+/// Stops every endpoint and looks for DMA that did not stop: what landed while the SMMU still translated as the taker left
+/// it, or when it is disabled and GBPA is the firmware's. In between the SMMUs are disabled behind ABORT.
 fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
     exceptions::clear();
     exceptions::record_aborts(true);
@@ -397,7 +397,6 @@ fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: 
     }
     streams::poison(setting.machine, live);
     timer::sleep_us(LATE_US);
-    let mut late = streams::landed(setting.machine, live);
     for unit in units {
         let hw = &mut setting.machine.hw;
         let done = unit.shut_down(hw).and_then(|()| unit.restore_gbpa(hw));
@@ -405,10 +404,8 @@ fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: 
             setting.fail(end, "cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }
     }
-    if late.is_empty() {
-        timer::sleep_us(LATE_BYPASSED_US);
-        late = streams::landed(setting.machine, live);
-    }
+    timer::sleep_us(LATE_BYPASSED_US);
+    let late = streams::landed(setting.machine, live);
     for (stream_id, at) in &late {
         let text = format!("stream {stream_id} still writes after its endpoint was stopped, at {at}");
         setting.fail(end, "cycle.no-late-dma", &text, SOURCE);

@@ -11,6 +11,7 @@ use alloc::{format, string::String, vec::Vec};
 use arch::mmio;
 use handover::{boot::Image, crc64};
 use lzma_rust2::{LzmaReader, Read};
+use smmu::observe::Fold;
 
 /// What the build embedded; empty where the image was built without `cargo xtask build`.
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kdump.bin"));
@@ -86,9 +87,9 @@ impl KdumpImage {
             }
         }
         let bytes = memory.len() as u64;
-        let crc = crc64(&memory);
+        let digest = Fold::of_bytes(&memory);
         memory.resize(self.memory_bytes as usize, 0);
-        Pristine { image: Image { base, bytes, crc, entry: base.plus(self.entry) }, memory }
+        Pristine { image: Image { base, bytes, digest, entry: base.plus(self.entry) }, memory }
     }
 }
 
@@ -129,12 +130,12 @@ pub(crate) unsafe fn make_equal(at: PhysAddr, bytes: &[u8]) {
     }
 }
 
-/// CRC-64 of `image` as it lies in memory now, for the check before the jump.
+/// Digest of `image` as it lies in memory now, for the check before the jump.
 ///
 /// # Safety
 /// The image's range is mapped and holds no Rust objects.
 pub(crate) unsafe fn digest(image: &Image) -> u64 {
     let pointer = core::ptr::with_exposed_provenance::<u8>(image.base.0 as usize);
     // SAFETY: the caller's promise; nothing writes to the range while the slice lives.
-    crc64(unsafe { core::slice::from_raw_parts(pointer, image.bytes as usize) })
+    Fold::of_bytes(unsafe { core::slice::from_raw_parts(pointer, image.bytes as usize) })
 }

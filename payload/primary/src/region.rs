@@ -158,10 +158,13 @@ impl Places {
 
     /// Writes the sealed boot block and cleans what the taker is given to PoC: it starts with caches off. Its stack and
     /// heap are not given: it writes there before it reads, with its caches on. Returns the block's address.
-    pub(crate) fn publish(&mut self, boot: &Boot) -> PhysAddr {
+    pub(crate) fn publish(&mut self, prepared: &Prepared, boot: &Boot) -> PhysAddr {
+        let tables_end = self.tables.plus(prepared.tables.len() as u64);
         // SAFETY: the boot block's place inside the region, as above.
         unsafe { slice::from_raw_parts_mut(pointer(self.boot), size_of::<Boot>()) }.copy_from_slice(boot.as_bytes());
-        cache::clean_invalidate(self.region.start, self.stack.0 - self.region.start.0);
+        for (start, end) in [(self.region.start, tables_end), (self.boot, self.stack)] {
+            cache::clean_invalidate(start, end.0 - start.0);
+        }
         cache::invalidate_instructions();
         self.boot
     }

@@ -63,6 +63,16 @@ pub trait Access {
     /// # Errors
     /// [`Unbacked`] where no memory answers: a crashed kernel's table may point anywhere.
     fn load(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Unbacked>;
+    /// Reads neighbouring structure words, each as [`Access::load`] does.
+    ///
+    /// # Errors
+    /// [`Unbacked`] for the first where no memory answers.
+    fn load_words(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, into: &mut [u64]) -> Result<(), Unbacked> {
+        for (offset, word) in (0..).step_by(8).zip(into) {
+            *word = self.load(smmu, what, at.plus(offset))?;
+        }
+        Ok(())
+    }
     /// Writes a structure word with single-copy atomicity; for a non-coherent SMMU, cleaned to the point of coherency.
     fn store(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64);
     /// Writes `value` to `count` structure words, `stride` bytes apart: one entry in the log for a table being filled.

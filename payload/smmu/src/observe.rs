@@ -11,7 +11,7 @@ mod registers;
 use crate::access::{Structure, Unbacked};
 use crate::log::structure_name;
 pub use crate::stage1::{Budget, OverBudget};
-pub use digest::{Digest, digest};
+pub use digest::{Digest, Fold, digest};
 pub use lookup::{CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, ste, tables};
 pub use reach::{How, Reach, ReachError, reaches};
 pub use registers::{MsiAddresses, Priq, Registers};

@@ -62,6 +62,8 @@ pub struct Boot {
     pub wall: Duration,
     /// The emulator's user and system time.
     pub cpu: Duration,
+    /// When each cycle had told its end, on this host's clock.
+    pub cycle_ends: Vec<Instant>,
 }
 
 impl Job {
@@ -116,6 +118,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
         stays_on: false,
         end: None,
+        cycle_ends: Vec::new(),
         progress,
     };
     let stopped = watch.follow(console, start, job.limits)?;
@@ -138,7 +141,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     }
     let report = watch.capture.finish(lost);
     report::write(folder, &report)?;
-    Ok(Boot { report, wall, cpu: ended.cpu })
+    Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends: watch.cycle_ends })
 }
 
 /// Opens the console log for this run alone, empty.
@@ -190,6 +193,7 @@ struct Watch<'a> {
     stays_on: bool,
     /// The last record came.
     end: Option<End>,
+    cycle_ends: Vec<Instant>,
     progress: &'a Progress,
 }
 
@@ -236,7 +240,7 @@ impl Watch<'_> {
 
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, progress, .. } = self;
+        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, progress, .. } = self;
         capture.feed(bytes, |record| match record {
             // The firmware has no driver for the card: frames make sense from here on.
             Record::Hello { .. } => {
@@ -250,6 +254,7 @@ impl Watch<'_> {
                 }
                 progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
             }
+            Record::Cycle { .. } => cycle_ends.push(Instant::now()),
             Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
             Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
             Record::End { runs, .. } => *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff }),

@@ -9,7 +9,7 @@ mod registers;
 #[cfg(test)]
 mod tests;
 
-use crate::poll::{Pace, poll32};
+use crate::poll::{Pace, poll32, ticks_in};
 use crate::window::{self, Place};
 use crate::{Bus, DmaError, Endpoint, Witness};
 use addr::PhysAddr;
@@ -147,7 +147,7 @@ impl Endpoint for Hda {
 fn start(function: &mut Function<'_>, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
     let at = stream.registers;
     hold_in_reset(bus, at)?;
-    let codecs = leave_reset(bus, at)?;
+    let out_of_reset = leave_reset(bus, at)?;
     let capabilities = bus.read16(at.plus(GCAP));
     if capabilities >> 8 & 0xf == 0 {
         return Err(DmaError::Unsupported("the controller has no input stream"));
@@ -156,8 +156,10 @@ fn start(function: &mut Function<'_>, bus: &mut dyn Bus, stream: &mut Stream) ->
         return Err(DmaError::Unsupported("the controller has 32 address bits, the windows lie above"));
     }
     bus.write32(at.plus(INTCTL), 0);
+    // The codecs need a while to ask for their addresses: time to prepare the memory.
     lay_out(bus, stream);
     program_stream(bus, stream);
+    let codecs = wait_for_codecs(bus, at, out_of_reset)?;
     bus.before_doorbell();
     function.set_bus_master(true);
     start_converter(bus, stream, codecs)?;
@@ -197,8 +199,8 @@ fn lay_out(bus: &mut dyn Bus, stream: &Stream) {
         descriptor[..8].copy_from_slice(&place.iova.0.to_le_bytes());
         descriptor[8..12].copy_from_slice(&(ENTRY_BYTES as u32).to_le_bytes());
         list.plus(16 * entry).publish(bus, &descriptor);
-        place.poison(bus, ENTRY_BYTES);
     }
+    window::poison_data(bus, stream, DATA_AT, CYCLE_BYTES);
     Place::new(&stream.window, POSITIONS_AT).poison(bus, POSITIONS_BYTES);
 }
 
@@ -241,15 +243,22 @@ fn hold_in_reset(bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
     poll32(bus, "HDA GCTL.CRST", gctl, RESET, |value| value & GCTL_CRST == 0)
 }
 
-/// Ends the reset; the codecs that answered, one bit each.
-fn leave_reset(bus: &mut dyn Bus, at: PhysAddr) -> Result<u16, DmaError> {
+/// Ends the reset; the ticks at which it had ended.
+fn leave_reset(bus: &mut dyn Bus, at: PhysAddr) -> Result<u64, DmaError> {
     let gctl = at.plus(GCTL);
     // At least 100 us in reset for the link's clock to settle (5.5.1.2).
     bus.sleep_us(100);
     bus.write32(gctl, GCTL_CRST);
     poll32(bus, "HDA GCTL.CRST", gctl, RESET, |value| value & GCTL_CRST != 0)?;
-    // Codecs ask for their address within 25 frames, 521 us (4.3).
-    bus.sleep_us(521);
+    Ok(bus.ticks())
+}
+
+/// The codecs that asked for their address, one bit each: they do within 25 frames after the reset, 521 us (4.3).
+fn wait_for_codecs(bus: &mut dyn Bus, at: PhysAddr, out_of_reset: u64) -> Result<u16, DmaError> {
+    let passed = bus.ticks().wrapping_sub(out_of_reset);
+    let left = ticks_in(bus, 521).saturating_sub(passed);
+    let left_us = left.saturating_mul(1_000_000).div_ceil(bus.frequency().max(1));
+    bus.sleep_us(left_us);
     let codecs = bus.read16(at.plus(STATESTS)) & 0x7fff;
     if codecs == 0 {
         return Err(DmaError::Unsupported("no codec answers"));

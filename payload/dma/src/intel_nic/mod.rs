@@ -192,8 +192,8 @@ impl IntelNic {
         bus.write32(at.plus(CTRL), control & !CTRL_FORCE | CTRL_SLU);
         for slot in 0..RING {
             write_descriptor(bus, stream, slot);
-            buffer_place(stream, slot).poison(bus, BUFFER_BYTES);
         }
+        window::poison_data(bus, stream, BUFFERS_AT, RING * BUFFER_BYTES);
         wait_for_link(bus, at)?;
         // No frame for the station's own address: every frame begins with six bytes of ones, unlike poison and unlike
         // the rest of a long frame that takes several buffers.

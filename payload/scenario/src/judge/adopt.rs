@@ -84,9 +84,9 @@ pub(super) fn tables_identical(evidence: &Evidence<'_>) -> Seen {
             return Seen::not_covered("the digest from before the crash covers nothing");
         }
         Seen::demand(left.digest_bytes == digest.bytes, "the tables have another size")
-            .and(|| Seen::demand(left.level1_crc == digest.level1_crc, "the first level changed"))
-            .and(|| Seen::demand(left.level2_crc == digest.level2_crc, "a second level changed"))
-            .and(|| Seen::demand(left.cd_crc == digest.cd_crc, "a CD changed"))
+            .and(|| Seen::demand(left.level1_digest == digest.level1, "the first level changed"))
+            .and(|| Seen::demand(left.level2_digest == digest.level2, "a second level changed"))
+            .and(|| Seen::demand(left.contexts_digest == digest.contexts, "a CD changed"))
     })
 }
 

@@ -253,9 +253,7 @@ fn entry(
 
 fn words(hw: &mut dyn Access, registers: &Registers, what: Structure, at: PhysAddr) -> Result<[u64; 8], Unbacked> {
     let mut words = [0; 8];
-    for (offset, word) in (0..).step_by(8).zip(&mut words) {
-        *word = hw.load(registers.smmu, what, at.plus(offset))?;
-    }
+    hw.load_words(registers.smmu, what, at, &mut words)?;
     Ok(words)
 }
 

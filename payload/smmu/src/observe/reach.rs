@@ -152,8 +152,8 @@ fn find(
     tables: &Tables,
     (first, last): (PhysAddr, PhysAddr),
 ) -> Result<Option<Iova>, WalkError> {
-    tables.find_leaf(hw, tables.base, Iova(u64::MAX), budget, &mut |leaf| {
-        let overlaps = leaf.pa <= last && leaf.pa.0.saturating_add(leaf.bytes - 1) >= first.0;
-        overlaps.then(|| leaf.iova.plus(first.0.saturating_sub(leaf.pa.0)))
-    })
+    let leaf = tables.find_leaf(hw, tables.base, Iova(u64::MAX), budget, &mut |leaf| {
+        leaf.pa <= last && leaf.pa.0.saturating_add(leaf.bytes - 1) >= first.0
+    })?;
+    Ok(leaf.map(|leaf| leaf.iova.plus(first.0.saturating_sub(leaf.pa.0))))
 }

@@ -58,6 +58,9 @@ pub enum WalkError {
     OverBudget(#[from] OverBudget),
 }
 
+/// Descriptors read together.
+const AT_ONCE: usize = 32;
+
 /// One page or block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
@@ -137,38 +140,38 @@ impl Tables {
         visit: &mut dyn FnMut(Leaf),
     ) -> Result<(), WalkError> {
         self.find_leaf(hw, self.base, Iova(u64::MAX), budget, &mut |leaf| {
-            visit(leaf);
-            None::<()>
+            visit(*leaf);
+            false
         })?;
         Ok(())
     }
 
-    /// Gives every leaf between the input addresses `first` and `last` to `select`, in order, until it returns something.
+    /// The first leaf between the input addresses `first` and `last`, in order, that is wanted.
     ///
     /// Whole subtrees behind an invalid descriptor cost nothing.
     ///
     /// # Errors
     /// [`WalkError`].
-    pub fn find_leaf<T>(
+    pub fn find_leaf(
         &self,
         hw: &mut dyn Access,
         first: Iova,
         last: Iova,
         budget: &mut Budget,
-        select: &mut dyn FnMut(Leaf) -> Option<T>,
-    ) -> Result<Option<T>, WalkError> {
+        is_wanted: &mut dyn FnMut(&Leaf) -> bool,
+    ) -> Result<Option<Leaf>, WalkError> {
         let most = (1 << self.geometry.input_bits()) - 1;
         let Some(last) = last.0.checked_sub(self.base.0) else { return Ok(None) };
         let range = (first.0.saturating_sub(self.base.0), last.min(most));
         if range.0 > range.1 {
             return Ok(None);
         }
-        self.descend(hw, self.geometry.start_level(), self.root, 0, range, budget, select)
+        self.descend(hw, self.geometry.start_level(), self.root, 0, range, budget, is_wanted)
     }
 
     /// One table of `level` that covers input offsets from `start` on. Recurses at most three times: the level grows.
     #[expect(clippy::too_many_arguments, reason = "the state of the walk; a struct for it would only rename it")]
-    fn descend<T>(
+    fn descend(
         &self,
         hw: &mut dyn Access,
         level: u8,
@@ -176,24 +179,33 @@ impl Tables {
         start: u64,
         (first, last): (u64, u64),
         budget: &mut Budget,
-        select: &mut dyn FnMut(Leaf) -> Option<T>,
-    ) -> Result<Option<T>, WalkError> {
+        is_wanted: &mut dyn FnMut(&Leaf) -> bool,
+    ) -> Result<Option<Leaf>, WalkError> {
         let geometry = self.geometry;
         let shift = geometry.shift(level);
         let from = first.saturating_sub(start) >> shift;
         let to = (last.saturating_sub(start) >> shift).min(geometry.entries(level) - 1);
-        for index in from..=to {
-            budget.take(8)?;
-            let at = table.plus(index * 8);
-            let raw = hw.load(self.smmu, Structure::Pte, at)?;
-            let offset = start + (index << shift);
-            let found = match geometry.decode(level, raw) {
-                Decoded::Invalid => None,
-                Decoded::Leaf(pa) => select(self.leaf(level, offset, pa, raw, at)),
-                Decoded::Table(next) => self.descend(hw, level + 1, next, offset, (first, last), budget, select)?,
-            };
-            if found.is_some() {
-                return Ok(found);
+        let mut words = [0; AT_ONCE];
+        for some in (from..=to).step_by(AT_ONCE) {
+            let words = &mut words[..(to - some + 1).min(AT_ONCE as u64) as usize];
+            budget.take(8 * words.len() as u64)?;
+            hw.load_words(self.smmu, Structure::Pte, table.plus(some * 8), words)?;
+            // Most descriptors of most tables are 0, which is not valid in any format.
+            if words.iter().fold(0, |all, word| all | word) == 0 {
+                continue;
+            }
+            for (index, raw) in (some..).zip(&*words) {
+                let (at, offset) = (table.plus(index * 8), start + (index << shift));
+                let found = match geometry.decode(level, *raw) {
+                    Decoded::Invalid => None,
+                    Decoded::Leaf(pa) => Some(self.leaf(level, offset, pa, *raw, at)).filter(&mut *is_wanted),
+                    Decoded::Table(next) => {
+                        self.descend(hw, level + 1, next, offset, (first, last), budget, is_wanted)?
+                    }
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
             }
         }
         Ok(None)

@@ -42,7 +42,7 @@ const ADOPT: &[(&str, Change, Option<Change>)] = &[
     ("adopt.strtab-untouched", |w| write(w, reg::STRTAB_BASE_CFG, 0), Some(|w| w.after = None)),
     ("adopt.cr1-cr2-untouched", |w| write(w, reg::CR2, 7), Some(|w| w.after = None)),
     ("adopt.gbpa-untouched", |w| write(w, reg::GBPA, 0), Some(|w| w.after = None)),
-    ("adopt.tables-identical", |w| w.left[0].level2_crc ^= 1, Some(|w| w.digest_after = None)),
+    ("adopt.tables-identical", |w| w.left[0].level2_digest ^= 1, Some(|w| w.digest_after = None)),
     ("adopt.no-table-stores", |w| store(w, Structure::Cd), Some(|w| w.log.clear())),
     ("adopt.cr0-sequence", |w| edit(w, reg::CR0, |value| value | 4), Some(|w| w.log_overflowed = true)),
     ("adopt.gerror-acknowledged", |w| w.before.gerror = Gerror::new().with_cmdq_err(true), Some(|w| w.after = None)),

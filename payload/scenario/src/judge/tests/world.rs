@@ -96,9 +96,9 @@ impl World {
         let after = Registers::read(&mut hw, SMMU);
         let stes = SIDS.map(|sid| ste(&mut hw, sid));
         let left = SmmuLeft {
-            level1_crc: digest_before.level1_crc,
-            level2_crc: digest_before.level2_crc,
-            cd_crc: digest_before.cd_crc,
+            level1_digest: digest_before.level1,
+            level2_digest: digest_before.level2,
+            contexts_digest: digest_before.contexts,
             digest_bytes: digest_before.bytes,
             ..SmmuLeft::default()
         };
