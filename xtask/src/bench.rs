@@ -37,7 +37,7 @@ struct Figures {
     cycles_failed: u32,
     /// CPU of an `adopt` boot over that of an empty image. Goal: 1.3 or less.
     cpu_ratio: Option<f64>,
-    /// Both images; the kdump image travels inside the primary. Goal: less than 256 KiB.
+    /// The file that carries both images. Goal: less than 256 KiB.
     image_bytes: u64,
     crash_to_takeover_ticks: Option<u64>,
     counter_hz: Option<u64>,
@@ -72,7 +72,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let bench = Bench { host, images, empty, folder, progress };
     let mut figures = Figures { schema: "inflight-bench/1", cycles: CYCLES, ..Figures::default() };
-    figures.image_bytes = bench.images.sizes()?.0;
+    figures.image_bytes = bench.images.bytes()?;
     bench.short_boots(&mut figures)?;
     bench.long_boot(&mut figures)?;
     drop(bench.progress);
@@ -98,7 +98,7 @@ impl Bench {
 
     /// One boot as `run --scenario adopt` starts it.
     fn boot(&self, cycles: u32) -> anyhow::Result<Measured> {
-        let boot = run::boot(&self.job(&self.images.primary, cycles)?, &Progress::Silent)?;
+        let boot = run::boot(&self.job(&self.images.file, cycles)?, &Progress::Silent)?;
         let further_cycles =
             boot.cycle_ends.windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64() * 1000.0).collect();
         Ok(Measured { report: boot.report, further_cycles, cpu: boot.cpu })

@@ -25,13 +25,13 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         images = Some(build::images().map_err(|error| format!("{error:#}"))?);
         Ok(())
     });
-    for (target, bin) in [(UEFI_TARGET, "primary"), (BARE_TARGET, "kdump")] {
-        tally.run(&format!("clippy, {target}"), || {
+    for (target, bin) in [(UEFI_TARGET, "primary"), (UEFI_TARGET, "loader"), (BARE_TARGET, "kdump")] {
+        tally.run(&format!("clippy, {bin}"), || {
             let mut command = build::cargo();
             command.args(["clippy", "--quiet", "--target", target, "--package", bin]);
             command.args(LIBRARIES.iter().flat_map(|library| ["--package", library]));
             if let Some(images) = &images {
-                command.env(build::KDUMP_VARIABLE, &images.kdump);
+                command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
             }
             finish(command.args(["--", "-D", "warnings"]))
         });
@@ -41,7 +41,7 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
             let mut command = build::cargo();
             command.args(["doc", "--quiet", "--no-deps", "--target", target, "--package", bin, "--config", &deny]);
             if let Some(images) = &images {
-                command.env(build::KDUMP_VARIABLE, &images.kdump);
+                command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
             }
             finish(&mut command)
         });

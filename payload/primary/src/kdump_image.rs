@@ -1,8 +1,8 @@
 //! The kdump image as `xtask` packs it: flat, with its relocations. Loaded afresh for each crash.
 //!
 //! ```text
-//! "IFKDUMP2"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
-//! LZMA { image bytes …  u32 offset of each relocation … }  u64 CRC-64 of the header and what is unpacked
+//! "IFKDUMP3"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
+//! image bytes …  u32 offset of each relocation …  u64 CRC-64 of all before
 //! ```
 
 use crate::region;
@@ -10,7 +10,6 @@ use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
 use arch::mmio;
 use handover::{boot::Image, crc64};
-use lzma_rust2::{LzmaReader, Read};
 use smmu::observe::Fold;
 
 /// What the build embedded; empty where the image was built without `cargo xtask build`.
@@ -18,17 +17,13 @@ static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kdump.bin"));
 
 const HEADER_BYTES: usize = 24;
 const RELOCATION_BYTES: usize = 4;
-/// LZMA parameters, as in `xtask/src/build/container.rs`.
-const LC: u32 = 2;
-const LP: u32 = 2;
-const PB: u32 = 2;
 
-/// The unpacked image, its lengths checked.
+/// The embedded image, its lengths checked.
 #[derive(Debug)]
 pub(crate) struct KdumpImage {
-    /// Header, image, relocations.
-    unpacked: Vec<u8>,
-    image_bytes: usize,
+    image: &'static [u8],
+    /// Offsets, four bytes each.
+    relocations: &'static [u8],
     memory_bytes: u64,
     entry: u64,
 }
@@ -43,32 +38,26 @@ impl KdumpImage {
             return Err("no kdump image is embedded: build with `cargo xtask build`".into());
         }
         let damaged = |what: &str| format!("the embedded kdump image is damaged: {what}");
-        let parts = PACKED.split_first_chunk::<HEADER_BYTES>();
-        let parts = parts.and_then(|(header, rest)| Some((header, rest.split_last_chunk::<8>()?)));
-        let Some((header, (packed, crc))) = parts else { return Err(damaged("cut short")) };
-        let Some(fields) = header.strip_prefix(b"IFKDUMP2") else { return Err(damaged("wrong magic")) };
+        let Some((checked, crc)) = PACKED.split_last_chunk::<8>() else { return Err(damaged("cut short")) };
+        if crc64(checked) != u64::from_le_bytes(*crc) {
+            return Err(damaged("wrong CRC"));
+        }
+        let parts = checked.split_first_chunk::<HEADER_BYTES>();
+        let Some((header, body)) = parts else { return Err(damaged("cut short")) };
+        let Some(fields) = header.strip_prefix(b"IFKDUMP3") else { return Err(damaged("wrong magic")) };
         let mut fields = fields.as_chunks::<4>().0.iter().map(|field| u32::from_le_bytes(*field) as usize);
         let mut field = || fields.next().unwrap_or(0);
         let (image_bytes, memory_bytes, entry, count) = (field(), field(), field(), field());
-        // Before the CRC can be checked, memory is needed: not more than any image has.
-        if memory_bytes as u64 > region::BYTES
-            || memory_bytes < image_bytes
-            || entry >= image_bytes
-            || count > image_bytes
-        {
-            return Err(damaged("lengths contradict each other"));
+        let parts = body.split_at_checked(image_bytes);
+        let parts = parts.filter(|(_, relocations)| count.checked_mul(RELOCATION_BYTES) == Some(relocations.len()));
+        match parts {
+            Some((image, relocations))
+                if memory_bytes as u64 <= region::BYTES && memory_bytes >= image_bytes && entry < image_bytes =>
+            {
+                Ok(Self { image, relocations, memory_bytes: memory_bytes as u64, entry: entry as u64 })
+            }
+            _ => Err(damaged("lengths contradict each other")),
         }
-        let mut unpacked = header.to_vec();
-        unpacked.resize(HEADER_BYTES + image_bytes + count * RELOCATION_BYTES, 0);
-        let body = &mut unpacked[HEADER_BYTES..];
-        let reader = LzmaReader::new(packed, body.len() as u64, LC, LP, PB, body.len() as u32, None);
-        if reader.and_then(|mut reader| reader.read_exact(body)).is_err() {
-            return Err(damaged("it does not unpack"));
-        }
-        if crc64(&unpacked) != u64::from_le_bytes(*crc) {
-            return Err(damaged("wrong CRC"));
-        }
-        Ok(Self { unpacked, image_bytes, memory_bytes: memory_bytes as u64, entry: entry as u64 })
     }
 
     /// Bytes that it needs in memory, zero-initialised data included.
@@ -78,9 +67,8 @@ impl KdumpImage {
 
     /// The image as it must stand at `base` (4 KiB aligned): R_AARCH64_RELATIVE applied, zero-initialised data zero.
     pub(crate) fn relocated_to(&self, base: PhysAddr) -> Pristine {
-        let (image, relocations) = self.unpacked[HEADER_BYTES..].split_at(self.image_bytes);
-        let mut memory = image.to_vec();
-        for offset in relocations.as_chunks::<RELOCATION_BYTES>().0 {
+        let mut memory = self.image.to_vec();
+        for offset in self.relocations.as_chunks::<RELOCATION_BYTES>().0 {
             let word = memory.get_mut(u32::from_le_bytes(*offset) as usize..).and_then(<[u8]>::first_chunk_mut);
             if let Some(word) = word {
                 *word = u64::from_le_bytes(*word).wrapping_add(base.0).to_le_bytes();

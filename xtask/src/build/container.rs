@@ -1,24 +1,16 @@
 //! The container in which the primary carries the kdump image: flat bytes, relocations, and a checksum.
 //!
 //! Little endian: magic, image bytes, memory bytes, entry, relocation count, body (image, `u32` offset of each
-//! relocation) as an LZMA stream without a header, CRC-64/XZ of the header and of the unpacked body. A relocation's
-//! addend stands in the image where the relocation points.
-
-use std::io::Write;
+//! relocation), CRC-64/XZ of all before. A relocation's addend stands in the image where the relocation points.
 
 use anyhow::Context;
 use crc::{CRC_64_XZ, Crc};
-use lzma_rust2::{LzmaOptions, LzmaWriter};
 
 /// First bytes of the container; the digit is its version.
-pub const MAGIC: &[u8; 8] = b"IFKDUMP2";
+pub const MAGIC: &[u8; 8] = b"IFKDUMP3";
 
-/// LZMA parameters: all code and data is made of aligned 32-bit words.
-const LITERAL_CONTEXT_BITS: u32 = 2;
-const LITERAL_POSITION_BITS: u32 = 2;
-const POSITION_BITS: u32 = 2;
-/// More than any image has.
-const DICTIONARY_BYTES: u32 = 1 << 20;
+/// miniz's slowest and smallest.
+const LEVEL: u8 = 10;
 
 /// A position-independent image, as if loaded at address 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +42,16 @@ pub fn pack(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     for word in header {
         bytes.extend(word.to_le_bytes());
     }
-    let body = body(flat)?;
-    let crc = Crc::<u64>::new(&CRC_64_XZ);
-    let mut digest = crc.digest();
-    digest.update(&bytes);
-    digest.update(&body);
-    bytes.extend(compressed(&body)?);
-    bytes.extend(digest.finalize().to_le_bytes());
+    bytes.extend(body(flat)?);
+    let crc = Crc::<u64>::new(&CRC_64_XZ).checksum(&bytes);
+    bytes.extend(crc.to_le_bytes());
+    Ok(bytes)
+}
+
+/// What the loader carries: the length of `image`, and `image` as a zlib stream.
+pub fn compress(image: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = u32::try_from(image.len())?.to_le_bytes().to_vec();
+    bytes.extend(miniz_oxide::deflate::compress_to_vec_zlib(image, LEVEL));
     Ok(bytes)
 }
 
@@ -71,14 +66,4 @@ fn body(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     }
     body.extend(flat.relocations.iter().flat_map(|relocation| relocation.offset.to_le_bytes()));
     Ok(body)
-}
-
-/// One LZMA stream with the parameters that the primary expects, no header and no end marker.
-fn compressed(body: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut options = LzmaOptions::with_preset(9);
-    options.dict_size = DICTIONARY_BYTES;
-    (options.lc, options.lp, options.pb) = (LITERAL_CONTEXT_BITS, LITERAL_POSITION_BITS, POSITION_BITS);
-    let mut writer = LzmaWriter::new_no_header(Vec::new(), &options, false)?;
-    writer.write_all(body)?;
-    Ok(writer.finish()?)
 }

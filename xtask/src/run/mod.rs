@@ -51,7 +51,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let host = setup::ensure(&board, &args.install)?;
     progress.phase("build both images");
     let images = build::images()?;
-    let job = job(args, board, options, host, images.primary);
+    let job = job(args, board, options, host, images.file);
     let boot = boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &job.folder);
@@ -91,7 +91,7 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let Some(qemu) = &board.qemu else { return Ok(Exit::Usage) };
     let found = qemu.firmware.iter().find(|path| path.is_file()).or(qemu.firmware.first());
     let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned().unwrap_or_default() };
-    let job = job(args, board, options, host, workspace::target().join("inflight").join("primary.efi"));
+    let job = job(args, board, options, host, build::file());
     let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
     crate::exit::say!("{}", command::quoted(&job.machine(ports)?.command()));
     Ok(Exit::Pass)

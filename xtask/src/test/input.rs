@@ -35,7 +35,7 @@ pub fn all() -> Vec<Case> {
         Case::new("print-command", |session| {
             let ended = session.run(&words("run --print-command -- -gdb tcp::1234"))?;
             expect::status(&ended, 0)?;
-            for word in ["qemu-system-aarch64", "-kernel", "primary.efi", "-gdb tcp::1234", "iommu=smmuv3"] {
+            for word in ["qemu-system-aarch64", "-kernel", "inflight.efi", "-gdb tcp::1234", "iommu=smmuv3"] {
                 ensure(ended.stdout.contains(word), || format!("no `{word}` in:\n{}", ended.stdout))?;
             }
             writes_nothing(session, &ended)

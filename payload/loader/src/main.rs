@@ -1,0 +1,92 @@
+//! The file that firmware starts: the primary image, compressed, and what unpacks and starts it.
+//!
+//! A serial line or a BMC's virtual media carries half as many bytes. The firmware itself loads what comes out (UEFI
+//! 2.11, 7.4, LoadImage from memory), so that its rules for image memory and its Secure Boot policy hold for it, too.
+//!
+//! ```text
+//! u32 bytes of the primary image (little endian)  zlib stream (RFC 1950) with its checksum
+//! ```
+
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "hands its load options on, and pages of the firmware become a slice")]
+
+use core::{panic::PanicInfo, slice};
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+use uefi::{
+    CStr16, Handle, ResultExt, Status,
+    boot::{self, AllocateType, LoadImageSource, MemoryType},
+    cstr16, entry,
+    proto::{device_path::LoadedImageDevicePath, loaded_image::LoadedImage},
+    system,
+};
+
+/// What the build embedded; empty where the loader was built without `cargo xtask build`.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/primary.bin"));
+/// More than any primary has: a length beyond is damage.
+const LARGEST: usize = 16 << 20;
+
+#[entry]
+fn main() -> Status {
+    match unpacked().and_then(load) {
+        // The primary only comes back where it could not start, and then it has said why.
+        Ok(primary) => boot::start_image(primary).status(),
+        Err((status, reason)) => {
+            system::with_stdout(|console| {
+                // A firmware without a console: the status is all that can be told.
+                let _ = console.output_string(reason);
+            });
+            status
+        }
+    }
+}
+
+type Failure = (Status, &'static CStr16);
+
+/// Unpacks the primary into pages of their own; the primary's own copy is made by the firmware.
+fn unpacked() -> Result<&'static [u8], Failure> {
+    let damaged = (Status::COMPROMISED_DATA, cstr16!("inflight: the packed image is damaged; copy it again\r\n"));
+    let Some((length, stream)) = PACKED.split_first_chunk() else {
+        return Err((Status::NOT_FOUND, cstr16!("inflight: nothing is embedded; build with `cargo xtask build`\r\n")));
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > LARGEST {
+        return Err(damaged);
+    }
+    let pages = boot::allocate_pages(AllocateType::AnyPages, MemoryType::LOADER_DATA, length.div_ceil(4096).max(1));
+    let pages = pages.map_err(|error| (error.status(), cstr16!("inflight: no memory to unpack the image\r\n")))?;
+    // SAFETY: as many bytes as were just allocated, at least, and never freed; zeroed first, for a slice holds no
+    // uninitialised bytes.
+    let memory = unsafe {
+        pages.as_ptr().write_bytes(0, length);
+        slice::from_raw_parts_mut(pages.as_ptr(), length)
+    };
+    match decompress_slice_iter_to_slice(memory, core::iter::once(stream), true, false) {
+        Ok(written) if written == length => Ok(memory),
+        _ => Err(damaged),
+    }
+}
+
+/// Lets the firmware load the primary as if it lay where this file lies, with the same load options.
+fn load(primary: &[u8]) -> Result<Handle, Failure> {
+    let own = boot::image_handle();
+    let refused = |error: uefi::Error| (error.status(), cstr16!("inflight: the firmware does not load the image\r\n"));
+    let path = boot::open_protocol_exclusive::<LoadedImageDevicePath>(own).ok();
+    let source = LoadImageSource::FromBuffer { buffer: primary, file_path: path.as_ref().map(|path| &***path) };
+    let handle = boot::load_image(own, source).map_err(refused)?;
+    let options = boot::open_protocol_exclusive::<LoadedImage>(own).map_err(refused)?;
+    let mut loaded = boot::open_protocol_exclusive::<LoadedImage>(handle).map_err(refused)?;
+    if let Some(options) = options.load_options_as_bytes() {
+        // SAFETY: the options belong to whoever started this image, and outlive it.
+        unsafe { loaded.set_load_options(options.as_ptr(), options.len() as u32) }
+    }
+    Ok(handle)
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {
+        // SAFETY: nothing of this image is used after it. It only comes back where the firmware has no such image.
+        let _ = unsafe { boot::exit(boot::image_handle(), Status::ABORTED, 0, core::ptr::null_mut()) };
+    }
+}
