@@ -138,11 +138,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::step("before the takeover");
     cycle.aborts();
     exceptions::clear();
-    let policy = match scenario.policy {
-        Policy::Adopt => smmu::takeover::Policy::Adopt,
-        Policy::Reset => smmu::takeover::Policy::Reset,
-    };
-    let (takeover, taken) = takeover::take_all(policy, boot, iort, &mut hw, &mut frames, &mut log, &plants);
+    let (takeover, taken) = takeover::take_all(scenario.policy, boot, iort, &mut hw, &mut frames, &mut log, &plants);
 
     // Observer again.
     streams.cut_takeover();

@@ -13,8 +13,8 @@ mod trace;
 
 pub use evidence::{AbortTaken, Evidence, SmmuEvidence, StreamEvidence};
 
-use crate::{Plant, Policy};
-use alloc::{string::String, vec::Vec};
+use crate::Plant;
+use alloc::{format, string::String, vec::Vec};
 use rules::{Group, RULES, Rule};
 use seen::Seen;
 use wire::record::{Outcome, Record, Verdict};
@@ -74,14 +74,16 @@ pub fn failed(checks: &[Check]) -> u32 {
 }
 
 fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
-    let elsewhere = match (rule.group, evidence.scenario.policy) {
-        (Group::Adopt, Policy::Reset) => Some("the policy is reset"),
-        (Group::Reset, Policy::Adopt) => Some("the policy is adopt"),
-        _ => None,
+    let expectation = evidence.scenario.expectation();
+    let applies = match rule.group {
+        Group::Any => true,
+        Group::Adopt => expectation.adopts,
+        Group::Reset => expectation.resets,
     };
-    let (seen, expected) = match elsewhere {
-        Some(reason) => (Seen::skip(reason), Verdict::Skip),
-        None => ((rule.check)(evidence), (rule.expected)(evidence)),
+    let (seen, expected) = if applies {
+        ((rule.check)(evidence), (rule.expected)(evidence))
+    } else {
+        (Seen::skip(format!("the policy is {}", evidence.scenario)), Verdict::Skip)
     };
     // What needs the log or the oracle says nothing without it, good or bad.
     let seen = match seen.verdict {

@@ -5,13 +5,19 @@
 
 extern crate alloc;
 
+mod crash;
+mod damage;
 pub mod judge;
 pub mod options;
 pub mod phase;
 mod plant;
+pub mod policy;
 mod risks;
 mod scenario;
 
+pub use crash::Crash;
+pub use damage::Damage;
 pub use plant::Plant;
+pub use policy::Policy;
 pub use risks::Risks;
-pub use scenario::{Crash, Damage, LISTED, Listed, Policy, Scenario, ScenarioError};
+pub use scenario::{Scenario, ScenarioError};

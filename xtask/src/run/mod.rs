@@ -17,7 +17,7 @@ pub use qemu::Emulator;
 use std::path::{Path, PathBuf};
 
 use board::{Board, Limits};
-use scenario::LISTED;
+use scenario::Scenario;
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
@@ -119,11 +119,12 @@ fn load_board(name: &str) -> anyhow::Result<Board> {
 }
 
 fn list_scenarios() {
-    for listed in LISTED {
-        crate::exit::say!("{}", listed.scenario);
-        crate::exit::say!("    expected: {}", listed.expects);
-        crate::exit::say!("    source:   {}", listed.source);
-        crate::exit::say!("    risks:    {}", listed.scenario.risks());
+    for scenario in Scenario::all() {
+        let documented = scenario.documented();
+        crate::exit::say!("{scenario}");
+        crate::exit::say!("    expected: {}", documented.expects);
+        crate::exit::say!("    source:   {}", documented.source);
+        crate::exit::say!("    risks:    {}", scenario.risks());
     }
 }
 

@@ -1,7 +1,6 @@
 //! Checks of an adoption: what must not be touched, and what must be done.
 
 use super::{
-    dma,
     evidence::{Evidence, SmmuEvidence},
     seen::Seen,
     trace::Trace,
@@ -205,14 +204,4 @@ pub(super) fn identifiers_reserved(evidence: &Evidence<'_>) -> Seen {
         }
     });
     Seen::worst(judged, "no live stream")
-}
-
-/// Some stream is named by an RMR node: a reset gives it a bypass STE.
-pub(super) fn has_rmr(evidence: &Evidence<'_>) -> bool {
-    evidence.fresh_oracle().is_some_and(|oracle| oracle.streams.iter().any(dma::is_rmr))
-}
-
-/// Some stream is not named by an RMR node: a reset refuses its DMA.
-pub(super) fn has_plain(evidence: &Evidence<'_>) -> bool {
-    evidence.fresh_oracle().is_some_and(|oracle| !oracle.streams.iter().all(dma::is_rmr))
 }

@@ -4,7 +4,7 @@ use super::{
     evidence::{Evidence, StreamEvidence},
     seen::Seen,
 };
-use crate::phase::Delta;
+use crate::{phase::Delta, policy::After};
 use alloc::format;
 use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
@@ -26,6 +26,12 @@ const fn counts_attempts(stream: &Stream) -> bool {
 /// The stream is named by an RMR node.
 pub(super) const fn is_rmr(stream: &Stream) -> bool {
     stream.flags & STREAM_RMR != 0
+}
+
+/// What the scenario's documentation says of a stream's DMA after the takeover.
+pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream) -> After {
+    let expectation = evidence.scenario.expectation();
+    if is_rmr(stream) { expectation.rmr } else { expectation.plain }
 }
 
 /// Judges every phase of every stream by itself; the worst is the verdict.

@@ -1,8 +1,9 @@
 //! The list of checks: names, sources, what they need, what each scenario's documentation expects.
 
 use super::{adopt, dma, evidence::Evidence, reset, seen::Seen};
-use crate::Policy;
+use crate::policy::After;
 use alloc::format;
+use handover::oracle::Stream;
 use wire::record::Verdict;
 
 /// Policies that a check is about; with another one it does not apply.
@@ -62,13 +63,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("dma.counts-consistent", dma::counts_consistent, "ARCHITECTURE.md, phases").by_oracle(),
     Rule::new("dma.no-blocked", dma::no_blocked, "Chen v6 1/7: in-flight DMA is absorbed")
         .by_oracle()
-        .expecting(refused_by_reset),
+        .expecting(refused),
     Rule::new("dma.no-mis-steer", dma::no_mis_steer, "Chen v6 6/7: translated DMA must not turn physical")
         .by_oracle()
-        .expecting(broken_for_rmr),
+        .expecting(gone_astray),
     Rule::new("dma.delivered-after", dma::delivered_after, "Chen v6 1/7: in-flight DMA is absorbed")
         .by_oracle()
-        .expecting(lost_by_reset),
+        .expecting(lost),
     Rule::new("dma.delivered-before", dma::delivered_before, "ARCHITECTURE.md, phases").by_oracle(),
     Rule::new("adopt.adopted", adopt::adopted, "Chen v7 1/7, 7/7; v10").for_adopt(),
     Rule::new("adopt.smmuen-kept", adopt::smmuen_kept, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
@@ -121,26 +122,29 @@ const fn passes_unless(lacking: bool) -> Verdict {
     if lacking { Verdict::Skip } else { Verdict::Pass }
 }
 
-/// A reset refuses the DMA of every stream whose new STE aborts; RMR streams bypass.
-fn refused_by_reset(evidence: &Evidence<'_>) -> Verdict {
-    fails_if(evidence.scenario.policy == Policy::Reset && adopt::has_plain(evidence))
+/// What the documentation says of some stream.
+fn fails_if_any(evidence: &Evidence<'_>, suffers: fn(After, &Stream) -> bool) -> Verdict {
+    fails_if(evidence.streams().any(|(stream, _)| suffers(dma::documented(evidence, stream), stream)))
 }
 
-/// The same, and RMR streams without an identity window, whose DMA all goes astray.
-fn lost_by_reset(evidence: &Evidence<'_>) -> Verdict {
-    let has_no_window = || evidence.streams().any(|(stream, _)| dma::is_rmr(stream) && stream.rmr.bytes == 0);
-    fails_if(evidence.scenario.policy == Policy::Reset && (adopt::has_plain(evidence) || has_no_window()))
+fn refused(evidence: &Evidence<'_>) -> Verdict {
+    fails_if_any(evidence, |after, _| after.blocks())
 }
 
-/// A reset gives RMR streams bypass STEs, through which their canary windows are mis-steered.
-fn broken_for_rmr(evidence: &Evidence<'_>) -> Verdict {
-    fails_if(evidence.scenario.policy == Policy::Reset && adopt::has_rmr(evidence))
+fn gone_astray(evidence: &Evidence<'_>) -> Verdict {
+    fails_if_any(evidence, |after, _| after.mis_steers())
 }
 
+fn lost(evidence: &Evidence<'_>) -> Verdict {
+    fails_if_any(evidence, |after, stream| !after.delivers(stream.rmr.bytes != 0))
+}
+
+/// An adoption leaves the STE of an RMR stream alone; a new table has another one.
 fn kept_rmr_ste(evidence: &Evidence<'_>) -> Verdict {
     match evidence.fresh_oracle() {
-        Some(_) if !adopt::has_rmr(evidence) => Verdict::Skip,
-        _ => broken_for_rmr(evidence),
+        Some(_) if dma::has_none(evidence, true) => Verdict::Skip,
+        Some(_) => fails_if(!evidence.scenario.expectation().adopts),
+        None => Verdict::Pass,
     }
 }
 

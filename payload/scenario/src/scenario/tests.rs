@@ -1,8 +1,8 @@
 extern crate std;
 
-use super::{Crash, Damage, LISTED, Policy, Scenario, ScenarioError};
-use crate::{Plant, Risks};
-use std::string::ToString;
+use super::{Scenario, ScenarioError};
+use crate::{Crash, Damage, Plant, Policy, Risks, crash, damage, policy};
+use std::{string::ToString, vec::Vec};
 
 #[test]
 fn a_scenario_prints_what_it_reads() {
@@ -11,10 +11,23 @@ fn a_scenario_prints_what_it_reads() {
     }
     let defaults = Scenario { policy: Policy::Reset, damage: Damage::None, crash: Crash::Jump };
     assert_eq!(Scenario::parse("reset+none@jump"), Ok(defaults));
-    for listed in LISTED {
-        assert_eq!(Scenario::parse(&listed.scenario.to_string()), Ok(listed.scenario));
+    for scenario in Scenario::all() {
+        assert_eq!(Scenario::parse(&scenario.to_string()), Ok(scenario));
+        let documented = scenario.documented();
+        assert!(!documented.expects.is_empty() && !documented.source.is_empty());
     }
-    assert_eq!(Scenario::all().count(), 4);
+    let all: Vec<_> = Scenario::all().map(|scenario| scenario.to_string()).collect();
+    assert_eq!(all, ["adopt", "reset", "adopt@panic", "reset@panic"]);
+}
+
+#[test]
+fn names_in_messages_are_the_names() {
+    assert_eq!(Policy::ALL.map(Policy::name).join(", "), policy::NAMES);
+    assert_eq!(Damage::ALL.map(Damage::name).join(", "), damage::NAMES);
+    assert_eq!(Crash::ALL.map(Crash::name).join(", "), crash::NAMES);
+    for later in [policy::LATER, damage::LATER, crash::LATER].concat() {
+        assert!(Scenario::parse(later).is_err(), "{later} is built");
+    }
 }
 
 #[test]
@@ -43,7 +56,7 @@ fn what_comes_later_is_told_from_what_is_unknown() {
 
 #[test]
 fn plants_read_what_they_print_and_keep_their_numbers() {
-    let mut names = std::vec::Vec::new();
+    let mut names = Vec::new();
     for (code, plant) in (1..).zip(Plant::ALL) {
         assert_eq!(Plant::parse(plant.name()), Some(plant));
         assert_eq!((plant.code(), Plant::from_code(code)), (code, Some(plant)));

@@ -5,7 +5,6 @@ use core::str::FromStr;
 
 /// A takeover policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Policy {
     /// Keep translating with the crashed kernel's tables.
     Adopt,

@@ -162,10 +162,6 @@ impl World {
 }
 
 fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Result<Taken, TakeoverError> {
-    let policy = match policy {
-        Policy::Adopt => takeover::Policy::Adopt,
-        Policy::Reset => takeover::Policy::Reset,
-    };
     let site = Site {
         smmu: SMMU,
         coherent: None,
