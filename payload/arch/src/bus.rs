@@ -309,6 +309,12 @@ impl Ecam {
         Self { windows }
     }
 
+    /// Its windows.
+    #[must_use]
+    pub fn windows(&self) -> &[EcamWindow] {
+        &self.windows
+    }
+
     fn register(&self, function: Bdf, offset: u16) -> Option<u64> {
         let window = self.windows.iter().find(|window| {
             window.segment == function.segment && (window.first_bus..=window.last_bus).contains(&function.bus())

@@ -79,9 +79,23 @@ pub fn take_pending_serror() {
 /// Where a read of `address` by EL2 would go: the physical address if the page is mapped as Normal memory.
 #[must_use]
 pub fn normal_memory_at(address: u64) -> bool {
+    let par = translated(address);
+    par & PAR_FAULT == 0 && par >> 60 != 0
+}
+
+/// Whether a page is mapped as Device memory for reads by EL2.
+#[must_use]
+pub fn device_memory_at(address: u64) -> bool {
+    let par = translated(address);
+    par & PAR_FAULT == 0 && par >> 60 == 0
+}
+
+/// PAR_EL1: F is bit 0; ATTR is 63:56, with 0b0000_xxxx for Device memory.
+const PAR_FAULT: u64 = 1;
+
+fn translated(address: u64) -> u64 {
     let par: u64;
     // SAFETY: address translation reads the tables and writes PAR_EL1 only.
     unsafe { asm!("at s1e2r, {0}", "isb", "mrs {1}, par_el1", in(reg) address, out(reg) par, options(nostack)) }
-    // PAR_EL1: F is bit 0; ATTR is 63:56, with 0b0000_xxxx for Device memory.
-    par & 1 == 0 && par >> 60 != 0
+    par
 }

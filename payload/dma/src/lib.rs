@@ -15,7 +15,7 @@ pub mod intel_nic;
 mod poll;
 mod window;
 
-use addr::PhysAddr;
+use addr::{Bdf, PhysAddr};
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Identity, PciError};
 
@@ -118,6 +118,15 @@ pub enum DmaError {
     Gone,
 }
 
+/// Stopping alone: an image that stops strangers' devices carries nothing else of their drivers.
+static STOPPERS: &[&dyn Stopper] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+
+/// Finds who can stop a function with these IDs.
+#[must_use]
+pub fn stopper_for(identity: &Identity) -> Option<&'static dyn Stopper> {
+    STOPPERS.iter().copied().find(|driver| driver.claims(identity))
+}
+
 /// How one kind of endpoint is counted. Objects are stateless; the state is in [`Stream`].
 pub trait Witness: Sync {
     /// Number in `Stream::driver`; unique and stable.
@@ -149,19 +158,34 @@ pub trait Witness: Sync {
     }
 }
 
-/// One kind of endpoint: how it is started and stopped.
-pub trait Endpoint: Witness {
+/// How one kind of endpoint is stopped, also by one who does not know what it was doing.
+pub trait Stopper: Sync {
     /// Tells whether this driver is for a function with these IDs.
     fn claims(&self, identity: &Identity) -> bool;
-    /// Bytes of the canary window that it needs, a multiple of 64 KiB.
-    fn window_bytes(&self) -> u64;
-    /// Bytes of the identity window that it uses, from its first address, when the stream has one.
-    fn rmr_bytes(&self) -> u64;
-    /// Number of its BAR; `Stream::registers` is that BAR's address.
+    /// Number of its BAR.
     fn bar(&self) -> u8 {
         0
     }
 
+    /// Stops DMA: bus mastering off, then the driver's own reset, by the registers at `registers`.
+    ///
+    /// # Errors
+    /// [`DmaError::Timeout`] where the device does not stop.
+    fn stop(
+        &self,
+        config: &mut dyn ConfigSpace,
+        bus: &mut dyn Bus,
+        function: Bdf,
+        registers: PhysAddr,
+    ) -> Result<(), DmaError>;
+}
+
+/// One kind of endpoint: how it is put to work. `Stream::registers` is the address of [`Stopper::bar`].
+pub trait Endpoint: Witness + Stopper {
+    /// Bytes of the canary window that it needs, a multiple of 64 KiB.
+    fn window_bytes(&self) -> u64;
+    /// Bytes of the identity window that it uses, from its first address, when the stream has one.
+    fn rmr_bytes(&self) -> u64;
     /// Puts the function to work in the windows of `stream`: writes and poisons targets and canaries, starts DMA that
     /// needs no CPU. With an identity window its DMA alternates between both windows. Interrupts stay off. The function
     /// may be found running. On return bus mastering is on.
@@ -170,9 +194,11 @@ pub trait Endpoint: Witness {
     /// [`DmaError`]; the function is then stopped and its bus mastering off.
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError>;
 
-    /// Stops DMA: bus mastering off, then the driver's own reset.
+    /// Stops the endpoint of a stream.
     ///
     /// # Errors
-    /// [`DmaError::Timeout`] where the device does not stop.
-    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError>;
+    /// As [`Stopper::stop`].
+    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
+        self.stop(config, bus, stream.bdf, stream.registers)
+    }
 }

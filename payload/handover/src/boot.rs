@@ -5,9 +5,11 @@ use addr::PhysAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of [`Boot`]'s layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// SMMUs that one block holds.
 pub const MAX_SMMUS: usize = 16;
+/// Windows of configuration space that one block holds.
+pub const MAX_ECAM: usize = 8;
 
 const KIND: Kind = Kind { block: "boot", magic: u64::from_le_bytes(*b"inflboot"), version: VERSION };
 
@@ -125,6 +127,22 @@ pub struct Smmu {
     pub reserved: u32,
 }
 
+/// A window of PCI Express configuration space (MCFG allocation) that is mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ecam {
+    /// Where bus 0 of the segment would be.
+    pub base: PhysAddr,
+    /// Segment group.
+    pub segment: u16,
+    /// First bus.
+    pub first_bus: u8,
+    /// Last bus.
+    pub last_bus: u8,
+    /// Not used, 0.
+    pub reserved: u32,
+}
+
 /// `Boot::psci`: no PSCI.
 pub const PSCI_NONE: u32 = 0;
 /// `Boot::psci`: by SMC.
@@ -176,10 +194,12 @@ pub struct Boot {
     pub oracle: Region,
     /// Entries of `smmus` in use.
     pub smmu_count: u32,
-    /// Not used, 0.
-    pub reserved: u32,
+    /// Entries of `ecam` in use.
+    pub ecam_count: u32,
     /// SMMUs that the firmware names, in its order.
     pub smmus: [Smmu; MAX_SMMUS],
+    /// Configuration space: windows that are mapped, in the order of the MCFG.
+    pub ecam: [Ecam; MAX_ECAM],
 }
 
 impl Boot {
@@ -192,12 +212,13 @@ impl Boot {
     /// Checks that this is a boot block and unchanged since it was sealed.
     ///
     /// # Errors
-    /// The first that is wrong of magic, version, length, CRC and the number of SMMUs.
+    /// The first that is wrong of magic, version, length, CRC and the numbers of SMMUs and windows.
     pub fn verify(&self) -> Result<(), HandoverError> {
         KIND.check_whole(self.as_bytes(), self.header.bytes)?;
-        if self.smmu_count as usize > MAX_SMMUS {
-            let expected = MAX_SMMUS as u32;
-            return Err(HandoverError::Count { block: KIND.block, found: self.smmu_count, expected });
+        for (found, most) in [(self.smmu_count, MAX_SMMUS), (self.ecam_count, MAX_ECAM)] {
+            if found as usize > most {
+                return Err(HandoverError::Count { block: KIND.block, found, expected: most as u32 });
+            }
         }
         Ok(())
     }
@@ -217,5 +238,11 @@ impl Boot {
     #[must_use]
     pub fn smmus(&self) -> &[Smmu] {
         self.smmus.get(..self.smmu_count as usize).unwrap_or(&self.smmus)
+    }
+
+    /// The windows in use.
+    #[must_use]
+    pub fn ecam(&self) -> &[Ecam] {
+        self.ecam.get(..self.ecam_count as usize).unwrap_or(&self.ecam)
     }
 }

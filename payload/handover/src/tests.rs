@@ -2,7 +2,7 @@ extern crate std;
 
 use crate::{
     HandoverError,
-    boot::{Boot, MAX_SMMUS, Region, Smmu},
+    boot::{Boot, Ecam, MAX_ECAM, MAX_SMMUS, Region, Smmu},
     crc64,
     oracle::{
         Counts, MAX_BYTES, MAX_SMMUS as MOST_SMMUS, MAX_STREAMS, OracleMut, OracleView, SmmuLeft, Stream, Window,
@@ -26,7 +26,7 @@ fn counted<T: FromBytes + IntoBytes>() -> T {
 }
 
 fn boot() -> Boot {
-    let mut boot = Boot { smmu_count: 2, crash_tick: 7, ..counted() };
+    let mut boot = Boot { smmu_count: 2, ecam_count: 1, crash_tick: 7, ..counted() };
     boot.seal();
     boot
 }
@@ -39,7 +39,7 @@ fn crc64_is_the_catalogued_one() {
 #[test]
 fn boot_layout_does_not_drift() {
     let counted: Boot = counted();
-    assert_eq!(size_of::<Boot>(), 640);
+    assert_eq!(size_of::<Boot>(), 768);
     let pair = |low: u64| low | (low + 1) << 32;
     let region = |low| Region { base: PhysAddr(pair(low)), bytes: pair(low + 2) };
     assert_eq!((counted.run, counted.cycle), (6, 7));
@@ -54,8 +54,10 @@ fn boot_layout_does_not_drift() {
     assert_eq!((counted.options, counted.gic.redistributor), (region(72), PhysAddr(pair(78))));
     assert_eq!((counted.timer_interrupt, counted.next_sequence, counted.crash_tick), (80, 81, pair(82)));
     assert_eq!((counted.way_back.entry, counted.way_back.report), (PhysAddr(pair(84)), PhysAddr(pair(88))));
-    assert_eq!((counted.oracle, counted.smmu_count), (region(90), 94));
+    assert_eq!((counted.oracle, counted.smmu_count, counted.ecam_count), (region(90), 94, 95));
     assert_eq!(counted.smmus[MAX_SMMUS - 1], Smmu { base: PhysAddr(pair(156)), flags: 158, reserved: 159 });
+    let last = Ecam { base: PhysAddr(pair(188)), segment: 190, first_bus: 0, last_bus: 0, reserved: 191 };
+    assert_eq!(counted.ecam[MAX_ECAM - 1], last);
 }
 
 #[test]
@@ -71,12 +73,12 @@ fn sealed_boot_has_golden_bytes() {
         0x6f,
         0x6f,
         0x74,
-        1,
-        0,
-        0,
-        0,
-        0x80,
         2,
+        0,
+        0,
+        0,
+        0,
+        3,
         0,
         0, //
         BOOT_CRC[0],
@@ -107,18 +109,18 @@ const BOOT_CRC: [u8; 8] = [0x97, 0xf9, 0x39, 0x20, 0x55, 0xf6, 0x87, 0x61];
 fn what_is_wrong_with_a_boot_block_is_named() {
     let good = boot();
     assert_eq!(Boot::find(good.as_bytes()).copied(), Ok(good));
-    assert_eq!(good.smmus().len(), 2);
+    assert_eq!((good.smmus().len(), good.ecam().len()), (2, 1));
 
     let mut bad = good;
     bad.header.magic = 1;
     assert!(matches!(bad.verify(), Err(HandoverError::Magic { block: "boot", found: 1, .. })));
     let mut bad = good;
     bad.header.version = 9;
-    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 1 }));
-    for stated in [0, 23, 24, 639, 641, u32::MAX] {
+    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 2 }));
+    for stated in [0, 23, 24, 767, 769, u32::MAX] {
         let mut bad = good;
         bad.header.bytes = stated;
-        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 640 };
+        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 768 };
         assert_eq!(bad.verify(), Err(wrong));
     }
     let mut bad = good;
@@ -128,10 +130,14 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     bad.seal();
     assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 17, expected: 16 }));
     assert_eq!(bad.smmus().len(), MAX_SMMUS);
+    let mut bad = Boot { ecam_count: 9, ..good };
+    bad.seal();
+    assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 9, expected: 8 }));
+    assert_eq!(bad.ecam().len(), MAX_ECAM);
 
-    assert!(matches!(Boot::find(&good.as_bytes()[..639]), Err(HandoverError::Length { found: 639, .. })));
+    assert!(matches!(Boot::find(&good.as_bytes()[..767]), Err(HandoverError::Length { found: 767, .. })));
     let mut shifted = memory(1024);
-    shifted.as_mut_bytes()[4..644].copy_from_slice(good.as_bytes());
+    shifted.as_mut_bytes()[4..772].copy_from_slice(good.as_bytes());
     assert_eq!(Boot::find(&shifted.as_bytes()[4..]), Err(HandoverError::Misaligned { block: "boot" }));
 }
 
@@ -300,8 +306,8 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(bit in 0usize..640 * 8) {
-        let mut memory = memory(640);
+    fn every_flipped_bit_is_noticed(bit in 0usize..768 * 8) {
+        let mut memory = memory(768);
         memory.as_mut_bytes().copy_from_slice(boot().as_bytes());
         memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(Boot::find(memory.as_bytes()).is_err());

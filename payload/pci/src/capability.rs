@@ -17,6 +17,9 @@ pub(crate) mod express {
     pub(crate) const CAPABILITIES: u16 = 0x02;
     pub(crate) const DEVICE_CAPABILITIES: u16 = 0x04;
     pub(crate) const DEVICE_CONTROL: u16 = 0x08;
+    /// 16 bits.
+    pub(crate) const DEVICE_STATUS: u16 = 0x0a;
+    pub(crate) const TRANSACTIONS_PENDING: u16 = 1 << 5;
     pub(crate) const RELAXED_ORDERING: u16 = 1 << 4;
     pub(crate) const NO_SNOOP: u16 = 1 << 11;
     pub(crate) const INITIATE_FLR: u16 = 1 << 15;

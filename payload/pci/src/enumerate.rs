@@ -3,6 +3,7 @@
 use crate::capability::express;
 use crate::{CapabilityId, ConfigSpace, Function, HeaderType, Identity};
 use addr::Bdf;
+use alloc::vec::Vec;
 
 const BUS_NUMBERS: u16 = 0x18;
 
@@ -16,6 +17,35 @@ pub struct BusRange {
     pub first: u8,
     /// Last bus.
     pub last: u8,
+}
+
+/// Where enumeration starts: the first bus of each window, and each bus of `named` (segment and bus) in one of them, since
+/// one window may hold several root buses.
+pub fn roots(windows: &[BusRange], named: impl Iterator<Item = (u32, u8)>) -> Vec<BusRange> {
+    let mut roots = windows.to_vec();
+    for (segment, bus) in named {
+        let holds =
+            |window: &&BusRange| u32::from(window.segment) == segment && (window.first..=window.last).contains(&bus);
+        roots.extend(windows.iter().find(holds).map(|window| BusRange { first: bus, ..*window }));
+    }
+    roots
+}
+
+/// All functions below `roots`, each once, in bus order; at most `most`.
+pub fn functions(space: &mut dyn ConfigSpace, roots: &[BusRange], most: usize) -> Vec<(Bdf, Identity)> {
+    let mut found: Vec<(Bdf, Identity)> = Vec::new();
+    for range in roots {
+        // A range that begins at a bus behind a bridge found before has nothing new.
+        if found.iter().any(|(bdf, _)| bdf.segment == range.segment && bdf.bus() == range.first) {
+            continue;
+        }
+        for_each_function(space, *range, &mut |bdf, identity| {
+            if found.len() < most && !found.iter().any(|(known, _)| *known == bdf) {
+                found.push((bdf, identity));
+            }
+        });
+    }
+    found
 }
 
 /// A set of bus numbers.

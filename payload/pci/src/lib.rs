@@ -6,12 +6,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod bar;
 mod capability;
 mod enumerate;
 #[cfg(test)]
 mod fake;
 mod function;
+mod reset;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +22,9 @@ use addr::Bdf;
 
 pub use bar::Bar;
 pub use capability::{CapabilityId, ExtendedCapabilityId};
-pub use enumerate::{BusRange, for_each_function};
+pub use enumerate::{BusRange, for_each_function, functions, roots};
 pub use function::{Command, Function, HeaderType};
+pub use reset::{RESET_US, Saved};
 
 /// Configuration space by ECAM (PCI Firmware Specification 3.3, 4.1.2). Offsets are below 4096 and naturally aligned.
 pub trait ConfigSpace {

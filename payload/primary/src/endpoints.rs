@@ -4,7 +4,7 @@ use crate::{machine::Machine, notes::Notes};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, string::ToString, vec::Vec};
 use dma::Endpoint;
-use pci::{BusRange, Command, Function, Identity, for_each_function};
+use pci::{BusRange, Command, Function};
 use wire::{Record, record::Severity};
 
 /// More functions than this are not looked at.
@@ -26,39 +26,15 @@ pub(crate) struct Candidate {
     pub(crate) is_coherent: bool,
 }
 
-/// Where enumeration starts: the first bus of each ECAM window, and each bus at which the IORT begins a range of
-/// requester IDs of that segment, since one window may hold several root buses.
-fn roots(machine: &Machine) -> Vec<BusRange> {
-    let windows = machine.platform.ecam.iter();
-    let mut roots: Vec<BusRange> = windows
-        .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
-        .collect();
-    for complex in machine.platform.iort.iter().flat_map(|iort| iort.root_complexes()) {
-        for mapping in complex.node.mappings() {
-            let bus = (mapping.input_base >> 8) as u8;
-            let window = machine.platform.ecam.iter().find(|region| {
-                u32::from(region.segment) == complex.segment && (region.first_bus..=region.last_bus).contains(&bus)
-            });
-            roots.extend(window.map(|region| BusRange { segment: region.segment, first: bus, last: region.last_bus }));
-        }
-    }
-    roots
-}
-
 /// Looks at all functions, says what each is, and maps the registers of those that will work.
 pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
-    let mut functions: Vec<(Bdf, Identity)> = Vec::new();
-    for range in roots(machine) {
-        // A range that begins at a bus behind a bridge found before has nothing new.
-        if functions.iter().any(|(bdf, _)| bdf.segment == range.segment && bdf.bus() == range.first) {
-            continue;
-        }
-        for_each_function(&mut machine.config, range, &mut |bdf, identity| {
-            if functions.len() < MOST_FUNCTIONS && !functions.iter().any(|(known, _)| *known == bdf) {
-                functions.push((bdf, identity));
-            }
-        });
-    }
+    let windows = machine.platform.ecam.iter();
+    let windows: Vec<BusRange> = windows
+        .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
+        .collect();
+    let named = machine.platform.iort.iter().flat_map(|iort| iort.root_buses());
+    let roots = pci::roots(&windows, named);
+    let functions = pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS);
     let mut candidates: Vec<Candidate> = Vec::new();
     for (bdf, identity) in functions {
         let stream = machine.stream_of(bdf);

@@ -21,9 +21,14 @@ pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream) {
         // Never armed: there is nothing to count, and nothing to be late for.
         return;
     }
+    // A controller that somebody put into reset has no position, nor one that is gone: no attempt is counted, which the
+    // judge sees.
+    let control = bus.read32(stream.registers.plus(GCTL));
+    if control & GCTL_CRST == 0 || control == u32::MAX {
+        return;
+    }
     let ticks = bus.ticks();
     let link = u64::from(bus.read32(stream.registers.plus(SD_LPIB)));
-    // All ones: the function is gone or in reset. No attempt is counted, which the judge sees.
     if link > CYCLE_BYTES {
         return;
     }

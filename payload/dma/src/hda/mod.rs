@@ -11,8 +11,8 @@ mod tests;
 
 use crate::poll::{Pace, poll32, ticks_in};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint, Witness};
-use addr::PhysAddr;
+use crate::{Bus, DmaError, Endpoint, Stopper, Witness};
+use addr::{Bdf, PhysAddr};
 use codec::Link;
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Function, Identity};
@@ -108,12 +108,26 @@ impl Witness for Hda {
     }
 }
 
-impl Endpoint for Hda {
+impl Stopper for Hda {
     fn claims(&self, identity: &Identity) -> bool {
         // Multimedia, mixed mode, any programming interface.
         identity.class >> 8 == 0x0403
     }
 
+    fn stop(
+        &self,
+        config: &mut dyn ConfigSpace,
+        bus: &mut dyn Bus,
+        function: Bdf,
+        registers: PhysAddr,
+    ) -> Result<(), DmaError> {
+        let mut function = Function::new(config, function).ok_or(DmaError::Gone)?;
+        function.set_bus_master(false);
+        hold_in_reset(bus, registers)
+    }
+}
+
+impl Endpoint for Hda {
     fn window_bytes(&self) -> u64 {
         WINDOW_BYTES
     }
@@ -134,12 +148,6 @@ impl Endpoint for Hda {
             let _ = hold_in_reset(bus, stream.registers);
         }
         armed
-    }
-
-    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
-        let mut function = Function::new(config, stream.bdf).ok_or(DmaError::Gone)?;
-        function.set_bus_master(false);
-        hold_in_reset(bus, stream.registers)
     }
 }
 

@@ -358,6 +358,23 @@ fn nothing_lands_after_quiesce() {
 }
 
 #[test]
+fn a_controller_that_a_stranger_stopped_counts_nothing() {
+    let (mut config, mut board, mut stream) = armed(true);
+    board.pass(20_000);
+    sample_still(&mut board, &mut stream);
+    let totals = stream.totals;
+    assert_ne!(stream.state[STATE_POSITION], 0);
+    let identity = Function::new(&mut config, BDF).unwrap().identity();
+    crate::stopper_for(&identity).unwrap().stop(&mut config, &mut board, BDF, REGISTERS).unwrap();
+    // Long enough to be late, were there anything to be late for.
+    for _ in 0..3 {
+        board.pass(100_000);
+        Hda.sample(&mut board, &mut stream);
+    }
+    assert_eq!((stream.totals, Hda.overruns(&stream)), (totals, 0));
+}
+
+#[test]
 fn a_controller_found_running_is_armed_anew() {
     let (mut config, mut board, mut stream) = armed(false);
     board.pass(33_333);

@@ -25,8 +25,10 @@ struct Seen {
 /// was missed does not move it (82574 3.2.8). Exactly the descriptors up to it are looked at.
 pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream, queue: PhysAddr) {
     let head = u64::from(bus.read32(queue.plus(RDH)));
-    // All ones: the function is gone. No attempt is counted, which the judge sees.
-    if head >= RING {
+    // All ones: the function is gone. A receiver that somebody turned off has lost its place. No attempt is counted, which
+    // the judge sees.
+    let control = bus.read32(stream.registers.plus(RCTL));
+    if head >= RING || control & RCTL_EN == 0 {
         return;
     }
     // After the head: so it includes every frame that moved the head.

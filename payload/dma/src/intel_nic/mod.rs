@@ -13,8 +13,8 @@ mod tests;
 
 use crate::poll::{Pace, poll32};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint, Witness};
-use addr::PhysAddr;
+use crate::{Bus, DmaError, Endpoint, Stopper, Witness};
+use addr::{Bdf, PhysAddr};
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Function, Identity};
 use registers::*;
@@ -149,11 +149,25 @@ impl Witness for IntelNic {
     }
 }
 
-impl Endpoint for IntelNic {
+impl Stopper for IntelNic {
     fn claims(&self, identity: &Identity) -> bool {
         identity.vendor == 0x8086 && self.devices.contains(&identity.device)
     }
 
+    fn stop(
+        &self,
+        config: &mut dyn ConfigSpace,
+        bus: &mut dyn Bus,
+        function: Bdf,
+        registers: PhysAddr,
+    ) -> Result<(), DmaError> {
+        let mut function = Function::new(config, function).ok_or(DmaError::Gone)?;
+        function.set_bus_master(false);
+        self.reset(bus, registers)
+    }
+}
+
+impl Endpoint for IntelNic {
     fn window_bytes(&self) -> u64 {
         WINDOW_BYTES
     }
@@ -174,12 +188,6 @@ impl Endpoint for IntelNic {
             let _ = self.reset(bus, stream.registers);
         }
         armed
-    }
-
-    fn quiesce(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
-        let mut function = Function::new(config, stream.bdf).ok_or(DmaError::Gone)?;
-        function.set_bus_master(false);
-        self.reset(bus, stream.registers)
     }
 }
 

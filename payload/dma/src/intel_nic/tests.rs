@@ -33,6 +33,8 @@ struct Mac {
     foreign: Vec<usize>,
     truth: Truth,
     tails_written: usize,
+    /// The sender pauses.
+    is_still: bool,
 }
 
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
@@ -65,6 +67,7 @@ impl Mac {
             foreign: Vec::new(),
             truth: Truth::default(),
             tails_written: 0,
+            is_still: false,
         }
     }
 
@@ -74,7 +77,7 @@ impl Mac {
 
     fn is_receiving(&self, fabric: &Fabric) -> bool {
         let queue_on = !self.is_82576 || self.queue_control & RXDCTL_ENABLE != 0;
-        self.receive & RCTL_EN != 0 && queue_on && fabric.bus_master.get()
+        !self.is_still && self.receive & RCTL_EN != 0 && queue_on && fabric.bus_master.get()
     }
 
     /// One frame to memory; `false` where no descriptor is left for it.
@@ -142,6 +145,7 @@ impl Device for Mac {
             }
             EECD => EECD_AUTO_RD,
             MDIC => MDIC_READY,
+            RCTL => self.receive,
             GPRC => core::mem::take(&mut self.good),
             _ if offset == self.queue + RDH => self.head as u32,
             _ if offset == self.queue + RXDCTL => self.queue_control,
@@ -215,9 +219,9 @@ fn armed(nic: &IntelNic, rmr: bool) -> (Config, Board<Mac>, Stream) {
 
 /// No frame while the CPU looks, so that the device's own count and the totals are of one instant.
 fn sample_still(nic: &IntelNic, board: &mut Board<Mac>, stream: &mut Stream) -> Truth {
-    let receive = core::mem::take(&mut board.device.receive);
+    board.device.is_still = true;
     nic.sample(board, stream);
-    board.device.receive = receive;
+    board.device.is_still = false;
     board.device.truth
 }
 
@@ -366,6 +370,25 @@ fn nothing_lands_after_quiesce_and_a_running_nic_is_armed_anew() {
 }
 
 #[test]
+fn a_nic_that_a_stranger_stopped_counts_nothing() {
+    for nic in [&E1000E, &IGB] {
+        let (mut config, mut board, mut stream) = armed(nic, true);
+        board.pass(20_000);
+        sample_still(nic, &mut board, &mut stream);
+        let (totals, tails) = (stream.totals, board.device.tails_written);
+        let identity = Function::new(&mut config, BDF).unwrap().identity();
+        let stopper = crate::stopper_for(&identity).unwrap();
+        stopper.stop(&mut config, &mut board, BDF, REGISTERS).unwrap();
+        for _ in 0..3 {
+            board.pass(20_000);
+            nic.sample(&mut board, &mut stream);
+        }
+        assert_eq!((stream.totals, board.device.tails_written), (totals, tails));
+        assert_eq!(nic.dry_samples(&stream), 0);
+    }
+}
+
+#[test]
 fn a_failed_arm_says_why_and_leaves_the_function_stopped() {
     let cases = [
         (Mac { has_link: false, ..Mac::new(&E1000E) }, "NIC STATUS.LU (link)"),
@@ -391,7 +414,7 @@ fn a_link_that_is_down_is_negotiated() {
 #[test]
 fn a_function_that_is_gone_counts_nothing() {
     let (_config, mut board, mut stream) = armed(&E1000E, false);
-    board.device.receive = 0;
+    board.fabric.bus_master.set(false);
     board.device.head = u64::from(u32::MAX);
     let tails = board.device.tails_written;
     E1000E.sample(&mut board, &mut stream);
@@ -438,7 +461,7 @@ proptest! {
             }
             board.pass(us);
         }
-        board.device.receive = 0;
+        board.device.is_still = true;
         nic.sample(&mut board, &mut stream);
         prop_assert_eq!(totals(&stream), board.device.truth);
         prop_assert_eq!(repeated_frames(&stream), 0);
@@ -456,7 +479,7 @@ proptest! {
             board.fabric.mode = if is_blocked { Mode::Block } else { Mode::Translate };
             board.pass(us);
         }
-        board.device.receive = 0;
+        board.device.is_still = true;
         E1000E.sample(&mut board, &mut stream);
         prop_assert_eq!(totals(&stream), board.device.truth);
     }

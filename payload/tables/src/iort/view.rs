@@ -195,6 +195,14 @@ impl<'a> Iort<'a> {
         self.nodes().filter_map(|node| node.root_complex())
     }
 
+    /// Segment and bus at which each range of requester IDs of a root complex begins: root buses are among them.
+    pub fn root_buses(&self) -> impl Iterator<Item = (u32, u8)> + use<'a> {
+        let buses = |complex: RootComplex<'a>| {
+            complex.node.mappings().map(move |mapping| (complex.segment, (mapping.input_base >> 8) as u8))
+        };
+        self.root_complexes().flat_map(buses)
+    }
+
     /// Devices that ACPI names.
     pub fn named_components(&self) -> impl Iterator<Item = NamedComponent<'a>> + use<'a> {
         self.nodes().filter_map(|node| node.named_component())
