@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod entry;
 mod observe;
+mod quiesce;
 mod streams;
 mod takeover;
 mod tell;
@@ -15,7 +16,7 @@ mod tell;
 use addr::PhysAddr;
 use alloc::vec::Vec;
 use arch::{
-    bus::{Devices, SmmuFrame, Smmus},
+    bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
     console, exceptions,
     frames::FrameRange,
     gic, jump, lost,
@@ -36,6 +37,7 @@ use scenario::{
 };
 use smmu::log::Log;
 use streams::Streams;
+use takeover::Means;
 use tell::Cycle;
 use wire::{
     Record,
@@ -124,7 +126,15 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let is_coherent = known.iter().all(|stream| stream.flags & STREAM_NON_COHERENT == 0);
     // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
     let devices = unsafe { Devices::new(is_coherent) };
-    let mut streams = Streams::new(known, devices);
+    let window = |window: &boot::Ecam| EcamWindow {
+        base: window.base,
+        segment: window.segment,
+        first_bus: window.first_bus,
+        last_bus: window.last_bus,
+    };
+    // SAFETY: the primary mapped the windows that it lists.
+    let mut config = unsafe { Ecam::new(boot.ecam().iter().map(window).collect()) };
+    let mut streams = Streams::new(known, devices, &mut config);
     let hold = streams.hold(u64::from(options.hold_us));
     // As late as possible: events of the hold are in the dead queue by now.
     let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
@@ -138,7 +148,21 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::step("before the takeover");
     cycle.aborts();
     exceptions::clear();
-    let (takeover, taken) = takeover::take_all(scenario.policy, boot, iort, &mut hw, &mut frames, &mut log, &plants);
+    let mut before_step = || {
+        if options.step_hold {
+            streams.hold_step();
+        }
+    };
+    let means = Means {
+        boot,
+        iort,
+        config: &mut config,
+        devices,
+        frames: &mut frames,
+        plants: &plants,
+        before_step: &mut before_step,
+    };
+    let (takeover, taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
 
     // Observer again.
     streams.cut_takeover();
@@ -146,10 +170,13 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         Some(Plant::LeafUnmapped | Plant::LeafCanary) => LEAF_WATCH_US,
         _ => 0,
     };
-    let watch = streams.watch(least_us, u64::from(options.watch_us));
+    let mut handlers = observe::handlers(&taken);
+    let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
+        handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));
+    });
     exceptions::step("after");
     exceptions::record_aborts(false);
-    let after = observe::after(&mut hw, &before, &streams);
+    let after = observe::after(&mut hw, &before, &streams, handlers);
 
     let seen = observe::Seen::new(&before, &after, &taken, &streams);
     let evidence = Evidence {

@@ -17,7 +17,7 @@ use smmu::{
         registers::{IDR0, Idr0},
         ste::Ste,
     },
-    takeover::{Taken, TakeoverError, plant},
+    takeover::{EventHandler, Taken, TakeoverError, plant},
 };
 
 /// As the primary's limit: both must read the same bytes.
@@ -57,12 +57,19 @@ pub(crate) fn before(hw: &mut Smmus, count: usize) -> Vec<Before> {
 }
 
 /// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
-pub(crate) fn after(hw: &mut Smmus, before: &[Before], streams: &Streams) -> Vec<After> {
-    let one = |old: &Before| {
+/// `handlers` have read what there was to read in queues that were left on.
+pub(crate) fn after(
+    hw: &mut Smmus,
+    before: &[Before],
+    streams: &Streams,
+    handlers: Vec<Option<EventHandler>>,
+) -> Vec<After> {
+    let one = |(old, handler): (&Before, Option<EventHandler>)| {
         let index = old.registers.smmu;
         let (registers, new_events) = (Registers::read(hw, index), EventQueue::from_registers(hw, index));
-        let mut events = event::Counts::with_capacity(EVENT_ROWS);
-        let (mut events_readable, mut events_lost) = (true, false);
+        let (mut events, mut events_lost) =
+            handler.map_or_else(|| (event::Counts::with_capacity(EVENT_ROWS), false), EventHandler::into_counts);
+        let mut events_readable = true;
         let mut drain = |mut queue: EventQueue, prod| {
             let drained = queue.drain_to(hw, prod, MOST_EVENTS, &mut |event| events.add(event));
             events_readable &= drained.unbacked.is_none() && !drained.inconsistent;
@@ -84,7 +91,16 @@ pub(crate) fn after(hw: &mut Smmus, before: &[Before], streams: &Streams) -> Vec
         let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
         After { registers, events, events_readable, events_lost, digest, stes }
     };
-    before.iter().map(one).collect()
+    before.iter().zip(handlers).map(one).collect()
+}
+
+/// Who reads the event queues that were left on, by SMMU.
+pub(crate) fn handlers(taken: &[Result<Taken, TakeoverError>]) -> Vec<Option<EventHandler>> {
+    let handler = |(index, taken): (u8, &Result<Taken, TakeoverError>)| {
+        let queue = taken.as_ref().ok()?.events?;
+        Some(EventHandler::new(SmmuIndex(index), queue, event::Counts::with_capacity(EVENT_ROWS)))
+    };
+    (0_u8..).zip(taken).map(handler).collect()
 }
 
 /// The faults that are planted in the takeover, for each SMMU.
@@ -134,6 +150,7 @@ impl<'a> Seen<'a> {
             cuts: watched.cuts,
             overruns: watched.overruns(),
             first_delivery: watched.first_delivery,
+            has_flr: watched.has_flr,
             ste_after: after.get(watched.stream.smmu as usize).and_then(|after| *after.stes.get(index)?),
         };
         let streams = streams.all.iter().enumerate().map(stream).collect();

@@ -1,12 +1,18 @@
 //! Counting on: the live streams of the oracle, sampled until each has been seen to attempt DMA.
 
 use alloc::vec::Vec;
-use arch::{bus::Devices, timer};
+use arch::{
+    bus::{Devices, Ecam},
+    timer,
+};
 use handover::oracle::{Counts, Stream};
+use pci::Function;
 use scenario::phase::Cuts;
 
 /// Time between two samples while waiting.
 const STEP_US: u64 = 250;
+/// Longest wait between two steps of a takeover: longer than the period of the slowest endpoint.
+const STEP_HOLD_US: u64 = 12_000;
 /// Samples kept for the report.
 const KEPT_SAMPLES: usize = 256;
 
@@ -23,6 +29,8 @@ pub(crate) struct Watched {
     pub(crate) stream: Stream,
     pub(crate) cuts: Cuts,
     pub(crate) first_delivery: Option<u64>,
+    /// The function has function level reset.
+    pub(crate) has_flr: bool,
     /// Units after which all its windows have been used.
     round: u64,
 }
@@ -47,12 +55,13 @@ pub(crate) struct Streams {
 
 impl Streams {
     /// Goes on counting where the primary stopped.
-    pub(crate) fn new(streams: &[Stream], bus: Devices) -> Self {
+    pub(crate) fn new(streams: &[Stream], bus: Devices, config: &mut Ecam) -> Self {
         let watched = |stream: &Stream| {
             let mut watched = Watched {
                 stream: *stream,
                 cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
                 first_delivery: None,
+                has_flr: Function::new(config, stream.bdf).is_some_and(|mut it| it.has_flr().unwrap_or(false)),
                 round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
             };
             watched.cuts.dry[0] = watched.dry_samples();
@@ -62,24 +71,55 @@ impl Streams {
     }
 
     fn sample(&mut self) {
-        for (index, watched) in self.all.iter_mut().enumerate() {
-            if let Some(driver) = dma::by_id(watched.stream.driver) {
-                driver.sample(&mut self.bus, &mut watched.stream);
-            }
+        self.count();
+        for (index, watched) in self.all.iter().enumerate() {
             if self.samples.len() < KEPT_SAMPLES {
                 self.samples.push(Sample { ticks: timer::now(), stream: index, totals: watched.stream.totals });
             }
         }
     }
 
+    fn count(&mut self) {
+        for watched in &mut self.all {
+            if let Some(driver) = dma::by_id(watched.stream.driver) {
+                driver.sample(&mut self.bus, &mut watched.stream);
+            }
+        }
+    }
+
+    /// Between two steps of a takeover: waits until every stream has attempted DMA since, as far as it still can. Which
+    /// step it was, the ticks of the samples tell.
+    pub(crate) fn hold_step(&mut self) {
+        let since: Vec<u64> = self.all.iter().map(|watched| watched.stream.totals.attempted).collect();
+        let deadline = timer::now() + timer::ticks_of_us(STEP_HOLD_US);
+        loop {
+            self.count();
+            let mut pairs = self.all.iter().zip(&since);
+            if pairs.all(|(watched, since)| watched.stream.totals.attempted > *since) || timer::now() >= deadline {
+                break;
+            }
+            timer::sleep_us(STEP_US);
+        }
+        self.sample();
+    }
+
     /// Waits until every stream has used all its windows since `from`, at least `least_us` and at most `limit_us`.
     /// `from` picks the totals to compare with. Returns the ticks that it took.
-    fn wait(&mut self, least_us: u64, limit_us: u64, from: fn(&Cuts) -> &Counts, each: fn(&mut Watched)) -> u64 {
+    /// `meanwhile` is called after each sample.
+    fn wait(
+        &mut self,
+        least_us: u64,
+        limit_us: u64,
+        from: fn(&Cuts) -> &Counts,
+        each: fn(&mut Watched),
+        meanwhile: &mut dyn FnMut(),
+    ) -> u64 {
         let start = timer::now();
         let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));
         loop {
             self.sample();
             self.all.iter_mut().for_each(each);
+            meanwhile();
             let is_used = |watched: &Watched| {
                 let attempted = watched.stream.totals.attempted.saturating_sub(from(&watched.cuts).attempted);
                 attempted >= watched.round
@@ -94,7 +134,7 @@ impl Streams {
 
     /// Holds before the takeover until every stream has attempted DMA since the crash.
     pub(crate) fn hold(&mut self, limit_us: u64) -> u64 {
-        self.wait(0, limit_us, |cuts| &cuts.crash, |_| ())
+        self.wait(0, limit_us, |cuts| &cuts.crash, |_| (), &mut || ())
     }
 
     /// The takeover is over: the cut between blackout and after.
@@ -106,8 +146,9 @@ impl Streams {
         }
     }
 
-    /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`.
-    pub(crate) fn watch(&mut self, least_us: u64, limit_us: u64) -> u64 {
+    /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`. `meanwhile` is whatever
+    /// the taker goes on doing.
+    pub(crate) fn watch(&mut self, least_us: u64, limit_us: u64, meanwhile: &mut dyn FnMut()) -> u64 {
         let ticks = self.wait(
             least_us,
             limit_us,
@@ -118,6 +159,7 @@ impl Streams {
                     watched.first_delivery = Some(timer::now());
                 }
             },
+            meanwhile,
         );
         for watched in &mut self.all {
             watched.cuts.end = watched.stream.totals;

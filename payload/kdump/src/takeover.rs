@@ -1,14 +1,20 @@
 //! The takeover of every SMMU, as a crash kernel does it: it knows the boot block and nothing of the oracle.
 
-use addr::{PhysAddr, StreamId};
+use crate::quiesce;
+use addr::{Bdf, PhysAddr, StreamId};
 use alloc::vec::Vec;
-use arch::{bus::Smmus, frames::FrameRange, timer};
-use handover::boot::{Boot, SMMU_COHERENT_OVERRIDE};
+use arch::{
+    bus::{Devices, Ecam, Smmus},
+    frames::FrameRange,
+    timer,
+};
+use handover::boot::{self, Boot, SMMU_COHERENT_OVERRIDE};
+use pci::{BusRange, Identity};
 use smmu::{
     access::{Access, SmmuIndex},
     log::{Log, Logged},
     takeover::{
-        Policy, Site, Taken, TakeoverError,
+        Attach, Held, Policy, Site, Taken, TakeoverError,
         plant::{Plant, Sabotaged},
         take_over,
     },
@@ -20,25 +26,49 @@ const QUEUE_CAP_LOG2: u8 = 8;
 /// Bound of each wait. The reference kernel's second would cost a lab a minute where every wait fails.
 const TIMEOUT_US: u64 = 200_000;
 
-/// Takes every SMMU over, through the log; each fault of `plants` is planted on the SMMU of its index.
-/// Returns the ticks of the whole takeover and how it ended for each SMMU.
+/// More functions than this are not looked at.
+const MOST_FUNCTIONS: usize = 1024;
+
+/// What a takeover needs beside the SMMUs.
+pub(crate) struct Means<'a> {
+    pub(crate) boot: &'a Boot,
+    pub(crate) iort: &'a [u8],
+    pub(crate) config: &'a mut Ecam,
+    pub(crate) devices: Devices,
+    pub(crate) frames: &'a mut FrameRange,
+    /// The fault that is planted on the SMMU of its index.
+    pub(crate) plants: &'a [Option<Plant>],
+    /// What the observer does before each step.
+    pub(crate) before_step: &'a mut dyn FnMut(),
+}
+
+/// Takes every SMMU over, through the log. Returns the ticks of the whole takeover and how it ended for each SMMU.
 pub(crate) fn take_all(
     policy: Policy,
-    boot: &Boot,
-    iort: &[u8],
+    means: Means<'_>,
     hw: &mut Smmus,
-    frames: &mut FrameRange,
     log: &mut Log,
-    plants: &[Option<Plant>],
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {
+    let Means { boot, iort, config, mut devices, frames, plants, before_step } = means;
     // The primary told the findings. Without a readable IORT there is no SMMU in the boot block either.
     let iort = Iort::parse_again(iort).ok();
     let start = timer::now();
     let mut last_ack = start;
     let mut ended = Vec::new();
+    let needs_functions =
+        [Policy::ResetAttach, Policy::QuiesceBme, Policy::QuiesceDriver, Policy::QuiesceFlr].contains(&policy);
+    let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
+    if policy != Policy::ResetAttach && needs_functions {
+        Logged::new(hw, log).step("quiesce");
+        quiesce::stop(policy, config, &mut devices, &functions);
+    }
     for ((index, smmu), plant) in (0_u8..).zip(boot.smmus()).zip(plants) {
         let smmu_index = SmmuIndex(index);
         let rmr_streams = iort.map_or(Vec::new(), |iort| rmr_streams(&iort, smmu.base));
+        let attach = match (policy, iort) {
+            (Policy::ResetAttach, Some(iort)) => attach(&iort, smmu.base, &functions),
+            _ => Vec::new(),
+        };
         let site = Site {
             smmu: smmu_index,
             coherent: (smmu.flags & SMMU_COHERENT_OVERRIDE != 0).then_some(true),
@@ -47,18 +77,61 @@ pub(crate) fn take_all(
             timeout_us: TIMEOUT_US,
             frames,
             rmr_streams: &rmr_streams,
+            attach: &attach,
         };
         let mut logged = Logged::new(hw, log);
-        let taken = match plant {
-            Some(plant) => take_over(policy, &mut Sabotaged::new(&mut logged, smmu_index, *plant), site),
-            None => take_over(policy, &mut logged, site),
+        let mut sabotaged;
+        let hw: &mut dyn Access = match plant {
+            Some(plant) => {
+                sabotaged = Sabotaged::new(&mut logged, smmu_index, *plant);
+                &mut sabotaged
+            }
+            None => &mut logged,
         };
+        let taken = take_over(policy, &mut Held::new(hw, before_step), site);
         last_ack = taken.as_ref().map_or_else(|_| timer::now(), |taken| taken.last_ack_ticks);
         ended.push(taken);
     }
     // What is still pending belongs to the last step.
     hw.step("watch");
     (last_ack.saturating_sub(start), ended)
+}
+
+/// The PCI functions that a crash kernel finds, as the firmware numbered them.
+fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bdf, Identity)> {
+    let window =
+        |window: &boot::Ecam| BusRange { segment: window.segment, first: window.first_bus, last: window.last_bus };
+    let windows: Vec<BusRange> = boot.ecam().iter().map(window).collect();
+    let roots = pci::roots(&windows, iort.into_iter().flat_map(|iort| iort.root_buses()));
+    pci::functions(config, &roots, MOST_FUNCTIONS)
+}
+
+/// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.
+fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[(Bdf, Identity)]) -> Vec<Attach> {
+    /// Ranges are mapped in pages of this size.
+    const PAGE: u64 = 4096;
+    let mut all: Vec<Attach> = Vec::new();
+    for (bdf, _) in functions {
+        let Some(smmu) = iort.resolve(*bdf).smmu.filter(|smmu| smmu.base == base) else { continue };
+        let stream = smmu.stream;
+        if all.iter().any(|known| known.stream == stream) {
+            continue;
+        }
+        let mut identity = Vec::new();
+        for rmr in iort.rmrs() {
+            let names = rmr
+                .streams()
+                .any(|named| named.smmu.offset == smmu.offset && (named.first.0..=named.last.0).contains(&stream.0));
+            for range in rmr.ranges().filter(|_| names) {
+                // Linux rounds to pages, and says that the firmware is wrong.
+                let first = range.base.0 & !(PAGE - 1);
+                identity
+                    .extend(range.last().map(|last| (PhysAddr(first), (last.0 - first + 1).next_multiple_of(PAGE))));
+            }
+        }
+        all.push(Attach { stream, identity });
+    }
+    all
 }
 
 /// StreamIDs of the RMR nodes that name the SMMU at `base`.

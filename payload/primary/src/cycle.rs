@@ -10,6 +10,7 @@ use crate::{
 use addr::StreamId;
 use alloc::{format, string::String, vec::Vec};
 use arch::{
+    bus::EcamWindow,
     console, exceptions,
     frames::FramePool,
     jump::{self, Context, Taker},
@@ -221,12 +222,13 @@ fn crash(
 
     let left = leave_smmus(setting, live)?;
     let options = format!(
-        "scenario={} cycles={} plant={} hold_us={} watch_us={}",
+        "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
         setting.scenario,
         setting.cycles,
         setting.options.plant.map_or("none", Plant::name),
         setting.options.hold_us,
         setting.options.watch_us,
+        u32::from(setting.options.step_hold),
     );
     let mut boot = setting.places.fill(setting.machine, setting.prepared, &options)?;
     if setting.options.plant == Some(Plant::KdumpDigest) {
@@ -292,6 +294,11 @@ fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context) {
     boot.timer_interrupt = machine.timer_interrupt;
     boot.way_back.entry = jump::way_back();
     boot.way_back.context = (&raw const *context).addr() as u64;
+    for (slot, window) in boot.ecam.iter_mut().zip(machine.config.windows()) {
+        let EcamWindow { base, segment, first_bus, last_bus } = *window;
+        *slot = boot::Ecam { base, segment, first_bus, last_bus, reserved: 0 };
+        boot.ecam_count += 1;
+    }
     boot.smmu_count = machine.smmus.len() as u32;
     for (slot, smmu) in boot.smmus.iter_mut().zip(&machine.smmus) {
         let flags = if smmu.coherent_override { boot::SMMU_COHERENT_OVERRIDE } else { 0 };

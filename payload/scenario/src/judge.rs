@@ -5,7 +5,9 @@
 
 mod adopt;
 mod dma;
+mod events;
 mod evidence;
+mod off;
 mod reset;
 mod rules;
 mod seen;
@@ -79,6 +81,10 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
         Group::Any => true,
         Group::Adopt => expectation.adopts,
         Group::Reset => expectation.resets,
+        Group::Off => expectation.turns_off(),
+        Group::Own => expectation.has_own_course(),
+        Group::Recording => expectation.records_events,
+        Group::Quiesce => expectation.quiesces(),
     };
     let (seen, expected) = if applies {
         ((rule.check)(evidence), (rule.expected)(evidence))

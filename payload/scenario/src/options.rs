@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub hold_us: u32,
     /// Longest wait for DMA after the takeover.
     pub watch_us: u32,
+    /// Between two steps of a takeover, too, every stream attempts DMA.
+    pub step_hold: bool,
     /// Console, where the firmware names none.
     pub console: Option<ConsoleWish>,
     /// Risks that the board allows.
@@ -75,6 +77,7 @@ impl Default for RunOptions {
             rmrs: Vec::new(),
             hold_us: 100_000,
             watch_us: 100_000,
+            step_hold: false,
             console: None,
             allow_risks: Risks::NONE,
         }
@@ -124,11 +127,22 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 10] =
-    ["scenario", "cycles", "plant", "e2h", "strtab", "rmr", "hold_us", "watch_us", "console", "allow_risks"];
+const NAMES: [&str; 11] = [
+    "scenario",
+    "cycles",
+    "plant",
+    "e2h",
+    "strtab",
+    "rmr",
+    "hold_us",
+    "watch_us",
+    "step-hold",
+    "console",
+    "allow_risks",
+];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, console, allow_risks";
+const KEYS: &str = "scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -168,6 +182,7 @@ impl RunOptions {
             }
             "plant" => self.plant = plant(value).ok_or(or(Plant::NAMES))?,
             "e2h" => self.e2h = switch(value).ok_or(or("0 or 1"))?,
+            "step-hold" => self.step_hold = switch(value).ok_or(or("0 or 1"))?,
             "strtab" => self.strtab = Some(strtab(value).ok_or(or("linear or 2lvl"))?),
             "rmr" => {
                 let right = "ssss:bb:dd.f or ssss:bb:dd.f:BYTES (a multiple of 0x10000), with commas between several";

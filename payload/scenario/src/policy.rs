@@ -13,13 +13,17 @@ pub enum After {
     Blocked,
     /// Arrives at the address that the device issues: right in an identity window, astray in every other.
     Untranslated,
+    /// Arrives in an identity window, and is refused elsewhere.
+    IdentityBlocked,
+    /// There is none: the device was stopped.
+    Silent,
 }
 
 impl After {
     /// Something of the DMA of a stream is refused.
     #[must_use]
     pub const fn blocks(self) -> bool {
-        matches!(self, Self::Blocked)
+        matches!(self, Self::Blocked | Self::IdentityBlocked)
     }
 
     /// Something of it arrives where nobody wants it.
@@ -33,8 +37,8 @@ impl After {
     pub const fn delivers(self, has_identity: bool) -> bool {
         match self {
             Self::Delivered => true,
-            Self::Blocked => false,
-            Self::Untranslated => has_identity,
+            Self::Blocked | Self::Silent => false,
+            Self::Untranslated | Self::IdentityBlocked => has_identity,
         }
     }
 }
@@ -46,63 +50,128 @@ pub struct Expectation {
     pub plain: After,
     /// Streams that an RMR node names.
     pub rmr: After,
+    /// Both hold only for functions with function level reset; others fare as under a reset.
+    pub needs_flr: bool,
     /// The dead kernel's table stays in force: the checks of an adoption apply.
     pub adopts: bool,
     /// The SMMU starts again with a table of its own: the checks of a reset apply.
     pub resets: bool,
+    /// The STEs of RMR streams stay as they are.
+    pub keeps_rmr_stes: bool,
+    /// The identifiers in use are found and kept out of use.
+    pub reserves_identifiers: bool,
+    /// The event queue stays on, and refused DMA is recorded.
+    pub records_events: bool,
+    /// A stopped device's own counter may run on: nothing resets it, its requests only go nowhere.
+    pub is_only_muted: bool,
 }
 
 impl Expectation {
     /// Everything goes on.
-    pub const ADOPTED: Self = Self { plain: After::Delivered, rmr: After::Delivered, adopts: true, resets: false };
+    pub const ADOPTED: Self = Self {
+        plain: After::Delivered,
+        rmr: After::Delivered,
+        needs_flr: false,
+        adopts: true,
+        resets: false,
+        keeps_rmr_stes: true,
+        reserves_identifiers: true,
+        records_events: false,
+        is_only_muted: false,
+    };
     /// Everything is refused but RMR streams, which bypass. Where an adoption is refused it ends like this too.
-    pub const RESET: Self = Self { plain: After::Blocked, rmr: After::Untranslated, adopts: false, resets: true };
+    pub const RESET: Self = Self {
+        plain: After::Blocked,
+        rmr: After::Untranslated,
+        adopts: false,
+        resets: true,
+        keeps_rmr_stes: false,
+        ..Self::ADOPTED
+    };
+    /// The SMMU is off, and GBPA decides.
+    const OFF: Self = Self { adopts: false, ..Self::ADOPTED };
+    /// Stopped, then reset.
+    const QUIET: Self = Self { plain: After::Silent, rmr: After::Silent, ..Self::RESET };
+
+    /// The SMMU is left disabled.
+    #[must_use]
+    pub const fn turns_off(&self) -> bool {
+        !self.adopts && !self.resets
+    }
+
+    /// Devices are stopped before the SMMU is touched.
+    #[must_use]
+    pub const fn quiesces(&self) -> bool {
+        matches!(self.plain, After::Silent)
+    }
+
+    /// What the checks that are common to all, or those of a reset, demand of DMA is not all that is documented.
+    #[must_use]
+    pub fn has_own_course(&self) -> bool {
+        let course = (self.plain, self.rmr);
+        course != (After::Delivered, After::Delivered) && course != (After::Blocked, After::Untranslated)
+    }
+
+    /// What becomes of one stream.
+    #[must_use]
+    pub const fn of(&self, is_rmr: bool, has_flr: bool) -> After {
+        let row = if self.needs_flr && !has_flr { &Self::RESET } else { self };
+        if is_rmr { row.rmr } else { row.plain }
+    }
 }
 
 /// What the images need to know of a policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
-    policy: Policy,
     /// What it may do to a board.
     pub risks: Risks,
     /// What it does to DMA.
     pub expectation: Expectation,
 }
 
+const REFUSES: Risks = Risks::BUS_ERROR.with(Risks::STRAY_WRITE);
+const STOPS: Risks = REFUSES.with(Risks::DEVICE_RESET);
+
 /// In the order of [`Policy::ALL`].
 static ROWS: [Behaviour; Policy::ALL.len()] = [
-    Behaviour { policy: Policy::Adopt, risks: Risks::NONE, expectation: Expectation::ADOPTED },
-    // In-flight DMA is refused, and RMR streams bypass.
+    Behaviour { risks: Risks::NONE, expectation: Expectation::ADOPTED },
+    Behaviour { risks: Risks::NONE, expectation: Expectation { reserves_identifiers: false, ..Expectation::ADOPTED } },
     Behaviour {
-        policy: Policy::Reset,
-        risks: Risks::BUS_ERROR.with(Risks::STRAY_WRITE),
-        expectation: Expectation::RESET,
+        risks: Risks::STRAY_WRITE,
+        expectation: Expectation { rmr: After::Untranslated, keeps_rmr_stes: false, ..Expectation::ADOPTED },
     },
+    // In-flight DMA is refused, and RMR streams bypass.
+    Behaviour { risks: REFUSES, expectation: Expectation::RESET },
+    Behaviour { risks: REFUSES, expectation: Expectation { records_events: true, ..Expectation::RESET } },
+    // Until they have a domain, RMR streams bypass here too.
+    Behaviour {
+        risks: REFUSES,
+        expectation: Expectation { rmr: After::IdentityBlocked, records_events: true, ..Expectation::RESET },
+    },
+    Behaviour {
+        risks: Risks::BUS_ERROR,
+        expectation: Expectation { plain: After::Blocked, rmr: After::Blocked, ..Expectation::OFF },
+    },
+    Behaviour {
+        risks: Risks::STRAY_WRITE,
+        expectation: Expectation { plain: After::Untranslated, rmr: After::Untranslated, ..Expectation::OFF },
+    },
+    Behaviour { risks: REFUSES, expectation: Expectation { is_only_muted: true, ..Expectation::QUIET } },
+    Behaviour { risks: STOPS, expectation: Expectation::QUIET },
+    Behaviour { risks: STOPS, expectation: Expectation { needs_flr: true, ..Expectation::QUIET } },
 ];
 
 /// The row of a policy.
 #[must_use]
 pub fn behaviour(policy: Policy) -> &'static Behaviour {
-    // Every policy has a row; a test holds them together.
-    ROWS.iter().find(|row| row.policy == policy).unwrap_or(&ROWS[0])
+    &ROWS[policy as usize]
 }
 
 /// Names, for messages.
-pub(crate) const NAMES: &str = "adopt, reset";
+pub(crate) const NAMES: &str = "adopt, adopt-v7, adopt-rmr-bypass, reset, reset-evtq, reset-attach, abort, bypass, \
+                                quiesce-bme, quiesce-driver, quiesce-flr";
 /// Named in the design, not built.
-pub(crate) const LATER: &[&str] = &[
-    "adopt-v7",
-    "adopt-rmr-bypass",
-    "reset-evtq",
-    "reset-attach",
-    "abort",
-    "bypass",
-    "quiesce-bme",
-    "quiesce-driver",
-    "quiesce-flr",
-    "quiesce-bus-reset",
-    "quiesce-dpc",
-];
+pub(crate) const LATER: &[&str] = &["quiesce-bus-reset", "quiesce-dpc"];
 
 /// What a part of a scenario is expected to do, and by which source. No image needs it: only the host lists scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +191,50 @@ pub const fn documented(policy: Policy) -> Documented {
                       byte-identical",
             source: "Chen, Adopt the crashed kernel's stream table for kdump, v7 and v10 (Aug 2026)",
         },
+        Policy::AdoptV7 => Documented {
+            expects: "as adopt; ASIDs and VMIDs of adopted streams are not reserved, and the table is believed: FMT, \
+                      alignment, null pointers",
+            source: "Chen v7 (Jun 2026), measured on 7.3.4; Shrivastava, 1 Jul 2026",
+        },
+        Policy::AdoptRmrBypass => Documented {
+            expects: "as adopt, but STEs of RMR streams become bypass in the live table: their canary window is \
+                      mis-steered",
+            source: "Chen v6 6/7, which mends it: RMR bypass installed for kdump adoption",
+        },
         Policy::Reset => Documented {
             expects: "DMA blocked from the takeover on; RMR streams mis-steered in their canary window by new bypass STEs",
             source: "Linux 6.1 to 7.3, arm_smmu_device_reset() in a kdump kernel",
+        },
+        Policy::ResetEvtq => Documented {
+            expects: "as reset, with the event queue on: C_BAD_STREAMID for streams without a level-2 table, nothing for \
+                      those whose STE aborts; counted by stream, page and direction",
+            source: "Linux 6.12, arm_smmu_device_reset() without is_kdump_kernel(); Hicks, Deacon, Mar 2024",
+        },
+        Policy::ResetAttach => Documented {
+            expects: "as reset-evtq, then an empty default domain for every function: F_TRANSLATION; RMR streams delivered \
+                      in their identity window, blocked elsewhere",
+            source: "Linux 7.3, default domains at iommu_device_register(); Chen v6 6/7, last paragraph",
+        },
+        Policy::Abort => Documented {
+            expects: "every stream blocked; SMMUEN 0 behind GBPA.ABORT",
+            source: "b63b3439b856; Murphy, 16 Apr 2026: abort all was the intention",
+        },
+        Policy::Bypass => Documented {
+            expects: "every stream untranslated: all of its canary window mis-steered, its RMR range delivered",
+            source: "IHI 0070 6.3.14, GBPA; arm_smmu_device_shutdown(); Hicks, Mar 2024",
+        },
+        Policy::QuiesceBme => Documented {
+            expects: "bus mastering off in every function, then reset: nothing lands any more; a device's own counter may \
+                      run on",
+            source: "Indoh, 2012: bus master off in a kdump kernel",
+        },
+        Policy::QuiesceDriver => Documented {
+            expects: "every device stopped by its driver's reset, then reset: streams silent",
+            source: "Kaya, RFC of 1 Mar 2018; Tian, 17 Apr 2026: quiesce the devices",
+        },
+        Policy::QuiesceFlr => Documented {
+            expects: "function level reset where there is one, then reset: those streams silent, others as under reset",
+            source: "Kaya, RFC of 1 Mar 2018; PCI Express Base 6.0, 6.6.2",
         },
     }
 }

@@ -93,3 +93,40 @@ pub trait Access {
     /// Names the step that begins: SErrors are attributed to it. Costs no bus access.
     fn step(&mut self, name: &'static str);
 }
+
+/// Hands everything on but `write32` and `step`, which whoever sits between a policy and the SMMU looks at.
+macro_rules! forward {
+    ($self:ident => $hw:expr) => {
+        fn read32(&mut $self, smmu: SmmuIndex, offset: u32) -> u32 {
+            $hw.read32(smmu, offset)
+        }
+        fn read64(&mut $self, smmu: SmmuIndex, offset: u32) -> u64 {
+            $hw.read64(smmu, offset)
+        }
+        fn write64(&mut $self, smmu: SmmuIndex, offset: u32, value: u64) {
+            $hw.write64(smmu, offset, value);
+        }
+        fn load(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Unbacked> {
+            $hw.load(smmu, what, at)
+        }
+        fn store(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) {
+            $hw.store(smmu, what, at, value);
+        }
+        fn fill(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, stride: u32, count: u32, value: u64) {
+            $hw.fill(smmu, what, at, stride, count, value);
+        }
+        fn barrier(&mut $self, barrier: Barrier) {
+            $hw.barrier(barrier);
+        }
+        fn ticks(&mut $self) -> u64 {
+            $hw.ticks()
+        }
+        fn frequency(&$self) -> u64 {
+            $hw.frequency()
+        }
+        fn pause(&mut $self) {
+            $hw.pause();
+        }
+    };
+}
+pub(crate) use forward;

@@ -222,6 +222,12 @@ pub struct EventQueue {
 }
 
 impl EventQueue {
+    /// A queue of ours that was programmed empty.
+    #[must_use]
+    pub const fn new(smmu: SmmuIndex, base: QueueBase) -> Self {
+        Self { smmu, base, cons: 0 }
+    }
+
     /// Reads where the queue is and how far its owner had read it.
     pub fn from_registers(hw: &mut dyn Access, smmu: SmmuIndex) -> Self {
         let base = QueueBase::from(hw.read64(smmu, reg::EVENTQ_BASE));

@@ -10,7 +10,6 @@ use smmu::{
     access::{SmmuIndex, Structure},
     observe::Registers,
     spec::registers::{self as reg, Cr0, Gerror},
-    takeover::Policy,
 };
 
 pub(super) const NO_REGISTERS: &str = "the registers were not read after the watch";
@@ -37,7 +36,7 @@ fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: fn(&Regi
 
 pub(super) fn adopted(evidence: &Evidence<'_>) -> Seen {
     evidence.each_smmu(&|_, smmu| match smmu.taken {
-        Ok(taken) if taken.did == Policy::Adopt => Seen::PASS,
+        Ok(taken) if taken.did.adopts() => Seen::PASS,
         Ok(taken) => taken.refusal.map_or_else(
             || Seen::fail("reset without a reason"),
             |refusal| Seen::fail(format!("reset instead: {refusal}")),
@@ -193,7 +192,7 @@ pub(super) fn identifiers_reserved(evidence: &Evidence<'_>) -> Seen {
     let judged = oracle.streams.iter().map(|stream| {
         let smmu = evidence.smmus.get(stream.smmu as usize);
         let taken = match smmu.map(|smmu| smmu.taken) {
-            Some(Ok(taken)) if taken.did == Policy::Adopt => taken,
+            Some(Ok(taken)) if taken.did.adopts() => taken,
             Some(_) => return Seen::not_covered("it was not adopted"),
             None => return Seen::not_covered("its SMMU was not looked at"),
         };

@@ -9,6 +9,7 @@ use alloc::format;
 use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
 const NO_STREAM: &str = "no live stream";
+const ALL_SILENT: &str = "every device was stopped";
 const NO_RMR: &str = "no stream is named by an RMR node";
 const PHASES: [&str; 3] = ["before", "blackout", "after"];
 const BEFORE: usize = 0;
@@ -29,16 +30,42 @@ pub(super) const fn is_rmr(stream: &Stream) -> bool {
 }
 
 /// What the scenario's documentation says of a stream's DMA after the takeover.
-pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream) -> After {
-    let expectation = evidence.scenario.expectation();
-    if is_rmr(stream) { expectation.rmr } else { expectation.plain }
+pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream, sampled: &StreamEvidence) -> After {
+    evidence.scenario.expectation().of(is_rmr(stream), sampled.has_flr)
+}
+
+/// No stream is documented to fare so.
+pub(super) fn has_no(evidence: &Evidence<'_>, after: After) -> bool {
+    let mut streams = evidence.streams().peekable();
+    streams.peek().is_some() && !streams.any(|(stream, sampled)| documented(evidence, stream, sampled) == after)
+}
+
+/// Every stream is documented to be stopped.
+pub(super) fn all_silent(evidence: &Evidence<'_>) -> bool {
+    let mut streams = evidence.streams().peekable();
+    streams.peek().is_some() && streams.all(|(stream, sampled)| documented(evidence, stream, sampled) == After::Silent)
+}
+
+/// Something was attempted that went nowhere, since the crash.
+pub(super) fn is_blocked_since_crash(stream: &Stream, sampled: &StreamEvidence) -> bool {
+    phases(stream, sampled)[BLACKOUT..].iter().any(|delta| blocked(delta) > 0)
+}
+
+/// Something went astray during the takeover.
+pub(super) fn strays_in_blackout(stream: &Stream, sampled: &StreamEvidence) -> bool {
+    phases(stream, sampled)[BLACKOUT].phase.mis_steered > 0
 }
 
 /// Judges every phase of every stream by itself; the worst is the verdict.
 fn each_phase(evidence: &Evidence<'_>, check: &dyn Fn(&Stream, usize, &Delta) -> Seen) -> Seen {
+    each_course(evidence, &|stream, _, phase, delta| check(stream, phase, delta))
+}
+
+/// The same with what is documented of the stream.
+fn each_course(evidence: &Evidence<'_>, check: &dyn Fn(&Stream, After, usize, &Delta) -> Seen) -> Seen {
     let judged = evidence.streams().flat_map(|(stream, sampled)| {
-        let phases = phases(stream, sampled);
-        (0..PHASES.len()).map(move |phase| check(stream, phase, &phases[phase]))
+        let (phases, course) = (phases(stream, sampled), documented(evidence, stream, sampled));
+        (0..PHASES.len()).map(move |phase| check(stream, course, phase, &phases[phase]))
     });
     Seen::worst(judged, NO_STREAM)
 }
@@ -66,8 +93,8 @@ fn blocked(delta: &Delta) -> u64 {
 }
 
 fn live(evidence: &Evidence<'_>, wanted: usize) -> Seen {
-    each_phase(evidence, &|stream, phase, delta| {
-        if phase != wanted {
+    each_course(evidence, &|stream, course, phase, delta| {
+        if phase != wanted || (phase == AFTER && course == After::Silent) {
             Seen::PASS
         } else if !delta.is_live() {
             no_attempt(stream)
@@ -90,7 +117,7 @@ pub(super) fn live_blackout(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn live_after(evidence: &Evidence<'_>) -> Seen {
-    live(evidence, AFTER)
+    if all_silent(evidence) { Seen::skip(ALL_SILENT) } else { live(evidence, AFTER) }
 }
 
 pub(super) fn no_blocked(evidence: &Evidence<'_>) -> Seen {
@@ -160,40 +187,66 @@ pub(super) fn delivered_before(evidence: &Evidence<'_>) -> Seen {
 
 /// The STEs of a reset refuse everything but RMR streams.
 pub(super) fn reset_blocks(evidence: &Evidence<'_>) -> Seen {
-    if has_none(evidence, false) {
-        return Seen::skip("every stream is named by an RMR node");
+    if has_no(evidence, After::Blocked) {
+        return Seen::skip("no stream is to be refused");
     }
-    each_phase(evidence, &|stream, phase, delta| {
-        if phase != AFTER || is_rmr(stream) {
-            Seen::PASS
-        } else if !counts_attempts(stream) {
-            Seen::not_covered(format!("{}: its attempts are not counted", stream.bdf))
-        } else if !delta.is_live() {
-            no_attempt(stream)
-        } else {
-            let holds = blocked(delta) > 0 && delta.phase.delivered == 0 && delta.phase.mis_steered == 0;
-            did(stream, phase, delta, holds)
-        }
+    each_course(evidence, &|stream, course, phase, delta| match (course, phase) {
+        (After::Blocked, AFTER) => follows(stream, course, delta),
+        _ => Seen::PASS,
     })
 }
 
 /// RMR streams, and no others, get past the SMMU: what goes to the identity window arrives, the rest is mis-steered. Their
 /// blackout ends somewhere between refusal and bypass, so it may hold anything.
 pub(super) fn reset_bypasses_rmr(evidence: &Evidence<'_>) -> Seen {
-    if has_none(evidence, true) {
-        return Seen::skip(NO_RMR);
+    if has_no(evidence, After::Untranslated) {
+        return Seen::skip("no stream is to bypass");
     }
-    each_phase(evidence, &|stream, phase, delta| match (is_rmr(stream), phase) {
-        (true, BLACKOUT) => Seen::PASS,
-        (true, AFTER) if !delta.is_live() => no_attempt(stream),
-        (true, AFTER) => {
-            // Without an identity window of its own, all that the stream does goes astray.
-            let arrives = delta.phase.delivered > 0 || stream.rmr.bytes == 0;
-            let holds = arrives && delta.phase.mis_steered > 0 && blocked(delta) == 0;
-            did(stream, phase, delta, holds)
-        }
+    each_course(evidence, &|stream, course, phase, delta| match (course, phase) {
+        (After::Untranslated, BLACKOUT) => Seen::PASS,
+        (After::Untranslated, AFTER) => follows(stream, course, delta),
         _ => did(stream, phase, delta, delta.phase.mis_steered == 0),
     })
+}
+
+/// Every stream takes the course that the policy's documentation names, once the takeover is over.
+pub(super) fn as_documented(evidence: &Evidence<'_>) -> Seen {
+    each_course(evidence, &|stream, course, phase, delta| match (course, phase) {
+        // That is `quiesce.silent`.
+        (After::Silent, _) => Seen::PASS,
+        (_, AFTER) => follows(stream, course, delta),
+        _ => Seen::PASS,
+    })
+}
+
+/// Nothing lands of a device that was stopped, and it attempts nothing, as far as its counter is stopped too.
+pub(super) fn silent(evidence: &Evidence<'_>) -> Seen {
+    if has_no(evidence, After::Silent) {
+        return Seen::skip("no device could be stopped so");
+    }
+    let may_count = evidence.scenario.expectation().is_only_muted;
+    each_course(evidence, &|stream, course, phase, delta| {
+        let (delivered, mis_steered) = (delta.phase.delivered, delta.phase.mis_steered);
+        let holds = delivered == 0 && mis_steered == 0 && (may_count || delta.phase.attempted.unwrap_or(0) == 0);
+        if course == After::Silent && phase == AFTER { did(stream, phase, delta, holds) } else { Seen::PASS }
+    })
+}
+
+/// What a stream did after the takeover against its documented course.
+fn follows(stream: &Stream, course: After, delta: &Delta) -> Seen {
+    if course.blocks() && !counts_attempts(stream) {
+        return Seen::not_covered(format!("{}: its attempts are not counted", stream.bdf));
+    }
+    if !delta.is_live() {
+        return no_attempt(stream);
+    }
+    // Without an identity window of its own, all that an untranslated stream does goes astray.
+    let arrives = delta.phase.delivered > 0;
+    let delivers = course.delivers(stream.rmr.bytes != 0);
+    let holds = arrives == delivers
+        && (blocked(delta) > 0) == course.blocks()
+        && (delta.phase.mis_steered > 0) == course.mis_steers();
+    did(stream, AFTER, delta, holds)
 }
 
 /// The oracle names no stream that an RMR node names (`rmr`), or none that no such node names.
@@ -202,8 +255,11 @@ pub(super) fn has_none(evidence: &Evidence<'_>, rmr: bool) -> bool {
 }
 
 pub(super) fn delivered_after(evidence: &Evidence<'_>) -> Seen {
-    each_phase(evidence, &|stream, phase, delta| {
-        if phase != AFTER || delta.phase.delivered > 0 {
+    if all_silent(evidence) {
+        return Seen::skip(ALL_SILENT);
+    }
+    each_course(evidence, &|stream, course, phase, delta| {
+        if phase != AFTER || course == After::Silent || delta.phase.delivered > 0 {
             Seen::PASS
         } else if delta.is_live() {
             Seen::fail(format!("{}: nothing delivered after the takeover", stream.bdf))

@@ -42,8 +42,10 @@ pub struct StreamEvidence {
     pub overruns: u64,
     /// Counter at the first delivery seen after the takeover.
     pub first_delivery: Option<u64>,
-    /// The STE in force after the watch; `None` where it could not be read.
+    /// The STE in force after the watch; `None` where it could not be read, or the table has none for the stream.
     pub ste_after: Option<Ste>,
+    /// The function has function level reset, by its configuration space.
+    pub has_flr: bool,
 }
 
 /// An SError or external abort that was taken.

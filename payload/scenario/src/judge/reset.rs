@@ -10,7 +10,6 @@ use alloc::format;
 use smmu::{
     access::SmmuIndex,
     spec::registers::{self as reg, Cr0, Gbpa},
-    takeover::Policy,
 };
 
 const SMMUEN: u32 = 1;
@@ -22,7 +21,10 @@ fn disabled(evidence: &Evidence<'_>, index: SmmuIndex) -> Option<usize> {
     Trace::new(evidence.log, index).cr0_writes().find(|(_, cr0)| !cr0.smmuen()).map(|(place, _)| place)
 }
 
-fn each_enabled(evidence: &Evidence<'_>, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen) -> Seen {
+pub(super) fn each_enabled(
+    evidence: &Evidence<'_>,
+    check: &dyn Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen,
+) -> Seen {
     evidence.each_logged_smmu(&|index, smmu| {
         if !smmu.before.cr0.smmuen() {
             return Seen::not_covered(FOUND_OFF);
@@ -33,7 +35,7 @@ fn each_enabled(evidence: &Evidence<'_>, check: &dyn Fn(SmmuIndex, &SmmuEvidence
 
 pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
     evidence.each_smmu(&|_, smmu| match smmu.taken {
-        Ok(taken) if taken.did == Policy::Reset => {
+        Ok(taken) if !taken.did.adopts() && !taken.did.turns_off() => {
             let Some(after) = smmu.after else { return Seen::not_covered(adopt::NO_REGISTERS) };
             Seen::demand(after.cr0ack.smmuen(), "CR0ACK.SMMUEN is 0 after the watch")
         }
@@ -43,20 +45,22 @@ pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
-    each_enabled(evidence, &|index, _, place| {
-        let trace = Trace::new(evidence.log, index);
-        let gbpa = |value: u64| Gbpa::from(value as u32);
-        let Some(write) = trace.writes(reg::GBPA, 4).take_while(|write| write.place < place).last() else {
-            return Seen::fail("GBPA was not written before SMMUEN was cleared");
-        };
-        if !(gbpa(write.value).abort() && gbpa(write.value).update()) {
-            return Seen::fail(format!("GBPA was written with {:#x}: no ABORT, or no Update", write.value));
-        }
-        let in_force = trace.reads(reg::GBPA).any(|read| {
-            (write.place..place).contains(&read.place) && gbpa(read.value).abort() && !gbpa(read.value).update()
-        });
-        Seen::demand(in_force, "GBPA.Update was not seen 0 before SMMUEN was cleared")
-    })
+    each_enabled(evidence, &|index, _, place| gbpa_in_force(Trace::new(evidence.log, index), place, true))
+}
+
+/// GBPA was written so before `place`, and seen to be in force.
+pub(super) fn gbpa_in_force(trace: Trace<'_>, place: usize, abort: bool) -> Seen {
+    let gbpa = |value: u64| Gbpa::from(value as u32);
+    let Some(write) = trace.writes(reg::GBPA, 4).take_while(|write| write.place < place).last() else {
+        return Seen::fail("GBPA was not written before SMMUEN was cleared");
+    };
+    if gbpa(write.value).abort() != abort || !gbpa(write.value).update() {
+        return Seen::fail(format!("GBPA was written with {:#x}: wrong ABORT, or no Update", write.value));
+    }
+    let in_force = trace.reads(reg::GBPA).any(|read| {
+        (write.place..place).contains(&read.place) && gbpa(read.value).abort() == abort && !gbpa(read.value).update()
+    });
+    Seen::demand(in_force, "GBPA.Update was not seen 0 before SMMUEN was cleared")
 }
 
 pub(super) fn strtab_while_disabled(evidence: &Evidence<'_>) -> Seen {

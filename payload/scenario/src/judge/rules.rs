@@ -1,6 +1,11 @@
 //! The list of checks: names, sources, what they need, what each scenario's documentation expects.
 
-use super::{adopt, dma, evidence::Evidence, reset, seen::Seen};
+use super::{
+    adopt, dma, events,
+    evidence::{Evidence, StreamEvidence},
+    off, reset,
+    seen::Seen,
+};
 use crate::policy::After;
 use alloc::format;
 use handover::oracle::Stream;
@@ -12,6 +17,14 @@ pub(super) enum Group {
     Any,
     Adopt,
     Reset,
+    /// The SMMU is left off.
+    Off,
+    /// DMA takes a course that no other check demands.
+    Own,
+    /// The event queue is left on.
+    Recording,
+    /// Devices are stopped.
+    Quiesce,
 }
 
 /// One check.
@@ -32,11 +45,15 @@ impl Rule {
     }
 
     const fn for_adopt(self) -> Self {
-        Self { group: Group::Adopt, ..self }
+        self.only(Group::Adopt)
     }
 
     const fn for_reset(self) -> Self {
-        Self { group: Group::Reset, ..self }
+        self.only(Group::Reset)
+    }
+
+    const fn only(self, group: Group) -> Self {
+        Self { group, ..self }
     }
 
     const fn by_log(self) -> Self {
@@ -59,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("log.complete", log_complete, "ARCHITECTURE.md, access log"),
     Rule::new("dma.live-before", dma::live_before, "ARCHITECTURE.md, phases").by_oracle(),
     Rule::new("dma.live-blackout", dma::live_blackout, "ARCHITECTURE.md, phases").by_oracle(),
-    Rule::new("dma.live-after", dma::live_after, "ARCHITECTURE.md, phases").by_oracle(),
+    Rule::new("dma.live-after", dma::live_after, "ARCHITECTURE.md, phases").by_oracle().expecting(awake),
     Rule::new("dma.counts-consistent", dma::counts_consistent, "ARCHITECTURE.md, phases").by_oracle(),
     Rule::new("dma.no-blocked", dma::no_blocked, "Chen v6 1/7: in-flight DMA is absorbed")
         .by_oracle()
@@ -82,8 +99,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("adopt.gbpa-untouched", adopt::gbpa_untouched, "IHI 0070 6.3.14; Chen v7 5/7").for_adopt().by_log(),
     Rule::new("adopt.tables-identical", adopt::tables_identical, "IHI 0070 3.21.3; Chen v6 6/7")
         .for_adopt()
-        .by_oracle(),
-    Rule::new("adopt.no-table-stores", adopt::no_table_stores, "IHI 0070 3.21.3; Chen v6 6/7").for_adopt().by_log(),
+        .by_oracle()
+        .expecting(kept_tables),
+    Rule::new("adopt.no-table-stores", adopt::no_table_stores, "IHI 0070 3.21.3; Chen v6 6/7")
+        .for_adopt()
+        .by_log()
+        .expecting(kept_tables),
     Rule::new("adopt.cr0-sequence", adopt::cr0_sequence, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
     Rule::new("adopt.gerror-acknowledged", adopt::gerror_acknowledged, "IHI 0070 6.3.20, 7.5; Chen v3")
         .for_adopt()
@@ -92,7 +113,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("adopt.evtq-off", adopt::evtq_off, "Chen v7 3/7, 4/7").for_adopt().by_log(),
     Rule::new("adopt.identifiers-reserved", adopt::identifiers_reserved, "Shrivastava, 1 Jul 2026; Chen v10")
         .for_adopt()
-        .by_oracle(),
+        .by_oracle()
+        .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
     Rule::new("rmr.ste-unchanged", dma::rmr_ste_unchanged, "Chen v6 6/7").by_oracle().expecting(kept_rmr_ste),
     Rule::new("reset.abort-before-disable", reset::abort_before_disable, "IHI 0070 3.11, 6.3.14").for_reset().by_log(),
     Rule::new("reset.strtab-while-disabled", reset::strtab_while_disabled, "IHI 0070 6.3.11, 6.3.12, 6.3.24, 6.3.25")
@@ -105,13 +127,25 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("reset.blocks-dma", dma::reset_blocks, "Chen v6 1/7; IHI 0070 5.2, Config 0b000")
         .for_reset()
         .by_oracle()
-        .expecting(|evidence| passes_unless(dma::has_none(evidence, false))),
+        .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Blocked))),
     Rule::new("reset.rmr-bypassed", dma::reset_bypasses_rmr, "Chen v6 6/7; IHI 0070 5.2, Config 0b100")
         .for_reset()
         .by_oracle()
-        .expecting(|evidence| passes_unless(dma::has_none(evidence, true))),
+        .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Untranslated))),
+    Rule::new("dma.as-documented", dma::as_documented, "DESIGN.md, policies").only(Group::Own).by_oracle(),
+    Rule::new("off.gbpa-set", off::gbpa_set, "IHI 0070 6.3.14").only(Group::Off).by_log(),
+    Rule::new("off.disabled", off::disabled, "IHI 0070 6.3.9, 6.3.14").only(Group::Off),
+    Rule::new("evtq.recorded", events::recorded, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018")
+        .only(Group::Recording)
+        .by_oracle()
+        .expecting(|evidence| passes_unless(!events::are_due(evidence))),
+    Rule::new("quiesce.silent", dma::silent, "Kaya, RFC of 1 Mar 2018; Tian, 17 Apr 2026")
+        .only(Group::Quiesce)
+        .by_oracle()
+        .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Silent))),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
-    Rule::new("smmu.no-events", no_events, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018"),
+    Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018")
+        .expecting(|evidence| fails_if(evidence.scenario.expectation().records_events && events::are_due(evidence))),
 ];
 
 const fn fails_if(condition: bool) -> Verdict {
@@ -123,29 +157,49 @@ const fn passes_unless(lacking: bool) -> Verdict {
 }
 
 /// What the documentation says of some stream.
-fn fails_if_any(evidence: &Evidence<'_>, suffers: fn(After, &Stream) -> bool) -> Verdict {
-    fails_if(evidence.streams().any(|(stream, _)| suffers(dma::documented(evidence, stream), stream)))
+fn fails_if_any(evidence: &Evidence<'_>, suffers: &dyn Fn(After, &Stream, &StreamEvidence) -> bool) -> Verdict {
+    let mut streams = evidence.streams();
+    fails_if(streams.any(|(stream, sampled)| suffers(dma::documented(evidence, stream, sampled), stream, sampled)))
 }
 
+/// Beside what the documentation says: a device that was stopped may count on, and what it counts goes nowhere.
 fn refused(evidence: &Evidence<'_>) -> Verdict {
-    fails_if_any(evidence, |after, _| after.blocks())
+    fails_if_any(evidence, &|after, stream, sampled| {
+        after.blocks() || (after == After::Silent && dma::is_blocked_since_crash(stream, sampled))
+    })
 }
 
+/// Between a new table and its default domain an RMR stream bypasses: no longer than a moment, in which it may move or not.
 fn gone_astray(evidence: &Evidence<'_>) -> Verdict {
-    fails_if_any(evidence, |after, _| after.mis_steers())
+    fails_if_any(evidence, &|after, stream, sampled| {
+        after.mis_steers() || (after == After::IdentityBlocked && dma::strays_in_blackout(stream, sampled))
+    })
 }
 
 fn lost(evidence: &Evidence<'_>) -> Verdict {
-    fails_if_any(evidence, |after, stream| !after.delivers(stream.rmr.bytes != 0))
+    let fails =
+        fails_if_any(evidence, &|after, stream, _| after != After::Silent && !after.delivers(stream.rmr.bytes != 0));
+    if fails == Verdict::Fail { fails } else { awake(evidence) }
+}
+
+/// Where every device was stopped, there is nothing to see move.
+fn awake(evidence: &Evidence<'_>) -> Verdict {
+    passes_unless(dma::all_silent(evidence))
 }
 
 /// An adoption leaves the STE of an RMR stream alone; a new table has another one.
 fn kept_rmr_ste(evidence: &Evidence<'_>) -> Verdict {
     match evidence.fresh_oracle() {
         Some(_) if dma::has_none(evidence, true) => Verdict::Skip,
-        Some(_) => fails_if(!evidence.scenario.expectation().adopts),
+        Some(_) => fails_if(!evidence.scenario.expectation().keeps_rmr_stes),
         None => Verdict::Pass,
     }
+}
+
+/// Tables are written where the STEs of RMR streams are, and there are some.
+fn kept_tables(evidence: &Evidence<'_>) -> Verdict {
+    let writes = !evidence.scenario.expectation().keeps_rmr_stes;
+    fails_if(writes && evidence.fresh_oracle().is_some() && !dma::has_none(evidence, true))
 }
 
 fn verified(evidence: &Evidence<'_>) -> Seen {
@@ -174,20 +228,5 @@ fn no_serror(evidence: &Evidence<'_>) -> Seen {
     aborts.first().map_or(Seen::PASS, |abort| {
         let kind = if abort.is_serror { "SError" } else { "external abort" };
         Seen::fail(format!("{kind} in step {}, ESR {:#x}", abort.step, abort.esr))
-    })
-}
-
-fn no_events(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(&|_, smmu| {
-        let Some(events) = smmu.events else { return Seen::not_covered("the event queue could not be read") };
-        let lost = if smmu.events_lost { " and others that were lost" } else { "" };
-        match (events.total(), events.rows().first()) {
-            (0, _) if lost.is_empty() => Seen::PASS,
-            (total, Some(row)) => {
-                let name = smmu::event::name(row.id);
-                Seen::fail(format!("{total} events{lost}, the first {name} of StreamID {}", row.stream))
-            }
-            (total, None) => Seen::fail(format!("{total} events{lost}")),
-        }
     })
 }

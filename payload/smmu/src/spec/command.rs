@@ -37,6 +37,12 @@ pub const TLBI_NSNH_ALL: Command = [opcode::TLBI_NSNH_ALL as u64, 0];
 /// Completion is polled in SMMU_CMDQ_CONS, so the event signal is not needed.
 pub const SYNC: Command = [opcode::SYNC as u64 | 2 << 12 | 3 << 22 | 0xF << 24, 0];
 
+/// CMD_PREFETCH_CONFIG (4.2.1): a hint, for the stream without substreams.
+#[must_use]
+pub const fn prefetch_config(sid: StreamId) -> Command {
+    [stream(opcode::PREFETCH_CONFIG, sid), 0]
+}
+
 /// CMD_CFGI_STE (4.3.1); `leaf` keeps cached level-1 descriptors.
 #[must_use]
 pub const fn cfgi_ste(sid: StreamId, leaf: bool) -> Command {
@@ -78,6 +84,7 @@ mod tests {
         #[test]
         fn fields_are_where_the_architecture_has_them(sid: u32, ssid in 0_u32..1 << 20, leaf: bool, vmid: u16, asid: u16) {
             let sid64 = u64::from(sid) << 32;
+            prop_assert_eq!(prefetch_config(StreamId(sid)), [0x01 + sid64, 0]);
             prop_assert_eq!(cfgi_ste(StreamId(sid), leaf), [0x03 + sid64, u64::from(leaf)]);
             let expected = [0x05 + sid64 + u64::from(ssid) * 0x1000, u64::from(leaf)];
             prop_assert_eq!(cfgi_cd(StreamId(sid), ssid, leaf), expected);

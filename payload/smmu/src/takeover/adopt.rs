@@ -4,10 +4,13 @@
 //! validation, and the identifiers of adopted streams kept out of use. Never written: STRTAB_*, CR1, CR2, GBPA, and
 //! SMMUEN is 1 in every CR0 write. Bypass STEs for RMR streams are *not* installed: they would turn translated DMA into
 //! physical DMA, in a live table. Event and PRI queue keep the dead kernel's registers and stay off.
+//!
+//! `adopt-v7` goes by revision 7 alone. `adopt-rmr-bypass` does install those STEs, as revisions before 6 did.
 
 use super::common::{self, Features, Queues, write_cr0};
 use super::identifiers::{self, Identifiers};
-use super::{Ignored, Policy, Refusal, Rule, Site, Taken, TakeoverError, validate};
+use super::validate::{self, Revision};
+use super::{Ignored, Policy, Refusal, Rule, Site, Taken, TakeoverError, fresh};
 use crate::access::Access;
 use crate::spec::registers::{self as reg, Cr0, Gerror, IrqCtrl};
 
@@ -29,18 +32,37 @@ pub(super) fn eligible(hw: &mut dyn Access, site: &Site<'_>, features: &Features
     Ok(())
 }
 
-/// Whether the table can be, and which identifiers it uses. Nothing is written.
-pub(super) fn examine(hw: &mut dyn Access, site: &Site<'_>, features: &Features) -> Result<Identifiers, Refusal> {
+/// Whether the table can be, and which identifiers it uses. Nothing is written to the SMMU.
+pub(super) fn examine(
+    policy: Policy,
+    hw: &mut dyn Access,
+    site: &Site<'_>,
+    features: &Features,
+) -> Result<Identifiers, Refusal> {
     hw.step("adopt.validate");
-    let table = validate::table(hw, site.smmu, features)?;
+    let revision = if policy == Policy::AdoptV7 { Revision::V7 } else { Revision::V10 };
+    let table = validate::table(hw, site.smmu, features, revision)?;
+    if policy == Policy::AdoptV7 {
+        return Ok(Identifiers::default());
+    }
     // Revision 10: without this a new domain gets an ASID whose translations are still cached for the old one.
     hw.step("adopt.identifiers");
-    identifiers::scan(hw, site.smmu, features, &table)
+    let identifiers = identifiers::scan(hw, site.smmu, features, &table)?;
+    if policy == Policy::AdoptRmrBypass {
+        hw.step("adopt.rmr-bypass");
+        for stream in site.rmr_streams {
+            if let Some(at) = validate::ste_at(hw, site.smmu, &table, *stream)? {
+                fresh::bypass_in_place(hw, site.smmu, features, at);
+            }
+        }
+    }
+    Ok(identifiers)
 }
 
 /// Takes over, behind a table that was examined. After an error SMMUEN is left as it is: aborting is what adoption is
 /// there to avoid.
 pub(super) fn run(
+    policy: Policy,
     hw: &mut dyn Access,
     site: &Site<'_>,
     features: &Features,
@@ -74,5 +96,13 @@ pub(super) fn run(
     hw.step("adopt.enable");
     write_cr0(hw, site, cr0, "adopt.enable")?;
     let last_ack_ticks = hw.ticks();
-    Ok(Taken { did: Policy::Adopt, refusal: None, reserved, last_ack_ticks, ignored, commands: queues.commands })
+    Ok(Taken {
+        did: policy,
+        refusal: None,
+        reserved,
+        last_ack_ticks,
+        ignored,
+        commands: Some(queues.commands),
+        events: None,
+    })
 }

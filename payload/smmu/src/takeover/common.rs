@@ -6,7 +6,7 @@ use crate::poll::{TimedOut, until};
 use crate::queue::{CommandQueue, output_queue};
 use crate::spec::command::{CFGI_ALL, TLBI_EL2_ALL, TLBI_NSNH_ALL};
 use crate::spec::event::EVENT_BYTES;
-use crate::spec::registers::{self as reg, Cr0, Idr0, Idr1, IrqCtrl, QueueBase};
+use crate::spec::registers::{self as reg, Cr0, Idr0, Idr1, Idr5, IrqCtrl, QueueBase};
 
 /// Bytes of one PRI queue entry (IHI 0070, 8.2).
 const PRI_BYTES: u64 = 16;
@@ -18,6 +18,7 @@ const ACKNOWLEDGED: u32 = 0x1FD;
 pub(super) struct Features {
     pub(super) idr0: Idr0,
     pub(super) idr1: Idr1,
+    pub(super) idr5: Idr5,
     /// The SMMU snoops, by the firmware's word or IDR0.
     pub(super) coherent: bool,
     /// CR2.E2H is to be set.
@@ -30,9 +31,9 @@ impl Features {
         let idr0 = Idr0::from(hw.read32(site.smmu, reg::IDR0));
         let idr1 = Idr1::from(hw.read32(site.smmu, reg::IDR1));
         hw.read32(site.smmu, reg::IDR3);
-        hw.read32(site.smmu, reg::IDR5);
+        let idr5 = Idr5::from(hw.read32(site.smmu, reg::IDR5));
         hw.read32(site.smmu, reg::IIDR);
-        Self { idr0, idr1, coherent: site.coherent.unwrap_or(idr0.cohacc()), e2h: site.cpu_is_vhe && idr0.hyp() }
+        Self { idr0, idr1, idr5, coherent: site.coherent.unwrap_or(idr0.cohacc()), e2h: site.cpu_is_vhe && idr0.hyp() }
     }
 
     /// Bits of a StreamID (6.3.2: at most 32).
@@ -82,6 +83,14 @@ pub(super) fn acknowledge_errors(hw: &mut dyn Access, smmu: SmmuIndex) {
     let gerrorn = hw.read32(smmu, reg::GERRORN);
     if (gerror ^ gerrorn) & ACKNOWLEDGED != 0 {
         hw.write32(smmu, reg::GERRORN, gerror);
+    }
+}
+
+/// The same for errors that were read a moment ago: toggles those and no others (6.3.21).
+pub(super) fn acknowledge_active(hw: &mut dyn Access, smmu: SmmuIndex, active: u32) {
+    if active & ACKNOWLEDGED != 0 {
+        let gerrorn = hw.read32(smmu, reg::GERRORN);
+        hw.write32(smmu, reg::GERRORN, gerrorn ^ active);
     }
 }
 

@@ -4,7 +4,7 @@
 //! would hit them. Nobody may hand these identifiers out again.
 
 use super::common::Features;
-use super::validate::{Table, l2_table, load};
+use super::validate::{Revision, Table, l2_table, load};
 use super::{Refusal, Rule};
 use crate::access::{Access, SmmuIndex, Structure};
 use crate::spec::cd::{CD_BYTES, Cd0, L1Cd};
@@ -82,7 +82,7 @@ pub(super) fn scan(
         Table::Linear { base, entries } => scan.stes(base, entries)?,
         Table::TwoLevel { base, entries } => {
             for index in 0..entries {
-                if let Some(l2) = l2_table(scan.hw, smmu, base, index)? {
+                if let Some(l2) = l2_table(scan.hw, smmu, base, index, Revision::V10)? {
                     scan.stes(l2, 256)?;
                 }
             }

@@ -3,15 +3,22 @@
 //! Everything goes through [`Access`], so that the log shows every register and structure access in order.
 
 mod adopt;
+mod attach;
 mod common;
+mod events;
 mod fresh;
+mod held;
 mod identifiers;
+mod off;
 pub mod plant;
 mod policy;
 mod refusal;
 mod reset;
 mod validate;
 
+pub use attach::Attach;
+pub use events::EventHandler;
+pub use held::Held;
 pub use identifiers::{IdSet, Identifiers};
 pub use policy::{Policy, UnknownPolicy};
 pub use refusal::{Place, Refusal, Rule};
@@ -19,7 +26,7 @@ pub use refusal::{Place, Refusal, Rule};
 use crate::access::{Access, SmmuIndex};
 use crate::frames::Frames;
 use crate::poll::TimedOut;
-use crate::queue::{CommandQueue, QueueError};
+use crate::queue::{CommandQueue, EventQueue, QueueError};
 use addr::StreamId;
 
 /// How long Linux polls CR0ACK, GBPA.Update and a CMD_SYNC.
@@ -41,6 +48,8 @@ pub struct Site<'a> {
     pub frames: &'a mut dyn Frames,
     /// StreamIDs of the firmware's RMR nodes that name this SMMU.
     pub rmr_streams: &'a [StreamId],
+    /// Streams of the functions that were found, for [`Policy::ResetAttach`].
+    pub attach: &'a [Attach],
 }
 
 /// Errors that the reference kernel passes over, and so does the policy.
@@ -54,21 +63,23 @@ pub struct Ignored {
     pub irq_ctrl: Option<TimedOut>,
 }
 
-/// A takeover that ended with the SMMU enabled.
+/// A takeover that came to its end.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// What was done in the end: adoption falls back to [`Policy::Reset`].
+    /// What was done in the end: the policy, or [`Policy::Reset`] where adoption was refused.
     pub did: Policy,
     /// Why adoption was refused.
     pub refusal: Option<Refusal>,
     /// Identifiers found in adopted tables, which nobody may hand out again; empty after a reset.
     pub reserved: Identifiers,
-    /// System counter when the last CR0 write was acknowledged.
+    /// System counter when the last access was acknowledged.
     pub last_ack_ticks: u64,
     /// What went wrong without stopping the takeover.
     pub ignored: Ignored,
-    /// The command queue in use, for what follows the takeover.
-    pub commands: CommandQueue,
+    /// The command queue in use, for what follows the takeover; none where the SMMU is disabled.
+    pub commands: Option<CommandQueue>,
+    /// The event queue, where it was left on: whoever took over has to read it.
+    pub events: Option<EventQueue>,
 }
 
 /// A takeover that stopped half-way. After a failed reset CR0 was written 0; a failed adoption leaves SMMUEN alone.
@@ -82,6 +93,12 @@ pub enum TakeoverError {
     Table {
         /// Bytes asked for.
         bytes: u64,
+    },
+    /// No memory for a default domain, or a reserved range that cannot be mapped.
+    #[error("no default domain for StreamID {stream}")]
+    Domain {
+        /// Whose.
+        stream: StreamId,
     },
     /// CR0ACK did not follow CR0.
     #[error("while {step}: {source}")]
@@ -100,23 +117,26 @@ pub enum TakeoverError {
 pub fn take_over(policy: Policy, hw: &mut dyn Access, mut site: Site<'_>) -> Result<Taken, TakeoverError> {
     hw.step("probe");
     let features = common::Features::read(hw, &site);
-    match policy {
-        Policy::Reset => {
-            let queues = common::Queues::allocate(&mut site, &features)?;
-            reset::run(hw, site, &features, queues, reset::Kernel::Released)
-        }
-        Policy::Adopt => {
-            let eligible = adopt::eligible(hw, &site, &features);
-            let queues = common::Queues::allocate(&mut site, &features)?;
-            match eligible.and_then(|()| adopt::examine(hw, &site, &features)) {
-                Ok(identifiers) => adopt::run(hw, &site, &features, queues, identifiers),
-                Err(refusal) => {
-                    let taken = reset::run(hw, site, &features, queues, reset::Kernel::Adopting)?;
-                    Ok(Taken { refusal: Some(refusal), ..taken })
-                }
-            }
-        }
+    if policy.turns_off() {
+        return off::run(policy, hw, &site);
     }
+    if policy.adopts() {
+        let eligible = adopt::eligible(hw, &site, &features);
+        let queues = common::Queues::allocate(&mut site, &features)?;
+        return match eligible.and_then(|()| adopt::examine(policy, hw, &site, &features)) {
+            Ok(identifiers) => adopt::run(policy, hw, &site, &features, queues, identifiers),
+            Err(refusal) => {
+                let taken = reset::run(Policy::Reset, hw, site, &features, queues, reset::Kernel::Adopting)?;
+                Ok(Taken { refusal: Some(refusal), ..taken })
+            }
+        };
+    }
+    let queues = common::Queues::allocate(&mut site, &features)?;
+    let kernel = match policy {
+        Policy::ResetEvtq | Policy::ResetAttach => reset::Kernel::Ordinary,
+        _ => reset::Kernel::Released,
+    };
+    reset::run(policy, hw, site, &features, queues, kernel)
 }
 
 #[cfg(test)]

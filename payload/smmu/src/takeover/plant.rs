@@ -1,6 +1,6 @@
 //! Faults planted on purpose: proof that the checks see a broken rule.
 
-use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
+use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked, forward};
 use crate::poll::until;
 use crate::spec::registers::{self as reg, Cr0};
 use crate::spec::ste::STE_BYTES;
@@ -66,49 +66,15 @@ impl<'a, A: Access + ?Sized> Sabotaged<'a, A> {
 /// A sized handle, to lend an unsized [`Access`] as a trait object.
 struct By<'a, A: Access + ?Sized>(&'a mut A);
 
-macro_rules! forward {
-    ($self:ident => $hw:expr) => {
-        fn read32(&mut $self, smmu: SmmuIndex, offset: u32) -> u32 {
-            $hw.read32(smmu, offset)
-        }
-        fn read64(&mut $self, smmu: SmmuIndex, offset: u32) -> u64 {
-            $hw.read64(smmu, offset)
-        }
-        fn write64(&mut $self, smmu: SmmuIndex, offset: u32, value: u64) {
-            $hw.write64(smmu, offset, value);
-        }
-        fn load(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Unbacked> {
-            $hw.load(smmu, what, at)
-        }
-        fn store(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) {
-            $hw.store(smmu, what, at, value);
-        }
-        fn fill(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, stride: u32, count: u32, value: u64) {
-            $hw.fill(smmu, what, at, stride, count, value);
-        }
-        fn barrier(&mut $self, barrier: Barrier) {
-            $hw.barrier(barrier);
-        }
-        fn ticks(&mut $self) -> u64 {
-            $hw.ticks()
-        }
-        fn frequency(&$self) -> u64 {
-            $hw.frequency()
-        }
-        fn pause(&mut $self) {
-            $hw.pause();
-        }
-        fn step(&mut $self, name: &'static str) {
-            $hw.step(name);
-        }
-    };
-}
-
 impl<A: Access + ?Sized> Access for By<'_, A> {
     fn write32(&mut self, smmu: SmmuIndex, offset: u32, value: u32) {
         self.0.write32(smmu, offset, value);
     }
     forward!(self => self.0);
+
+    fn step(&mut self, name: &'static str) {
+        self.0.step(name);
+    }
 }
 
 impl<A: Access + ?Sized> Access for Sabotaged<'_, A> {
@@ -119,4 +85,8 @@ impl<A: Access + ?Sized> Access for Sabotaged<'_, A> {
         self.hw.write32(smmu, offset, value);
     }
     forward!(self => self.hw);
+
+    fn step(&mut self, name: &'static str) {
+        self.hw.step(name);
+    }
 }

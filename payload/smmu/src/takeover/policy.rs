@@ -8,21 +8,75 @@ use core::str::FromStr;
 pub enum Policy {
     /// Keep translating with the crashed kernel's tables.
     Adopt,
+    /// The same by the rules of revision 7: identifiers are not looked at, and the table's shape is hardly checked.
+    AdoptV7,
+    /// Adopt, and install bypass STEs for RMR streams in the live table: the bug that revision 6 mended.
+    AdoptRmrBypass,
     /// Start again behind GBPA.ABORT, as all released kernels do.
     Reset,
+    /// The same with the event queue left on, as a kernel does that is not a crash kernel.
+    ResetEvtq,
+    /// The same, and then every function gets an empty default domain, as 7.3 does.
+    ResetAttach,
+    /// GBPA.ABORT, SMMUEN off, and no more.
+    Abort,
+    /// GBPA bypass, SMMUEN off, and no more.
+    Bypass,
+    /// Bus mastering off everywhere, then reset.
+    QuiesceBme,
+    /// Each device stopped by its driver's own reset, then reset.
+    QuiesceDriver,
+    /// Function level reset where there is one, then reset.
+    QuiesceFlr,
 }
+
+/// Names in scenarios and reports, in the order of the enum.
+const NAMES: [&str; Policy::ALL.len()] = [
+    "adopt",
+    "adopt-v7",
+    "adopt-rmr-bypass",
+    "reset",
+    "reset-evtq",
+    "reset-attach",
+    "abort",
+    "bypass",
+    "quiesce-bme",
+    "quiesce-driver",
+    "quiesce-flr",
+];
 
 impl Policy {
     /// Every policy, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::Adopt, Self::Reset];
+    pub const ALL: [Self; 11] = [
+        Self::Adopt,
+        Self::AdoptV7,
+        Self::AdoptRmrBypass,
+        Self::Reset,
+        Self::ResetEvtq,
+        Self::ResetAttach,
+        Self::Abort,
+        Self::Bypass,
+        Self::QuiesceBme,
+        Self::QuiesceDriver,
+        Self::QuiesceFlr,
+    ];
 
     /// The name in scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Adopt => "adopt",
-            Self::Reset => "reset",
-        }
+        NAMES[self as usize]
+    }
+
+    /// The crashed kernel's table stays in force.
+    #[must_use]
+    pub const fn adopts(self) -> bool {
+        matches!(self, Self::Adopt | Self::AdoptV7 | Self::AdoptRmrBypass)
+    }
+
+    /// The SMMU is left disabled.
+    #[must_use]
+    pub const fn turns_off(self) -> bool {
+        matches!(self, Self::Abort | Self::Bypass)
     }
 }
 
@@ -34,7 +88,7 @@ impl fmt::Display for Policy {
 
 /// There is no takeover policy of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such takeover policy; there are adopt and reset")]
+#[error("no such takeover policy")]
 pub struct UnknownPolicy;
 
 impl FromStr for Policy {

@@ -5,6 +5,7 @@ mod identifiers;
 mod plant;
 mod refusals;
 mod reset;
+mod variants;
 
 use super::*;
 use crate::fake::{Fake, FakeFrames};
@@ -59,9 +60,10 @@ struct Options {
     coherent: Option<bool>,
     cpu_is_vhe: bool,
     rmr: &'static [StreamId],
+    attach: &'static [Attach],
 }
 
-const PLAIN: Options = Options { coherent: None, cpu_is_vhe: false, rmr: &[] };
+const PLAIN: Options = Options { coherent: None, cpu_is_vhe: false, rmr: &[], attach: &[] };
 
 /// One access in words: `R` and `W` registers, `L` and `S` structure words, `F` a fill, `B` a barrier.
 fn words(entry: &crate::log::Entry) -> Option<String> {
@@ -91,6 +93,7 @@ fn take(policy: Policy, fake: &mut Fake, options: &Options) -> (Result<Taken, Ta
         timeout_us: 1000,
         frames: &mut frames,
         rmr_streams: options.rmr,
+        attach: options.attach,
     };
     let taken = take_over(policy, &mut Logged::new(fake, &mut log), site);
     assert!(!log.overflowed());
@@ -185,6 +188,7 @@ fn no_memory_is_told() {
         timeout_us: 1000,
         frames: &mut frames,
         rmr_streams: &[],
+        attach: &[],
     };
     let error = take_over(Policy::Reset, &mut fake, site).map(|_| ());
     assert!(matches!(error, Err(TakeoverError::Queue(_))), "{error:?}");

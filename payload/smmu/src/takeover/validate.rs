@@ -7,7 +7,7 @@ use super::{Refusal, Rule};
 use crate::access::{Access, SmmuIndex, Structure};
 use crate::spec::registers::{self as reg, StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{L1Std, STE_BYTES};
-use addr::PhysAddr;
+use addr::{PhysAddr, StreamId};
 
 /// A table that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,22 @@ pub(super) enum Table {
     TwoLevel { base: PhysAddr, entries: u32 },
 }
 
+/// Whose rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Revision {
+    /// No alignment is asked for, FMT is believed, and a null pointer passes for an unused entry.
+    V7,
+    /// What is believed here is what an SMMU of this kind can have been given.
+    V10,
+}
+
 /// Reads STRTAB_BASE_CFG and STRTAB_BASE, and every level-1 descriptor.
-pub(super) fn table(hw: &mut dyn Access, smmu: SmmuIndex, features: &Features) -> Result<Table, Refusal> {
+pub(super) fn table(
+    hw: &mut dyn Access,
+    smmu: SmmuIndex,
+    features: &Features,
+    revision: Revision,
+) -> Result<Table, Refusal> {
     let config = StrtabBaseCfg::from(hw.read32(smmu, reg::STRTAB_BASE_CFG));
     let base = StrtabBase::from(hw.read64(smmu, reg::STRTAB_BASE));
     let refuse = |rule| Err(Refusal::register(rule, reg::STRTAB_BASE_CFG, u32::from(config).into()));
@@ -43,7 +57,8 @@ pub(super) fn table(hw: &mut dyn Access, smmu: SmmuIndex, features: &Features) -
     }
     // Revision 7 bounds a linear table by 25 only where the SMMU could do two levels: a table that no SMMU of this
     // SIDSIZE reads in full is not one that its owner wrote so.
-    if log2size > features.sid_bits() {
+    let believes = revision == Revision::V7 && !two_level && features.idr0.st_level() == 1;
+    if log2size > features.sid_bits() && !believes {
         return refuse(Rule::StrtabLog2size);
     }
     if log2size > L1_MAX_LOG2 + SPLIT {
@@ -53,7 +68,7 @@ pub(super) fn table(hw: &mut dyn Access, smmu: SmmuIndex, features: &Features) -
     // aligned to the size of the linear table that it would have to be.
     let bytes = if two_level { L1STD_BYTES << (log2size - SPLIT) } else { STE_BYTES << log2size };
     let at = PhysAddr(base.addr());
-    if !at.is_aligned(bytes.max(64)) {
+    if revision == Revision::V10 && !at.is_aligned(bytes.max(64)) {
         return Err(Refusal::register(Rule::StrtabAlignment, reg::STRTAB_BASE, base.into()));
     }
     if !two_level {
@@ -61,7 +76,7 @@ pub(super) fn table(hw: &mut dyn Access, smmu: SmmuIndex, features: &Features) -
     }
     let entries = 1_u32 << (log2size - SPLIT);
     for index in 0..entries {
-        l2_table(hw, smmu, at, index)?;
+        l2_table(hw, smmu, at, index, revision)?;
     }
     Ok(Table::TwoLevel { base: at, entries })
 }
@@ -72,6 +87,7 @@ pub(super) fn l2_table(
     smmu: SmmuIndex,
     base: PhysAddr,
     index: u32,
+    revision: Revision,
 ) -> Result<Option<PhysAddr>, Refusal> {
     let at = base.plus(u64::from(index) * L1STD_BYTES);
     let word = load(hw, smmu, Structure::L1Std, at)?;
@@ -80,10 +96,12 @@ pub(super) fn l2_table(
     let pointer = PhysAddr(descriptor.l2ptr());
     match descriptor.span() {
         0 => Ok(None),
+        // A null pointer counts as unused there, whatever the span.
+        _ if revision == Revision::V7 && pointer.0 == 0 => Ok(None),
         span if span != SPLIT + 1 => refuse(Rule::L1Span),
-        // Revision 10, both: revision 7 skips a null pointer as if it were unused.
+        // Revision 10, both.
         _ if pointer.0 == 0 => refuse(Rule::L2Null),
-        _ if !pointer.is_aligned(L2_BYTES) => refuse(Rule::L2Alignment),
+        _ if revision == Revision::V10 && !pointer.is_aligned(L2_BYTES) => refuse(Rule::L2Alignment),
         _ => Ok(Some(pointer)),
     }
 }
@@ -91,4 +109,22 @@ pub(super) fn l2_table(
 /// Loads a word of the dead kernel.
 pub(super) fn load(hw: &mut dyn Access, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Refusal> {
     hw.load(smmu, what, at).map_err(|unbacked| Refusal::memory(Rule::Unbacked, unbacked.0, 0))
+}
+
+/// Where the STE of a stream is; `None` where the table has none.
+pub(super) fn ste_at(
+    hw: &mut dyn Access,
+    smmu: SmmuIndex,
+    table: &Table,
+    stream: StreamId,
+) -> Result<Option<PhysAddr>, Refusal> {
+    let index = u64::from(stream.0);
+    Ok(match *table {
+        Table::Linear { base, entries } => (index < entries.into()).then(|| base.plus(index * STE_BYTES)),
+        Table::TwoLevel { base, entries } if index >> SPLIT < entries.into() => {
+            let leaf = l2_table(hw, smmu, base, stream.0 >> SPLIT, Revision::V10)?;
+            leaf.map(|leaf| leaf.plus((index & 0xFF) * STE_BYTES))
+        }
+        Table::TwoLevel { .. } => None,
+    })
 }

@@ -1,6 +1,7 @@
 //! Every check: one thing that makes it fail, one that leaves it not covered. That it passes, the good worlds show.
 
 use super::super::{AbortTaken, rules::RULES};
+use super::policies::OTHERS;
 use super::{
     find,
     world::{SMMU, World, counts},
@@ -15,7 +16,7 @@ use smmu::{
 };
 use wire::record::Verdict;
 
-type Change = fn(&mut World);
+pub(super) type Change = fn(&mut World);
 
 const BAD_CRC: HandoverError = HandoverError::Crc { block: "oracle", found: 1, expected: 2 };
 
@@ -106,20 +107,20 @@ fn store(world: &mut World, structure: Structure) {
 }
 
 /// Changes what was written to a register.
-fn edit(world: &mut World, offset: u32, change: fn(u64) -> u64) {
+pub(super) fn edit(world: &mut World, offset: u32, change: fn(u64) -> u64) {
     let is_write = |entry: &&mut Entry| entry.op == Op::RegWrite32 && entry.address == u64::from(offset);
     for entry in world.log.iter_mut().filter(is_write) {
         entry.value = change(entry.value);
     }
 }
 
-fn still(world: &mut World) {
+pub(super) fn still(world: &mut World) {
     for stream in &mut world.streams {
         stream.cuts = Default::default();
     }
 }
 
-fn uncounted(world: &mut World) {
+pub(super) fn uncounted(world: &mut World) {
     for stream in &mut world.known {
         stream.flags |= STREAM_NO_ATTEMPTS;
     }
@@ -129,7 +130,7 @@ fn mis_steer(world: &mut World) {
     world.streams[1].cuts.end = counts(60, 59, 1);
 }
 
-fn verdict(policy: Policy, id: &str, change: Change) -> Verdict {
+pub(super) fn verdict(policy: Policy, id: &str, change: Change) -> Verdict {
     let mut world = World::new(policy);
     change(&mut world);
     let checks = world.judge();
@@ -149,13 +150,19 @@ fn every_check_can_fail_and_none_passes_without_evidence() {
             }
         }
     }
+    for (policy, id, fail, not_covered) in OTHERS {
+        assert_eq!(verdict(*policy, id, |_| {}), Verdict::Pass, "{id}");
+        assert_eq!(verdict(*policy, id, *fail), Verdict::Fail, "{id}");
+        assert_eq!(verdict(*policy, id, *not_covered), Verdict::NotCovered, "{id}");
+    }
 }
 
 #[test]
 fn every_check_is_in_these_tables() {
     // `dma.live-*` never fail: a phase without DMA is not covered.
     let live = ["dma.live-before", "dma.live-blackout", "dma.live-after"];
-    let tabled: BTreeSet<&str> = ADOPT.iter().chain(RESET).map(|row| row.0).chain(live).collect();
+    let tabled = ADOPT.iter().chain(RESET).map(|row| row.0).chain(OTHERS.iter().map(|row| row.1));
+    let tabled: BTreeSet<&str> = tabled.chain(live).collect();
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(tabled, all);
     for id in live {

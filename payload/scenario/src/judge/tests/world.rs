@@ -1,7 +1,11 @@
 //! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
 
 use super::super::{AbortTaken, Check, Evidence, SmmuEvidence, StreamEvidence, judge};
-use crate::{Plant, Policy, Scenario, phase::Cuts};
+use crate::{
+    Plant, Policy, Scenario,
+    phase::Cuts,
+    policy::{After, behaviour},
+};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use handover::{
@@ -15,12 +19,15 @@ use smmu::{
     fake::{Fake, FakeFrames},
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
-    takeover::{self, Site, Taken, TakeoverError, plant::Sabotaged},
+    spec::event::id,
+    takeover::{self, Attach, Site, Taken, TakeoverError, plant::Sabotaged},
 };
 use zerocopy::IntoBytes;
 
 pub(super) const SMMU: SmmuIndex = SmmuIndex(0);
 const SIDS: [StreamId; 3] = [StreamId(0x10), StreamId(0x18), StreamId(0x20)];
+/// What firmware reserves for the last stream.
+const RMR: (PhysAddr, u64) = (PhysAddr(0x4800_0000), 0x1_0000);
 const RUN: u32 = 1;
 const CYCLE: u32 = 5;
 
@@ -115,7 +122,7 @@ impl World {
             after: Some(after),
             digest_after: observe::digest(&mut hw, &after, 1 << 20).ok(),
             taken,
-            events: Some(event::Counts::with_capacity(4)),
+            events: Some(events(policy)),
             events_lost: false,
             log: log.entries().to_vec(),
             log_overflowed: log.overflowed(),
@@ -170,6 +177,7 @@ fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Re
         timeout_us: 1000,
         frames,
         rmr_streams: &SIDS[2..],
+        attach: &SIDS.map(|stream| Attach { stream, identity: if stream == SIDS[2] { vec![RMR] } else { Vec::new() } }),
     };
     takeover::take_over(policy, hw, site)
 }
@@ -179,13 +187,26 @@ fn ste(hw: &mut Fake, sid: StreamId) -> [u64; 8] {
     observe::ste(hw, &registers, sid).unwrap().map_or([0; 8], |(_, ste)| ste)
 }
 
-/// How a stream fares: adopted, all arrives; reset, plain streams are refused and the RMR stream bypasses.
+/// What the event queue holds: where it is left on, faults of the streams that have a domain.
+fn events(policy: Policy) -> event::Counts {
+    let mut events = event::Counts::with_capacity(4);
+    if policy == Policy::ResetAttach {
+        SIDS.into_iter()
+            .for_each(|sid| events.add([u64::from(id::F_TRANSLATION) | u64::from(sid.0) << 32, 0, 0x8000_0000, 0]));
+    }
+    events
+}
+
+/// How a stream fares: as is documented. None has function level reset.
 fn sampled(policy: Policy, index: usize, ste: [u64; 8]) -> StreamEvidence {
-    let end = match (policy, index) {
-        (Policy::Adopt, _) => counts(60, 60, 0),
-        (Policy::Reset, 2) => counts(60, 45, 15),
-        (Policy::Reset, _) => counts(60, 30, 0),
+    let end = match behaviour(policy).expectation.of(index == 2, false) {
+        After::Delivered => counts(60, 60, 0),
+        After::Untranslated if index == 2 => counts(60, 45, 15),
+        After::Untranslated => counts(60, 30, 30),
+        After::Blocked => counts(60, 30, 0),
+        After::IdentityBlocked => counts(60, 45, 0),
+        After::Silent => counts(30, 30, 0),
     };
     let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, dry: [0; 3] };
-    StreamEvidence { cuts, overruns: 0, first_delivery: Some(1000), ste_after: Some(ste) }
+    StreamEvidence { cuts, overruns: 0, first_delivery: Some(1000), ste_after: Some(ste), has_flr: false }
 }

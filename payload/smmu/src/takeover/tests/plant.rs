@@ -12,6 +12,7 @@ fn adopt(fake: &mut Fake, plant: Option<Plant>) -> (bool, Vec<String>) {
         timeout_us: 1000,
         frames: &mut frames,
         rmr_streams: &[],
+        attach: &[],
     };
     let mut logged = Logged::new(fake, &mut log);
     let (taken, done) = match plant {

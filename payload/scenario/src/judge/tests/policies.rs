@@ -1,0 +1,159 @@
+//! Every policy with what it documents, and what is not as documented.
+
+use super::super::outcome;
+use super::{
+    find,
+    verdicts::{Change, edit, still, uncounted, verdict},
+    with_verdict,
+    world::{World, counts},
+};
+use crate::{Policy, policy::behaviour};
+use alloc::vec::Vec;
+use smmu::{
+    event::Counts,
+    spec::{
+        event::id,
+        registers::{self as reg, Cr0},
+    },
+};
+use wire::record::{Outcome, Verdict};
+
+/// Policy, check, what makes it fail, what leaves it not covered.
+pub(super) const OTHERS: &[(Policy, &str, Change, Change)] = &[
+    (
+        Policy::Bypass,
+        "dma.as-documented",
+        |w| w.streams[0].cuts.end = counts(60, 31, 29),
+        |w| w.streams[0].cuts.end = w.streams[0].cuts.takeover,
+    ),
+    (Policy::Abort, "dma.as-documented", |w| w.streams[1].cuts.end = counts(60, 60, 0), uncounted),
+    (Policy::ResetAttach, "dma.as-documented", |w| w.streams[2].cuts.end = counts(60, 45, 15), still),
+    (Policy::Abort, "off.gbpa-set", |w| edit(w, reg::GBPA, |value| value ^ 1 << 20), |w| w.log.clear()),
+    (Policy::Bypass, "off.gbpa-set", |w| edit(w, reg::GBPA, |value| value ^ 1 << 20), |w| w.before.cr0 = Cr0::new()),
+    (Policy::Abort, "off.disabled", |w| w.after.as_mut().unwrap().cr0ack.set_smmuen(true), |w| w.after = None),
+    (Policy::Bypass, "off.disabled", |w| w.after.as_mut().unwrap().gbpa.set_abort(true), |w| w.no_smmu = true),
+    (Policy::ResetAttach, "evtq.recorded", |w| w.events = Some(Counts::with_capacity(4)), |w| w.events = None),
+    (Policy::QuiesceDriver, "quiesce.silent", |w| w.streams[0].cuts.end = counts(31, 30, 0), |w| w.streams.clear()),
+    (Policy::QuiesceBme, "quiesce.silent", |w| w.streams[0].cuts.end = counts(31, 31, 0), |w| w.streams.clear()),
+];
+
+/// Checks that fail as documented; every other one passes or does not apply.
+fn documented(policy: Policy) -> &'static [&'static str] {
+    let reset = &["dma.no-blocked", "dma.no-mis-steer", "dma.delivered-after", "rmr.ste-unchanged"];
+    match policy {
+        Policy::Adopt => &[],
+        Policy::AdoptV7 => &["adopt.identifiers-reserved"],
+        Policy::AdoptRmrBypass => {
+            &["dma.no-mis-steer", "adopt.tables-identical", "adopt.no-table-stores", "rmr.ste-unchanged"]
+        }
+        Policy::Reset | Policy::ResetEvtq | Policy::QuiesceFlr => reset,
+        Policy::ResetAttach => &["dma.no-blocked", "dma.delivered-after", "rmr.ste-unchanged", "smmu.no-events"],
+        Policy::Abort => &["dma.no-blocked", "dma.delivered-after"],
+        Policy::Bypass => &["dma.no-mis-steer", "dma.delivered-after"],
+        Policy::QuiesceBme | Policy::QuiesceDriver => &["rmr.ste-unchanged"],
+    }
+}
+
+#[test]
+fn every_policy_passes_with_what_it_documents() {
+    for policy in Policy::ALL {
+        let checks = World::new(policy).judge();
+        assert_eq!(with_verdict(&checks, Verdict::Fail), documented(policy), "{policy}");
+        let unexpected: Vec<_> = checks.iter().filter(|check| !check.is_as_expected()).collect();
+        assert_eq!((unexpected.len(), outcome(&checks, None)), (0, Outcome::Pass), "{policy}: {unexpected:?}");
+    }
+}
+
+#[test]
+fn no_policy_passes_with_what_another_documents() {
+    for policy in Policy::ALL {
+        for other in Policy::ALL {
+            let (own, others) = (behaviour(policy).expectation, behaviour(other).expectation);
+            // Streams without function level reset fare alike under both.
+            let courses = [own, others].map(|e| [e.of(false, false), e.of(true, false)]);
+            if courses[0] == courses[1] {
+                continue;
+            }
+            let mut world = World::new(policy);
+            world.streams = World::new(other).streams;
+            assert_eq!(outcome(&world.judge(), None), Outcome::Fail, "{policy} that behaves like {other}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_without_a_level_2_table_must_be_recorded() {
+    let bad_streamid = |world: &mut World| {
+        world.streams[0].ste_after = None;
+        let [sid, id] = [world.known[0].stream_id.0, id::C_BAD_STREAMID.into()].map(u64::from);
+        world.events.as_mut().unwrap().add([id | sid << 32, 0, 0, 0]);
+    };
+    assert_eq!(verdict(Policy::ResetEvtq, "evtq.recorded", |_| {}), Verdict::Skip);
+    assert_eq!(verdict(Policy::ResetEvtq, "evtq.recorded", |w| w.streams[0].ste_after = None), Verdict::Fail);
+    assert_eq!(verdict(Policy::ResetEvtq, "evtq.recorded", bad_streamid), Verdict::Pass);
+    let mut world = World::new(Policy::ResetEvtq);
+    bad_streamid(&mut world);
+    assert_eq!(outcome(&world.judge(), None), Outcome::Pass);
+    // The same events under a policy that turns the queue off are not as documented.
+    let mut world = World::new(Policy::Reset);
+    bad_streamid(&mut world);
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+}
+
+#[test]
+fn where_nothing_is_left_to_move_that_is_no_lack() {
+    let checks = World::new(Policy::QuiesceDriver).judge();
+    for id in ["dma.live-after", "dma.delivered-after", "reset.blocks-dma", "reset.rmr-bypassed"] {
+        let check = find(&checks, id);
+        assert_eq!((check.verdict, check.must_run), (Verdict::Skip, false), "{id}");
+    }
+    assert_eq!(find(&checks, "dma.live-blackout").verdict, Verdict::Pass);
+    // A counter that runs on behind a closed door is told, and excused where nothing stops it.
+    let counts_on = |world: &mut World| world.streams[0].cuts.end = counts(60, 30, 0);
+    let mut muted = World::new(Policy::QuiesceBme);
+    counts_on(&mut muted);
+    let checks = muted.judge();
+    assert_eq!(find(&checks, "dma.no-blocked").verdict, Verdict::Fail);
+    assert_eq!(outcome(&checks, None), Outcome::Pass);
+    assert_eq!(verdict(Policy::QuiesceDriver, "quiesce.silent", counts_on), Verdict::Fail);
+}
+
+#[test]
+fn function_level_reset_decides_stream_by_stream() {
+    let mut world = World::new(Policy::QuiesceFlr);
+    let skipped = world.judge();
+    assert_eq!(find(&skipped, "quiesce.silent").verdict, Verdict::Skip);
+    assert_eq!(find(&skipped, "reset.blocks-dma").verdict, Verdict::Pass);
+    // It has it, and goes on all the same.
+    world.streams[0].has_flr = true;
+    assert_eq!(find(&world.judge(), "quiesce.silent").verdict, Verdict::Fail);
+    world.streams[0].cuts.end = world.streams[0].cuts.takeover;
+    let checks = world.judge();
+    assert_eq!(find(&checks, "quiesce.silent").verdict, Verdict::Pass);
+    assert_eq!(find(&checks, "dma.live-after").verdict, Verdict::Pass);
+    assert_eq!(outcome(&checks, None), Outcome::Pass);
+    // It lacks it, and is silent: nobody knows why.
+    world.streams[0].has_flr = false;
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+}
+
+#[test]
+fn what_strays_before_the_domain_is_told_and_excused() {
+    let mut world = World::new(Policy::ResetAttach);
+    (world.streams[2].cuts.takeover, world.streams[2].cuts.end) = (counts(30, 28, 2), counts(60, 43, 2));
+    let checks = world.judge();
+    assert_eq!(find(&checks, "dma.no-mis-steer").verdict, Verdict::Fail);
+    assert_eq!(outcome(&checks, None), Outcome::Pass);
+    // Not once it is attached.
+    world.streams[2].cuts.end = counts(60, 42, 3);
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+}
+
+#[test]
+fn an_adoption_without_rmr_streams_writes_no_table() {
+    let mut world = World::new(Policy::AdoptRmrBypass);
+    world.log.retain(|entry| entry.name() != "STE" || entry.op == smmu::log::Op::Load);
+    world.digest_after = World::new(Policy::Adopt).digest_after;
+    world.drop_stream(2);
+    assert_eq!(with_verdict(&world.judge(), Verdict::Fail), [""; 0]);
+}

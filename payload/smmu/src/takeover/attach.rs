@@ -1,0 +1,108 @@
+//! Default domains, as the driver core attaches them once the SMMU is registered: an empty translation for every function
+//! that was found, and in it the ranges that firmware reserves for the stream, mapped to themselves.
+//!
+//! Order and commands as measured on a real kernel (first attach, from abort and from bypass). What it leaves out is left
+//! out here: no CMD_TLBI, no CMD_SYNC after the prefetch, and CMD_CFGI_STE with Leaf=1 alone, also where a level-1
+//! descriptor is new (5.1.1 asks for Leaf=0).
+
+use super::common::Features;
+use super::fresh::FreshTable;
+use super::{Site, Taken, TakeoverError};
+use crate::access::{Access, Barrier, Structure};
+use crate::queue::{CommandQueue, QueueError};
+use crate::spec::cd::CD_BYTES;
+use crate::spec::command::{Command, cfgi_cd, cfgi_ste, prefetch_config};
+use crate::spec::ste::Ste1;
+use crate::stage1::{Attributes, Geometry, MapError, Stage1};
+use crate::table::{context_descriptor, stage1_ste};
+use addr::{Iova, PhysAddr, StreamId};
+use alloc::vec::Vec;
+
+/// STE.S1DSS: transactions without a substream use CD 0. Linux writes it whether or not there are substreams.
+const S1DSS_SSID0: u8 = 2;
+
+/// A stream that gets a default domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Which.
+    pub stream: StreamId,
+    /// First address and length of each range that firmware reserves for it.
+    pub identity: Vec<(PhysAddr, u64)>,
+}
+
+/// Attaches one domain after the other; ASIDs count from 1, as an empty allocator gives them.
+pub(super) fn run(
+    hw: &mut dyn Access,
+    site: &mut Site<'_>,
+    features: &Features,
+    table: &mut FreshTable,
+    mut taken: Taken,
+) -> Result<Taken, TakeoverError> {
+    hw.step("attach.domains");
+    let geometry = Geometry::choose(features.idr5).filter(|_| features.idr0.s1p());
+    let (Some(geometry), Some(mut commands)) = (geometry, taken.commands.take()) else { return Ok(taken) };
+    for (asid, attach) in (1_u16..).zip(site.attach) {
+        let Some(at) = table.ste(hw, site, attach.stream)? else { continue };
+        let error = domain(hw, site, features, geometry, attach, asid, at, &mut commands)?;
+        if let Some(error) = error {
+            taken.ignored.invalidation.get_or_insert(error);
+        }
+    }
+    taken.last_ack_ticks = hw.ticks();
+    Ok(Taken { commands: Some(commands), ..taken })
+}
+
+/// Makes and attaches one domain. The first command that fails is told, and passed over.
+#[expect(clippy::too_many_arguments, reason = "one caller; each is a different thing")]
+fn domain(
+    hw: &mut dyn Access,
+    site: &mut Site<'_>,
+    features: &Features,
+    geometry: Geometry,
+    attach: &Attach,
+    asid: u16,
+    at: PhysAddr,
+    commands: &mut CommandQueue,
+) -> Result<Option<QueueError>, TakeoverError> {
+    let (smmu, stream) = (site.smmu, attach.stream);
+    let failed = TakeoverError::Domain { stream };
+    let tables = Stage1::new(smmu, geometry, site.frames).map_err(|_| failed)?;
+    for (base, bytes) in &attach.identity {
+        match tables.map(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default()) {
+            // Two nodes may reserve the same range: it is there.
+            Ok(()) | Err(MapError::Overlap { .. }) => {}
+            Err(_) => return Err(failed),
+        }
+    }
+    let cd_at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
+    let cd = context_descriptor(&tables, asid, features.idr0, features.coherent);
+    let ste = stage1_ste(cd_at, features.coherent);
+    let ste1 = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
+
+    let mut error = None;
+    let mut sync = |hw: &mut dyn Access, command: Command| {
+        hw.barrier(Barrier::PublishStructure);
+        if let Err(failure) = commands.issue_and_sync(hw, &[command]) {
+            error.get_or_insert(failure);
+        }
+    };
+    for word in [1_u64, 3] {
+        hw.store(smmu, Structure::Cd, cd_at.plus(word * 8), cd[word as usize]);
+    }
+    sync(hw, cfgi_cd(stream, 0, true));
+    hw.store(smmu, Structure::Cd, cd_at, cd[0]);
+    sync(hw, cfgi_cd(stream, 0, true));
+    // A bypass STE that overrides shareability uses word 1 too: then there is no way but through V=0.
+    if features.idr1.attr_types_ovr() && site.rmr_streams.contains(&stream) {
+        hw.store(smmu, Structure::Ste, at, 0);
+        sync(hw, cfgi_ste(stream, true));
+    }
+    hw.store(smmu, Structure::Ste, at.plus(8), ste1);
+    sync(hw, cfgi_ste(stream, true));
+    hw.store(smmu, Structure::Ste, at, ste[0]);
+    sync(hw, cfgi_ste(stream, true));
+    if let Err(failure) = commands.issue(hw, &[prefetch_config(stream)]) {
+        error.get_or_insert(failure);
+    }
+    Ok(error)
+}
