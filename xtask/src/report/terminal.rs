@@ -101,8 +101,17 @@ fn row(run: &Run, stream: &Stream) -> [String; 7] {
         counts.blocked.map_or_else(|| "?".into(), |blocked| blocked.to_string()),
         counts.mis_steered.to_string(),
         gap(stream.gap_ticks, run.timing.map_or(0, |timing| timing.counter_hz)),
-        events.to_string(),
+        with_rate(events, run),
     ]
+}
+
+/// Events with how many there were in a second of the watch, where the queue was on for it.
+fn with_rate(events: u64, run: &Run) -> String {
+    let Some(timing) = run.timing.filter(|timing| events > 0 && run.cycles == 1 && timing.watch > 0) else {
+        return events.to_string();
+    };
+    let rate = u128::from(events) * u128::from(timing.counter_hz) / u128::from(timing.watch);
+    format!("{events} ({rate}/s)")
 }
 
 /// A gap in milliseconds, where the counter's frequency is known.

@@ -242,7 +242,7 @@ fn the_terminal_shows_failed_checks_and_the_comparison() {
     assert!(rows.contains(&vec!["pass", "adopt:", "2", "of", "2", "checks", "as", "expected"]), "{summary}");
     assert!(rows.contains(&vec!["adopt", STREAMS[0], "hda", "50", "bytes", "0", "0", "1.50", "ms", "0"]), "{summary}");
     assert!(
-        rows.contains(&vec!["reset", STREAMS[1], "hda", "RMR", "20", "bytes", "25", "5", "never", "3"]),
+        rows.contains(&vec!["reset", STREAMS[1], "hda", "RMR", "20", "bytes", "25", "5", "never", "3", "(750000/s)"]),
         "{summary}"
     );
     let failed = with(change!(Record::Check { verdict, .. } => *verdict = Verdict::Fail));

@@ -5,6 +5,7 @@ mod expect;
 mod host;
 mod input;
 mod plants;
+mod policies;
 mod session;
 mod stops;
 pub mod tally;
@@ -74,6 +75,7 @@ pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
 fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     let mut cases = cases::all();
     cases.extend(plants::all());
+    cases.extend(policies::all());
     cases.extend(stops::all());
     cases.extend(input::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

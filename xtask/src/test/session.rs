@@ -76,13 +76,25 @@ impl Session<'_> {
 
     /// Runs with QEMU's trace of the SMMU, and compares it with the report.
     pub fn run_with_witness(&self, arguments: &[String], has_fetches: bool) -> Result<Ended, String> {
+        self.run_with(arguments, &|claim| claim.has_fetches = has_fetches)
+    }
+
+    /// The same for a policy that stops the devices of some streams: nothing of them may reach the SMMU any more.
+    pub fn run_with_silent(&self, arguments: &[String], is_silent: &dyn Fn(u32) -> bool) -> Result<Ended, String> {
+        self.run_with(arguments, &|claim| {
+            claim.streams.iter_mut().for_each(|stream| stream.is_silent = is_silent(stream.stream_id));
+        })
+    }
+
+    fn run_with(&self, arguments: &[String], change: &dyn Fn(&mut Claim)) -> Result<Ended, String> {
         let file = self.folder.join("smmu.trace");
         let file = file.to_str().ok_or("the folder's name is not text")?;
         let trace = ["--", "-trace", "smmuv3_*", "-D", file].map(str::to_owned);
         let ended = self.run(&[arguments, &trace].concat())?;
         let text = std::fs::read_to_string(file).map_err(|error| format!("no trace of QEMU: {error}"))?;
         let trace = witness::parse(&text)?;
-        let claim = Claim { has_fetches, ..Claim::from_report(ended.report()?)? };
+        let mut claim = Claim::from_report(ended.report()?)?;
+        change(&mut claim);
         let differences = witness::compare(&trace, &claim);
         if differences.is_empty() { Ok(ended) } else { Err(format!("second witness: {}", differences.join("\n"))) }
     }

@@ -21,6 +21,10 @@ const CR0: u64 = 0x20;
 /// takeover and after the watch. No policy reads it once it writes.
 const IDR0: u64 = 0;
 
+/// Offsets of EVENTQ_CONS and GERRORN (6.3.32, 6.3.21; page 1 is folded onto page 0): a policy that leaves the event queue on
+/// goes on writing them, after the takeover that the access log is of.
+const OF_HANDLER: [u64; 2] = [0xac, 0x64];
+
 /// Compares both; every line of the result is a difference.
 pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
     if claim.writes.is_empty() {
@@ -29,14 +33,15 @@ pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
         return streams(claim, [before, &[], &[]], before, &[0]);
     }
     let stretches = stretches(trace);
-    let Some(takeover) = stretches.iter().rev().find(|stretch| stretch.words == claim.writes) else {
+    let Some(takeover) = stretches.iter().rev().find(|stretch| stretch.is_takeover(&claim.writes)) else {
         return vec![closest(&stretches, &claim.writes)];
     };
     let armed = armed_at(trace, takeover.observed);
-    let (before, rest) = (&trace[armed..takeover.observed], &trace[takeover.end..]);
+    let end = takeover.ends[claim.writes.len() - 1];
+    let (before, rest) = (&trace[armed..takeover.observed], &trace[end..]);
     let watched = rest.iter().position(is_look).unwrap_or(rest.len());
-    let phases = [before, &trace[takeover.observed..takeover.end], &rest[..watched]];
-    streams(claim, phases, &trace[armed..takeover.end + watched], &[0, 1, 2])
+    let phases = [before, &trace[takeover.observed..end], &rest[..watched]];
+    streams(claim, phases, &trace[armed..end + watched], &[0, 1, 2])
 }
 
 fn is_look(entry: &Entry) -> bool {
@@ -48,10 +53,18 @@ fn is_look(entry: &Entry) -> bool {
 struct Stretch {
     /// The first look before them.
     observed: usize,
-    /// After the last write.
-    end: usize,
     /// The writes as 32-bit words: one 64-bit write may reach the SMMU as two.
     words: Vec<(u64, u32)>,
+    /// Place after the write of each word.
+    ends: Vec<usize>,
+}
+
+impl Stretch {
+    /// These writes, and after them nothing but an event handler's.
+    fn is_takeover(&self, writes: &[(u64, u32)]) -> bool {
+        let rest = self.words.strip_prefix(writes);
+        rest.is_some_and(|rest| rest.iter().all(|(offset, _)| OF_HANDLER.contains(offset)))
+    }
 }
 
 fn stretches(trace: &[Entry]) -> Vec<Stretch> {
@@ -65,8 +78,8 @@ fn stretches(trace: &[Entry]) -> Vec<Stretch> {
                 stretches.push(Stretch { observed: look.take().unwrap_or(index), ..Stretch::default() });
             }
             if let Some(stretch) = stretches.last_mut() {
-                stretch.end = index + 1;
                 stretch.words.extend(write.words());
+                stretch.ends.resize(stretch.words.len(), index + 1);
             }
         }
     }
@@ -117,6 +130,10 @@ fn streams(claim: &Claim, phases: [&[Entry]; 3], all: &[Entry], judged: &[usize]
 fn judge(stream: &Stream, phase: usize, strict: Evidence, wide: Evidence, has_fetches: bool) -> Vec<String> {
     let (delivered, mis_steered) = stream.phases[phase];
     let mut differences = Vec::new();
+    let all = strict.right + strict.stray + strict.refused;
+    if phase == 2 && stream.is_silent && all > 0 {
+        differences.push(format!("silent, but {all} accesses in the trace"));
+    }
     if delivered > 0 && wide.right == 0 {
         differences.push(format!("{delivered} delivered, but no translation in the trace"));
     }
@@ -142,6 +159,8 @@ struct Evidence {
     right: u64,
     /// Accesses that left the SMMU at the address at which they came, and not through the stream's reserved range.
     stray: u64,
+    /// Accesses that did not leave it.
+    refused: u64,
 }
 
 impl Evidence {
@@ -155,7 +174,7 @@ impl Evidence {
             let is_reserved = stream.reserved.iter().any(|range| range.contains(address));
             let is_moved = matches!(through, Through::Translated(to) if to >> 12 != address >> 12);
             match through {
-                Through::Refused => {}
+                Through::Refused => evidence.refused += 1,
                 _ if is_moved || is_reserved => evidence.right += 1,
                 _ => evidence.stray += 1,
             }

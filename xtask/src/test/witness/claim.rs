@@ -25,6 +25,8 @@ pub struct Stream {
     pub phases: [(u64, u64); 3],
     /// Ranges in which the address does not change, rightly.
     pub reserved: Vec<Range<u64>>,
+    /// Its device was stopped: after the takeover nothing of it reaches the SMMU.
+    pub is_silent: bool,
 }
 
 impl Claim {
@@ -70,7 +72,12 @@ fn one_stream(stream: &Value, rmrs: &Value) -> Result<Stream, String> {
         let bytes = rmr["bytes"].as_u64().ok_or("a reserved range has no length")?;
         reserved.push(base..base.saturating_add(bytes));
     }
-    Ok(Stream { stream_id, phases: [phase("before")?, phase("blackout")?, phase("after")?], reserved })
+    Ok(Stream {
+        stream_id,
+        phases: [phase("before")?, phase("blackout")?, phase("after")?],
+        reserved,
+        is_silent: false,
+    })
 }
 
 fn hex(value: &Value) -> Result<u64, String> {

@@ -30,7 +30,7 @@ smmuv3_translate_success smmuv3-iommu-memory-region-24-0 sid=0x18 iova=0x4800200
 const RESERVED: &[Range<u64>] = &[Range { start: 0x5000_0000, end: 0x5001_0000 }];
 
 fn claim() -> Claim {
-    let stream = |stream_id, reserved| Stream { stream_id, phases: [(1, 0); 3], reserved };
+    let stream = |stream_id, reserved| Stream { stream_id, phases: [(1, 0); 3], reserved, is_silent: false };
     Claim {
         writes: vec![(0x20, 1), (0x90, 0x4010_0004), (0x94, 0x4000_0000), (0x20, 9)],
         streams: vec![stream(0x10, vec![]), stream(0x18, RESERVED.to_vec())],
@@ -229,4 +229,38 @@ fn a_claim_is_read_from_the_report() {
     assert_eq!(claim.streams[0].phases, [(4, 1); 3]);
     assert_eq!(claim.streams[0].reserved, RESERVED);
     assert!(Claim::from_report(&json!({})).is_err());
+}
+
+#[test]
+fn an_event_handler_may_write_after_the_takeover_and_nothing_else() {
+    let more = |line: &str| {
+        TRACE.replace("addr: 0x20 val:0x9 size: 0x4(0)\n", &format!("addr: 0x20 val:0x9 size: 0x4(0)\n{line}\n"))
+    };
+    for line in
+        ["smmuv3_write_mmio addr: 0x100ac val:0x5 size: 0x4(0)", "smmuv3_write_mmio addr: 0x64 val:0x4 size: 0x4(0)"]
+    {
+        assert_eq!(differences(&more(line), &claim()), [] as [String; 0]);
+    }
+    assert_eq!(differences(&more("smmuv3_write_mmio addr: 0x20 val:0x0 size: 0x4(0)"), &claim()).len(), 1);
+    // Before it, it is a write of the takeover that the log lacks.
+    let early = TRACE.replace(
+        "smmuv3_write_mmio addr: 0x20 val:0x1 size: 0x4(0)",
+        "smmuv3_write_mmio addr: 0x100ac val:0x5 size: 0x4(0)\nsmmuv3_write_mmio addr: 0x20 val:0x1 size: 0x4(0)",
+    );
+    assert_eq!(differences(&early, &claim()).len(), 1);
+}
+
+#[test]
+fn a_silent_stream_that_reaches_the_smmu_is_noticed() {
+    let mut silent = claim();
+    silent.streams[0].is_silent = true;
+    silent.streams[0].phases[2] = (0, 0);
+    let found = differences(TRACE, &silent);
+    assert!(found.iter().any(|line| line.contains("stream 0x10, after: silent")), "{found:?}");
+    let refused = "smmuv3_translate_abort x sid=0x10 abort on iova:0x48001000 is_write=1\n";
+    let last = "smmuv3_translate_success smmuv3-iommu-memory-region-16-0 sid=0x10 iova=0x48001000 translated=0x48005000 perm=0x3 stage=1\n";
+    let at = TRACE.rfind(last).unwrap();
+    let cut = format!("{}{}", &TRACE[..at], &TRACE[at + last.len()..]);
+    assert_eq!(differences(&cut, &silent), [] as [String; 0]);
+    assert_eq!(differences(&format!("{cut}{refused}"), &silent).len(), 1);
 }
