@@ -37,7 +37,7 @@ use scenario::{
 };
 use smmu::log::Log;
 use streams::Streams;
-use takeover::Means;
+use takeover::{Means, Moment};
 use tell::Cycle;
 use wire::{
     Record,
@@ -148,10 +148,10 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::step("before the takeover");
     cycle.aborts();
     exceptions::clear();
-    let mut before_step = || {
-        if options.step_hold {
-            streams.hold_step();
-        }
+    let mut observer = |moment| match moment {
+        Moment::Step if options.step_hold => streams.hold_step(),
+        Moment::Step => {}
+        Moment::Wait => streams.count(),
     };
     let means = Means {
         boot,
@@ -160,7 +160,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         devices,
         frames: &mut frames,
         plants: &plants,
-        before_step: &mut before_step,
+        observer: &mut observer,
     };
     let (takeover, taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
 

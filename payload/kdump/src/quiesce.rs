@@ -14,10 +14,17 @@ use smmu::takeover::Policy;
 const PENDING_US: u64 = 100_000;
 /// After a reset a function may ask for more time (6.6.2); it then reads as nobody.
 const ANSWER_US: u64 = 1_000_000;
-const STEP_US: u64 = 100;
+const STEP_US: u64 = 1_000;
 
-/// Stops what `policy` stops. A device that cannot be stopped so goes on: its streams show it.
-pub(crate) fn stop(policy: Policy, config: &mut Ecam, bus: &mut Devices, functions: &[(Bdf, Identity)]) {
+/// Stops what `policy` stops. A device that cannot be stopped so goes on: its streams show it. `meanwhile` is called now and
+/// then during long waits.
+pub(crate) fn stop(
+    policy: Policy,
+    config: &mut Ecam,
+    bus: &mut Devices,
+    functions: &[(Bdf, Identity)],
+    meanwhile: &mut dyn FnMut(),
+) {
     match policy {
         Policy::QuiesceBme => functions.iter().for_each(|(bdf, identity)| {
             if let Some(mut function) = Function::new(config, *bdf).filter(|_| !is_bridge(identity)) {
@@ -25,7 +32,7 @@ pub(crate) fn stop(policy: Policy, config: &mut Ecam, bus: &mut Devices, functio
             }
         }),
         Policy::QuiesceDriver => functions.iter().for_each(|(bdf, identity)| by_driver(config, bus, *bdf, identity)),
-        Policy::QuiesceFlr => by_function_level_reset(config, functions),
+        Policy::QuiesceFlr => by_function_level_reset(config, functions, meanwhile),
         _ => {}
     }
 }
@@ -47,7 +54,7 @@ fn by_driver(config: &mut Ecam, bus: &mut Devices, bdf: Bdf, identity: &Identity
 }
 
 /// All of them at once: the wait is long (PCI Express Base 6.0, 6.6.2), and the same for all.
-fn by_function_level_reset(config: &mut Ecam, functions: &[(Bdf, Identity)]) {
+fn by_function_level_reset(config: &mut Ecam, functions: &[(Bdf, Identity)], meanwhile: &mut dyn FnMut()) {
     let mut prepared: Vec<(Bdf, Saved)> = Vec::new();
     for (bdf, _) in functions {
         let saved = Function::new(config, *bdf).and_then(|mut function| {
@@ -62,24 +69,25 @@ fn by_function_level_reset(config: &mut Ecam, functions: &[(Bdf, Identity)]) {
     let mut is_pending = |(bdf, saved): &(Bdf, Saved)| {
         Function::new(config, *bdf).is_some_and(|mut function| function.has_pending(saved))
     };
-    wait_while(PENDING_US, &mut || prepared.iter().any(&mut is_pending));
+    wait_while(PENDING_US, meanwhile, &mut || prepared.iter().any(&mut is_pending));
     for (bdf, saved) in &prepared {
         if let Some(mut function) = Function::new(config, *bdf) {
             function.reset(saved);
         }
     }
-    timer::sleep_us(RESET_US);
+    wait_while(RESET_US, meanwhile, &mut || true);
     for (bdf, saved) in &prepared {
-        wait_while(ANSWER_US, &mut || Function::new(config, *bdf).is_none());
+        wait_while(ANSWER_US, meanwhile, &mut || Function::new(config, *bdf).is_none());
         if let Some(mut function) = Function::new(config, *bdf) {
             function.restore(saved);
         }
     }
 }
 
-fn wait_while(limit_us: u64, condition: &mut dyn FnMut() -> bool) {
+fn wait_while(limit_us: u64, meanwhile: &mut dyn FnMut(), condition: &mut dyn FnMut() -> bool) {
     let deadline = timer::now() + timer::ticks_of_us(limit_us);
     while condition() && timer::now() < deadline {
         timer::sleep_us(STEP_US);
+        meanwhile();
     }
 }

@@ -79,7 +79,8 @@ impl Streams {
         }
     }
 
-    fn count(&mut self) {
+    /// Brings all totals up to date.
+    pub(crate) fn count(&mut self) {
         for watched in &mut self.all {
             if let Some(driver) = dma::by_id(watched.stream.driver) {
                 driver.sample(&mut self.bus, &mut watched.stream);

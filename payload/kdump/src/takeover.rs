@@ -29,6 +29,15 @@ const TIMEOUT_US: u64 = 200_000;
 /// More functions than this are not looked at.
 const MOST_FUNCTIONS: usize = 1024;
 
+/// Moments of a takeover at which the observer may look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// A step begins.
+    Step,
+    /// Nothing happens for milliseconds: a cyclic buffer may come round unseen.
+    Wait,
+}
+
 /// What a takeover needs beside the SMMUs.
 pub(crate) struct Means<'a> {
     pub(crate) boot: &'a Boot,
@@ -38,8 +47,8 @@ pub(crate) struct Means<'a> {
     pub(crate) frames: &'a mut FrameRange,
     /// The fault that is planted on the SMMU of its index.
     pub(crate) plants: &'a [Option<Plant>],
-    /// What the observer does before each step.
-    pub(crate) before_step: &'a mut dyn FnMut(),
+    /// The observer; what it does is not the taker's business.
+    pub(crate) observer: &'a mut dyn FnMut(Moment),
 }
 
 /// Takes every SMMU over, through the log. Returns the ticks of the whole takeover and how it ended for each SMMU.
@@ -49,7 +58,7 @@ pub(crate) fn take_all(
     hw: &mut Smmus,
     log: &mut Log,
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {
-    let Means { boot, iort, config, mut devices, frames, plants, before_step } = means;
+    let Means { boot, iort, config, mut devices, frames, plants, observer } = means;
     // The primary told the findings. Without a readable IORT there is no SMMU in the boot block either.
     let iort = Iort::parse_again(iort).ok();
     let start = timer::now();
@@ -60,7 +69,7 @@ pub(crate) fn take_all(
     let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
     if policy != Policy::ResetAttach && needs_functions {
         Logged::new(hw, log).step("quiesce");
-        quiesce::stop(policy, config, &mut devices, &functions);
+        quiesce::stop(policy, config, &mut devices, &functions, &mut || observer(Moment::Wait));
     }
     for ((index, smmu), plant) in (0_u8..).zip(boot.smmus()).zip(plants) {
         let smmu_index = SmmuIndex(index);
@@ -88,7 +97,7 @@ pub(crate) fn take_all(
             }
             None => &mut logged,
         };
-        let taken = take_over(policy, &mut Held::new(hw, before_step), site);
+        let taken = take_over(policy, &mut Held::new(hw, &mut || observer(Moment::Step)), site);
         last_ack = taken.as_ref().map_or_else(|_| timer::now(), |taken| taken.last_ack_ticks);
         ended.push(taken);
     }
