@@ -111,7 +111,10 @@ fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bd
     let window =
         |window: &boot::Ecam| BusRange { segment: window.segment, first: window.first_bus, last: window.last_bus };
     let windows: Vec<BusRange> = boot.ecam().iter().map(window).collect();
-    let roots = pci::roots(&windows, iort.into_iter().flat_map(|iort| iort.root_buses()));
+    let mut roots = windows.clone();
+    if let Some(iort) = iort {
+        iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
+    }
     pci::functions(config, &roots, MOST_FUNCTIONS)
 }
 

@@ -19,16 +19,12 @@ pub struct BusRange {
     pub last: u8,
 }
 
-/// Where enumeration starts: the first bus of each window, and each bus of `named` (segment and bus) in one of them, since
-/// one window may hold several root buses.
-pub fn roots(windows: &[BusRange], named: impl Iterator<Item = (u32, u8)>) -> Vec<BusRange> {
-    let mut roots = windows.to_vec();
-    for (segment, bus) in named {
-        let holds =
-            |window: &&BusRange| u32::from(window.segment) == segment && (window.first..=window.last).contains(&bus);
-        roots.extend(windows.iter().find(holds).map(|window| BusRange { first: bus, ..*window }));
-    }
-    roots
+/// The rest of the window that holds a root bus, from that bus on: one window may hold several root buses.
+#[must_use]
+pub fn root_at(windows: &[BusRange], segment: u32, bus: u8) -> Option<BusRange> {
+    let holds =
+        |window: &&BusRange| u32::from(window.segment) == segment && (window.first..=window.last).contains(&bus);
+    windows.iter().find(holds).map(|window| BusRange { first: bus, ..*window })
 }
 
 /// All functions below `roots`, each once, in bus order; at most `most`.

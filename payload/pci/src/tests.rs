@@ -244,8 +244,10 @@ fn functions_are_found_once_below_all_roots() {
         space.add(Bdf::new(0, bus, 1, 0), 1, 1);
     }
     let window = BusRange { segment: 0, first: 0, last: 15 };
-    let named = [(0, 0), (0, 8), (0, 8), (0, 16), (1, 8)];
-    let all = roots(&[window], named.into_iter());
+    let mut all = Vec::from([window]);
+    for (segment, bus) in [(0, 0), (0, 8), (0, 8), (0, 16), (1, 8)] {
+        all.extend(root_at(&[window], segment, bus));
+    }
     assert_eq!(all.iter().map(|range| range.first).collect::<Vec<_>>(), [0, 0, 8, 8]);
     let found: Vec<_> = functions(&mut space, &all, 10).into_iter().map(|(bdf, _)| bdf).collect();
     assert_eq!(found, [Bdf::new(0, 0, 1, 0), Bdf::new(0, 8, 1, 0)]);

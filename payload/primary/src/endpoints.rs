@@ -32,8 +32,10 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
     let windows: Vec<BusRange> = windows
         .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
         .collect();
-    let named = machine.platform.iort.iter().flat_map(|iort| iort.root_buses());
-    let roots = pci::roots(&windows, named);
+    let mut roots = windows.clone();
+    if let Some(iort) = &machine.platform.iort {
+        iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
+    }
     let functions = pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS);
     let mut candidates: Vec<Candidate> = Vec::new();
     for (bdf, identity) in functions {

@@ -163,12 +163,29 @@ impl Stage1 {
         attributes: Attributes,
     ) -> Result<(), MapError> {
         let last = self.check_input(iova, bytes)?;
-        self.check_output(pa, bytes)?;
         let mut budget = Budget::new(u64::MAX);
         let found = self.tables.find_leaf(hw, iova, last, &mut budget, &mut |_| true)?;
         if let Some(leaf) = found {
             return Err(MapError::Overlap { iova: leaf.iova.max(iova), pa: leaf.pa });
         }
+        self.map_over(hw, frames, iova, pa, bytes, attributes)
+    }
+
+    /// The same without a look at what is there: for tables that are not live yet.
+    ///
+    /// # Errors
+    /// [`MapError`], but not [`MapError::Overlap`].
+    pub(crate) fn map_over(
+        &self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        iova: Iova,
+        pa: PhysAddr,
+        bytes: u64,
+        attributes: Attributes,
+    ) -> Result<(), MapError> {
+        self.check_input(iova, bytes)?;
+        self.check_output(pa, bytes)?;
         let geometry = self.geometry();
         let granule = geometry.granule().bytes();
         let mut table = None;

@@ -13,7 +13,7 @@ use crate::queue::{CommandQueue, QueueError};
 use crate::spec::cd::CD_BYTES;
 use crate::spec::command::{Command, cfgi_cd, cfgi_ste, prefetch_config};
 use crate::spec::ste::Ste1;
-use crate::stage1::{Attributes, Geometry, MapError, Stage1};
+use crate::stage1::{Attributes, Geometry, Stage1};
 use crate::table::{context_descriptor, stage1_ste};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::vec::Vec;
@@ -68,11 +68,9 @@ fn domain(
     let failed = TakeoverError::Domain { stream };
     let tables = Stage1::new(smmu, geometry, site.frames).map_err(|_| failed)?;
     for (base, bytes) in &attach.identity {
-        match tables.map(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default()) {
-            // Two nodes may reserve the same range: it is there.
-            Ok(()) | Err(MapError::Overlap { .. }) => {}
-            Err(_) => return Err(failed),
-        }
+        // Two nodes may reserve the same range: it is mapped twice, to the same.
+        let mapped = tables.map_over(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default());
+        mapped.map_err(|_| failed)?;
     }
     let cd_at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
     let cd = context_descriptor(&tables, asid, features.idr0, features.coherent);

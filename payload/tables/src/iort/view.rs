@@ -195,12 +195,14 @@ impl<'a> Iort<'a> {
         self.nodes().filter_map(|node| node.root_complex())
     }
 
-    /// Segment and bus at which each range of requester IDs of a root complex begins: root buses are among them.
-    pub fn root_buses(&self) -> impl Iterator<Item = (u32, u8)> + use<'a> {
-        let buses = |complex: RootComplex<'a>| {
-            complex.node.mappings().map(move |mapping| (complex.segment, (mapping.input_base >> 8) as u8))
-        };
-        self.root_complexes().flat_map(buses)
+    /// Calls `visit` with segment and bus at which each range of requester IDs of a root complex begins: root buses are
+    /// among them.
+    pub fn each_root_bus(&self, visit: &mut dyn FnMut(u32, u8)) {
+        for complex in self.root_complexes() {
+            for mapping in complex.node.mappings() {
+                visit(complex.segment, (mapping.input_base >> 8) as u8);
+            }
+        }
     }
 
     /// Devices that ACPI names.
