@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         .for_reset()
         .by_oracle()
         .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Untranslated))),
-    Rule::new("dma.as-documented", dma::as_documented, "DESIGN.md, policies").only(Group::Own).by_oracle(),
+    Rule::new("dma.as-documented", dma::as_documented, "ARCHITECTURE.md, policies").only(Group::Own).by_oracle(),
     Rule::new("off.gbpa-set", off::gbpa_set, "IHI 0070 6.3.14").only(Group::Off).by_log(),
     Rule::new("off.disabled", off::disabled, "IHI 0070 6.3.9, 6.3.14").only(Group::Off),
     Rule::new("evtq.recorded", events::recorded, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018")
@@ -162,10 +162,12 @@ fn fails_if_any(evidence: &Evidence<'_>, suffers: &dyn Fn(After, &Stream, &Strea
     fails_if(streams.any(|(stream, sampled)| suffers(dma::documented(evidence, stream, sampled), stream, sampled)))
 }
 
-/// Beside what the documentation says: a device that was stopped may count on, and what it counts goes nowhere.
+/// Beside what the documentation says: a device that was stopped may count on, and what it counts goes nowhere; and until its
+/// bypass is in force an RMR stream may meet an invalid STE, or no translation at all.
 fn refused(evidence: &Evidence<'_>) -> Verdict {
     fails_if_any(evidence, &|after, stream, sampled| {
-        after.blocks() || (after == After::Silent && dma::is_blocked_since_crash(stream, sampled))
+        let may_block = after == After::Silent || (after == After::Untranslated && dma::is_rmr(stream));
+        after.blocks() || (may_block && dma::is_blocked_since_crash(stream, sampled))
     })
 }
 

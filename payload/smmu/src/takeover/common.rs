@@ -88,7 +88,8 @@ pub(super) fn acknowledge_errors(hw: &mut dyn Access, smmu: SmmuIndex) {
 
 /// The same for errors that were read a moment ago: toggles those and no others (6.3.21).
 pub(super) fn acknowledge_active(hw: &mut dyn Access, smmu: SmmuIndex, active: u32) {
-    if active & ACKNOWLEDGED != 0 {
+    let active = active & ACKNOWLEDGED;
+    if active != 0 {
         let gerrorn = hw.read32(smmu, reg::GERRORN);
         hw.write32(smmu, reg::GERRORN, gerrorn ^ active);
     }

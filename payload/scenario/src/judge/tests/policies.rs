@@ -150,6 +150,21 @@ fn what_strays_before_the_domain_is_told_and_excused() {
 }
 
 #[test]
+fn an_entry_cleared_under_a_live_stream_may_refuse_it_for_a_moment() {
+    let mut world = World::new(Policy::AdoptRmrBypass);
+    (world.streams[2].cuts.takeover, world.streams[2].cuts.end) = (counts(30, 28, 0), counts(60, 43, 15));
+    let checks = world.judge();
+    assert_eq!(find(&checks, "dma.no-blocked").verdict, Verdict::Fail);
+    assert_eq!(outcome(&checks, None), Outcome::Pass);
+    // Not for longer, and no other stream.
+    world.streams[2].cuts.end = counts(61, 43, 15);
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+    let mut world = World::new(Policy::AdoptRmrBypass);
+    (world.streams[0].cuts.takeover, world.streams[0].cuts.end) = (counts(30, 28, 0), counts(60, 58, 0));
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+}
+
+#[test]
 fn an_adoption_without_rmr_streams_writes_no_table() {
     let mut world = World::new(Policy::AdoptRmrBypass);
     world.log.retain(|entry| entry.name() != "STE" || entry.op == smmu::log::Op::Load);
