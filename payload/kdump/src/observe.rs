@@ -24,7 +24,7 @@ use smmu::{
 const DIGEST_LIMIT: u64 = 16 << 20;
 /// Events read of one dead queue, and kinds kept apart.
 const MOST_EVENTS: u32 = 1 << 20;
-const EVENT_ROWS: usize = 64;
+const EVENT_ROWS: usize = 256;
 
 /// One SMMU before the takeover's first write.
 pub(crate) struct Before {

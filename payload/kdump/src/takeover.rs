@@ -23,6 +23,8 @@ use tables::iort::Iort;
 
 /// Queues of 256 entries: a crash kernel's memory is small, and IDR1 may announce megabytes.
 const QUEUE_CAP_LOG2: u8 = 8;
+/// Where the event queue is left on it takes a storm between two looks: under QEMU one frame makes 2,000 events.
+const EVENT_QUEUE_CAP_LOG2: u8 = 13;
 /// Bound of each wait. The reference kernel's second would cost a lab a minute where every wait fails.
 const TIMEOUT_US: u64 = 200_000;
 
@@ -82,7 +84,10 @@ pub(crate) fn take_all(
             smmu: smmu_index,
             coherent: (smmu.flags & SMMU_COHERENT_OVERRIDE != 0).then_some(true),
             cpu_is_vhe: boot.e2h != 0,
-            queue_cap_log2: QUEUE_CAP_LOG2,
+            queue_cap_log2: match policy {
+                Policy::ResetEvtq | Policy::ResetAttach => EVENT_QUEUE_CAP_LOG2,
+                _ => QUEUE_CAP_LOG2,
+            },
             timeout_us: TIMEOUT_US,
             frames,
             rmr_streams: &rmr_streams,
