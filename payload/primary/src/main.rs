@@ -13,6 +13,7 @@ mod acpi_tables;
 mod cycle;
 mod endpoints;
 mod firmware;
+mod firmware_smmu;
 mod kdump_image;
 mod machine;
 mod notes;
@@ -85,6 +86,9 @@ fn prepare() -> Result<Session, String> {
     // SAFETY: boot services ended two lines above.
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
     say_hello(options.e2h);
+    if options.firmware_smmu {
+        firmware_smmu::play(&mut machine, &mut notes);
+    }
     machine.describe_smmus();
     if let Some(iort) = &machine.iort {
         arch::console::record(&Record::Iort {

@@ -50,6 +50,8 @@ pub struct RunOptions {
     pub plant: Option<Plant>,
     /// Runs with HCR_EL2.E2H set.
     pub e2h: bool,
+    /// Has the SMMUs enabled with stage-2 identity before the payload's own start, as some firmware leaves them.
+    pub firmware_smmu: bool,
     /// Format of the stream table; `None`: two levels where the hardware has them.
     pub strtab: Option<Strtab>,
     /// Reserved ranges to add to the IORT.
@@ -73,6 +75,7 @@ impl Default for RunOptions {
             cycles: 1,
             plant: None,
             e2h: false,
+            firmware_smmu: false,
             strtab: None,
             rmrs: Vec::new(),
             hold_us: 100_000,
@@ -127,11 +130,12 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "scenario",
     "cycles",
     "plant",
     "e2h",
+    "firmware-smmu",
     "strtab",
     "rmr",
     "hold_us",
@@ -142,7 +146,8 @@ const NAMES: [&str; 11] = [
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, plant, e2h, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
+const KEYS: &str =
+    "scenario, cycles, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -183,6 +188,7 @@ impl RunOptions {
             "plant" => self.plant = plant(value).ok_or(or(Plant::NAMES))?,
             "e2h" => self.e2h = switch(value).ok_or(or("0 or 1"))?,
             "step-hold" => self.step_hold = switch(value).ok_or(or("0 or 1"))?,
+            "firmware-smmu" => self.firmware_smmu = switch(value).ok_or(or("0 or 1"))?,
             "strtab" => self.strtab = Some(strtab(value).ok_or(or("linear or 2lvl"))?),
             "rmr" => {
                 let right = "ssss:bb:dd.f or ssss:bb:dd.f:BYTES (a multiple of 0x10000), with commas between several";

@@ -3,6 +3,7 @@
 mod control;
 mod error;
 mod identify;
+mod identity;
 mod options;
 
 use crate::access::{Access, SmmuIndex};

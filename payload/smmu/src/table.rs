@@ -9,7 +9,7 @@ use crate::spec::command::cfgi_ste;
 use crate::spec::registers::{Idr0, Idr1, StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{Config, L1Std, STE_BYTES, STE_WORDS, Ste, Ste0};
 use addr::{PhysAddr, StreamId};
-pub use entry::{ABORT, bypass_ste, context_descriptor, stage1_ste, write_cd};
+pub use entry::{ABORT, bypass_ste, context_descriptor, stage1_ste, stage2_ste, write_cd};
 
 /// Bits that level 2 resolves: 16 KiB tables, the only split that the adoption series accepts.
 pub const SPLIT: u8 = 8;
@@ -214,6 +214,32 @@ impl StreamTable {
         let Some(at) = self.ste_address(hw, stream_id)? else { return Ok(()) };
         self.store_words(hw, at, 0, &ABORT[..1]);
         publish(hw, commands, stream_id, true)
+    }
+
+    /// Gives every StreamID the same STE; two levels share one level 2. For a table that no stream was attached to. All
+    /// cached configuration has to be invalidated afterwards.
+    ///
+    /// # Errors
+    /// [`TableError::OutOfMemory`].
+    pub fn fill_all(&self, hw: &mut dyn Access, frames: &mut dyn Frames, ste: &Ste) -> Result<(), TableError> {
+        let (base, count) = match self.format {
+            Format::Linear => (self.base, 1 << self.log2size),
+            Format::TwoLevel => {
+                let bytes = STE_BYTES << SPLIT;
+                (frames.allocate(bytes, bytes).ok_or(TableError::OutOfMemory(bytes))?, 1 << SPLIT)
+            }
+        };
+        // The word with V last: in a linear table these STEs are in force.
+        for (index, word) in ste.iter().enumerate().rev() {
+            hw.fill(self.smmu, Structure::Ste, base.plus(index as u64 * 8), STE_BYTES as u32, count, *word);
+            hw.barrier(Barrier::PublishStructure);
+        }
+        if self.format == Format::TwoLevel {
+            let descriptor = L1Std::new().with_span(SPLIT + 1).with_l2ptr(base.0);
+            hw.fill(self.smmu, Structure::L1Std, self.base, 8, 1 << (self.log2size - SPLIT), descriptor.into());
+            hw.barrier(Barrier::PublishStructure);
+        }
+        Ok(())
     }
 
     fn descriptor_address(&self, stream_id: StreamId) -> PhysAddr {

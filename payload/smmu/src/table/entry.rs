@@ -3,7 +3,7 @@
 use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::spec::cd::{CD_WORDS, Cd, Cd0, Cd1};
 use crate::spec::registers::{Idr0, Idr1};
-use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0, Ste1};
+use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0, Ste1, Ste2, Ste3};
 use crate::stage1::{MAIR0, Stage1};
 use addr::PhysAddr;
 
@@ -31,6 +31,28 @@ pub const fn bypass_ste(idr1: Idr1) -> Ste {
     if idr1.attr_types_ovr() {
         ste[1] = Ste1::new().with_shcfg(SHCFG_INCOMING).into_bits();
     }
+    ste
+}
+
+/// Stage 2 alone through the 4 KiB tables at `root`, which begin at level 1, with an input range of `input_bits` and the
+/// output range of IDR5.OAS, `output`. Everything else is as in [`bypass_ste`].
+#[must_use]
+pub const fn stage2_ste(idr1: Idr1, root: PhysAddr, vmid: u16, input_bits: u8, output: u8, coherent: bool) -> Ste {
+    let mut ste = bypass_ste(idr1);
+    ste[0] = Ste0::new().with_v(true).with_config(Config::S2.0).into_bits();
+    let (cache, share) = walk_attributes(coherent);
+    ste[2] = Ste2::new()
+        .with_s2vmid(vmid)
+        .with_s2t0sz(64 - input_bits)
+        .with_s2sl0(1)
+        .with_s2ir0(cache)
+        .with_s2or0(cache)
+        .with_s2sh0(share)
+        .with_s2ps(output)
+        .with_s2aa64(true)
+        .with_s2r(true)
+        .into_bits();
+    ste[3] = Ste3::new().with_s2ttb_55_4(root.0 >> 4).into_bits();
     ste
 }
 
