@@ -8,6 +8,7 @@ use arch::{
     frames::FrameRange,
     timer,
 };
+use core::ops::Range;
 use handover::boot::{self, Boot, SMMU_COHERENT_OVERRIDE};
 use pci::{BusRange, Identity};
 use smmu::{
@@ -89,6 +90,7 @@ pub(crate) fn take_all(
                 _ => QUEUE_CAP_LOG2,
             },
             timeout_us: TIMEOUT_US,
+            own: own_memory(boot),
             frames,
             rmr_streams: &rmr_streams,
             attach: &attach,
@@ -109,6 +111,11 @@ pub(crate) fn take_all(
     // What is still pending belongs to the last step.
     hw.step("watch");
     (last_ack.saturating_sub(start), ended)
+}
+
+/// What no structure of the dead image may lie in.
+pub(crate) fn own_memory(boot: &Boot) -> Range<PhysAddr> {
+    boot.region.base..boot.region.base.plus(boot.region.bytes)
 }
 
 /// The PCI functions that a crash kernel finds, as the firmware numbered them.

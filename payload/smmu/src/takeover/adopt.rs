@@ -51,7 +51,7 @@ pub(super) fn examine(
     if policy == Policy::AdoptRmrBypass {
         hw.step("adopt.rmr-bypass");
         for stream in site.rmr_streams {
-            if let Some(at) = validate::ste_at(hw, site.smmu, &table, *stream)? {
+            if let Some(at) = validate::ste_at(hw, site.smmu, &site.own, &table, *stream)? {
                 fresh::bypass_in_place(hw, site.smmu, features, at);
             }
         }

@@ -7,6 +7,8 @@ use crate::queue::{CommandQueue, output_queue};
 use crate::spec::command::{CFGI_ALL, TLBI_EL2_ALL, TLBI_NSNH_ALL};
 use crate::spec::event::EVENT_BYTES;
 use crate::spec::registers::{self as reg, Cr0, Idr0, Idr1, Idr5, IrqCtrl, QueueBase};
+use addr::PhysAddr;
+use core::ops::Range;
 
 /// Bytes of one PRI queue entry (IHI 0070, 8.2).
 const PRI_BYTES: u64 = 16;
@@ -23,6 +25,8 @@ pub(super) struct Features {
     pub(super) coherent: bool,
     /// CR2.E2H is to be set.
     pub(super) e2h: bool,
+    /// Where nothing of the dead kernel may be.
+    pub(super) own: Range<PhysAddr>,
 }
 
 impl Features {
@@ -33,7 +37,8 @@ impl Features {
         hw.read32(site.smmu, reg::IDR3);
         let idr5 = Idr5::from(hw.read32(site.smmu, reg::IDR5));
         hw.read32(site.smmu, reg::IIDR);
-        Self { idr0, idr1, idr5, coherent: site.coherent.unwrap_or(idr0.cohacc()), e2h: site.cpu_is_vhe && idr0.hyp() }
+        let (coherent, e2h) = (site.coherent.unwrap_or(idr0.cohacc()), site.cpu_is_vhe && idr0.hyp());
+        Self { idr0, idr1, idr5, coherent, e2h, own: site.own.clone() }
     }
 
     /// Bits of a StreamID (6.3.2: at most 32).

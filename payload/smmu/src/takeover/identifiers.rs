@@ -82,7 +82,7 @@ pub(super) fn scan(
         Table::Linear { base, entries } => scan.stes(base, entries)?,
         Table::TwoLevel { base, entries } => {
             for index in 0..entries {
-                if let Some(l2) = l2_table(scan.hw, smmu, base, index, Revision::V10)? {
+                if let Some(l2) = l2_table(scan.hw, smmu, &features.own, base, index, Revision::V10)? {
                     scan.stes(l2, 256)?;
                 }
             }
@@ -105,7 +105,7 @@ impl Scan<'_> {
             return Err(Refusal::memory(Rule::ScanTooLong, at, self.loads.into()));
         }
         self.loads += 1;
-        load(self.hw, self.smmu, what, at)
+        load(self.hw, self.smmu, &self.features.own, what, at)
     }
 
     fn stes(&mut self, base: PhysAddr, count: u32) -> Result<(), Refusal> {

@@ -22,12 +22,14 @@ pub use held::Held;
 pub use identifiers::{IdSet, Identifiers};
 pub use policy::{Policy, UnknownPolicy};
 pub use refusal::{Place, Refusal, Rule};
+pub use validate::look_again;
 
 use crate::access::{Access, SmmuIndex};
 use crate::frames::Frames;
 use crate::poll::TimedOut;
 use crate::queue::{CommandQueue, EventQueue, QueueError};
-use addr::StreamId;
+use addr::{PhysAddr, StreamId};
+use core::ops::Range;
 
 /// How long Linux polls CR0ACK, GBPA.Update and a CMD_SYNC.
 pub const LINUX_TIMEOUT_US: u64 = 1_000_000;
@@ -44,6 +46,8 @@ pub struct Site<'a> {
     pub queue_cap_log2: u8,
     /// Bound of each poll, [`LINUX_TIMEOUT_US`] for the reference behaviour.
     pub timeout_us: u64,
+    /// Memory that is the crash kernel's own: no structure of the dead kernel can lie there.
+    pub own: Range<PhysAddr>,
     /// Memory for new queues and tables.
     pub frames: &'a mut dyn Frames,
     /// StreamIDs of the firmware's RMR nodes that name this SMMU.
@@ -116,7 +120,11 @@ pub enum TakeoverError {
 /// [`TakeoverError`] where the reference kernel's probe fails. A table that cannot be adopted is none: `reset` runs.
 pub fn take_over(policy: Policy, hw: &mut dyn Access, mut site: Site<'_>) -> Result<Taken, TakeoverError> {
     hw.step("probe");
-    let features = common::Features::read(hw, &site);
+    let mut features = common::Features::read(hw, &site);
+    if policy == Policy::AdoptV7 {
+        // Physical addresses are not vetted there.
+        features.own = PhysAddr(0)..PhysAddr(0);
+    }
     if policy.turns_off() {
         return off::run(policy, hw, &site);
     }

@@ -33,6 +33,8 @@ pub enum Rule {
     L2Alignment,
     /// A pointer to something that is no memory.
     Unbacked,
+    /// A pointer into the crash kernel's own memory.
+    OwnMemory,
     /// A valid STE with a reserved Config.
     SteConfig,
     /// A CD table at 0.
@@ -71,6 +73,7 @@ impl Rule {
             Self::L2Null => "l2-null",
             Self::L2Alignment => "l2-alignment",
             Self::Unbacked => "unbacked",
+            Self::OwnMemory => "own-memory",
             Self::SteConfig => "ste-config",
             Self::CdTableNull => "cd-table-null",
             Self::CdTableSize => "cd-table-size",
@@ -108,9 +111,10 @@ impl fmt::Display for Place {
 pub struct Refusal {
     /// The rule.
     pub rule: Rule,
-    /// The register or descriptor that breaks it; for [`Rule::Unbacked`] the address where nothing answers.
+    /// The register or descriptor that breaks it; for [`Rule::Unbacked`] and [`Rule::OwnMemory`] the address
+    /// that was to be read.
     pub place: Place,
-    /// Its value; 0 for [`Rule::Unbacked`].
+    /// Its value; 0 where nothing was read.
     pub value: u64,
 }
 

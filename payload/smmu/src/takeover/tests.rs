@@ -5,6 +5,7 @@ mod identifiers;
 mod plant;
 mod refusals;
 mod reset;
+mod review;
 mod variants;
 
 use super::*;
@@ -20,6 +21,8 @@ const SMMU: SmmuIndex = SmmuIndex(0);
 const L1: PhysAddr = PhysAddr(0x4025_4000);
 const L2: PhysAddr = PhysAddr(0x4026_0000);
 const CDS: PhysAddr = PhysAddr(0x4027_0000);
+/// The crash kernel's own memory; frames come from it.
+const OWN: Range<PhysAddr> = PhysAddr(0x5000_0000)..PhysAddr(0x5800_0000);
 const STRTAB_BASE: u64 = 1 << 62 | L1.0;
 const STRTAB_BASE_CFG: u32 = 0x10210;
 
@@ -91,6 +94,7 @@ fn take(policy: Policy, fake: &mut Fake, options: &Options) -> (Result<Taken, Ta
         cpu_is_vhe: options.cpu_is_vhe,
         queue_cap_log2: 8,
         timeout_us: 1000,
+        own: OWN,
         frames: &mut frames,
         rmr_streams: options.rmr,
         attach: options.attach,
@@ -186,6 +190,7 @@ fn no_memory_is_told() {
         cpu_is_vhe: false,
         queue_cap_log2: 8,
         timeout_us: 1000,
+        own: OWN,
         frames: &mut frames,
         rmr_streams: &[],
         attach: &[],

@@ -8,6 +8,7 @@ use crate::access::{Access, SmmuIndex, Structure};
 use crate::spec::registers::{self as reg, StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{L1Std, STE_BYTES};
 use addr::{PhysAddr, StreamId};
+use core::ops::Range;
 
 /// A table that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(super) fn table(
     }
     let entries = 1_u32 << (log2size - SPLIT);
     for index in 0..entries {
-        l2_table(hw, smmu, at, index, revision)?;
+        l2_table(hw, smmu, &features.own, at, index, revision)?;
     }
     Ok(Table::TwoLevel { base: at, entries })
 }
@@ -85,12 +86,13 @@ pub(super) fn table(
 pub(super) fn l2_table(
     hw: &mut dyn Access,
     smmu: SmmuIndex,
+    own: &Range<PhysAddr>,
     base: PhysAddr,
     index: u32,
     revision: Revision,
 ) -> Result<Option<PhysAddr>, Refusal> {
     let at = base.plus(u64::from(index) * L1STD_BYTES);
-    let word = load(hw, smmu, Structure::L1Std, at)?;
+    let word = load(hw, smmu, own, Structure::L1Std, at)?;
     let descriptor = L1Std::from(word);
     let refuse = |rule| Err(Refusal::memory(rule, at, word));
     let pointer = PhysAddr(descriptor.l2ptr());
@@ -106,15 +108,49 @@ pub(super) fn l2_table(
     }
 }
 
-/// Loads a word of the dead kernel.
-pub(super) fn load(hw: &mut dyn Access, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Refusal> {
+/// Loads a word of the dead kernel. It cannot lie in our own memory, where our own data would be taken for it. That is
+/// stricter than revision 10, which vets no address.
+pub(super) fn load(
+    hw: &mut dyn Access,
+    smmu: SmmuIndex,
+    own: &Range<PhysAddr>,
+    what: Structure,
+    at: PhysAddr,
+) -> Result<u64, Refusal> {
+    if own.contains(&at) {
+        return Err(Refusal::memory(Rule::OwnMemory, at, 0));
+    }
     hw.load(smmu, what, at).map_err(|unbacked| Refusal::memory(Rule::Unbacked, unbacked.0, 0))
+}
+
+/// Looks again at what leads to one stream of an adopted table, as a kernel does when it meets a device of it: the dead
+/// kernel's memory may have changed since it was validated, and then this device alone is refused. Returns the address of
+/// the STE, `None` where the table has none.
+///
+/// # Errors
+/// [`Refusal`]: the rule that the table breaks now.
+pub fn look_again(
+    hw: &mut dyn Access,
+    smmu: SmmuIndex,
+    own: &Range<PhysAddr>,
+    stream: StreamId,
+) -> Result<Option<PhysAddr>, Refusal> {
+    let config = StrtabBaseCfg::from(hw.read32(smmu, reg::STRTAB_BASE_CFG));
+    let base = PhysAddr(StrtabBase::from(hw.read64(smmu, reg::STRTAB_BASE)).addr());
+    let entries = 1_u32.checked_shl(config.log2size().into()).unwrap_or(0);
+    let table = match config.fmt() {
+        0 => Table::Linear { base, entries },
+        _ => Table::TwoLevel { base, entries: entries >> SPLIT },
+    };
+    let at = ste_at(hw, smmu, own, &table, stream)?;
+    at.map_or(Ok(None), |at| load(hw, smmu, own, Structure::Ste, at).map(|_| Some(at)))
 }
 
 /// Where the STE of a stream is; `None` where the table has none.
 pub(super) fn ste_at(
     hw: &mut dyn Access,
     smmu: SmmuIndex,
+    own: &Range<PhysAddr>,
     table: &Table,
     stream: StreamId,
 ) -> Result<Option<PhysAddr>, Refusal> {
@@ -122,7 +158,7 @@ pub(super) fn ste_at(
     Ok(match *table {
         Table::Linear { base, entries } => (index < entries.into()).then(|| base.plus(index * STE_BYTES)),
         Table::TwoLevel { base, entries } if index >> SPLIT < entries.into() => {
-            let leaf = l2_table(hw, smmu, base, stream.0 >> SPLIT, Revision::V10)?;
+            let leaf = l2_table(hw, smmu, own, base, stream.0 >> SPLIT, Revision::V10)?;
             leaf.map(|leaf| leaf.plus((index & 0xFF) * STE_BYTES))
         }
         Table::TwoLevel { .. } => None,

@@ -8,6 +8,7 @@ use crate::{
 };
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 use handover::{
     HandoverError,
     oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream, Window},
@@ -28,6 +29,8 @@ pub(super) const SMMU: SmmuIndex = SmmuIndex(0);
 const SIDS: [StreamId; 3] = [StreamId(0x10), StreamId(0x18), StreamId(0x20)];
 /// What firmware reserves for the last stream.
 const RMR: (PhysAddr, u64) = (PhysAddr(0x4800_0000), 0x1_0000);
+/// The taker's memory; its frames come from it.
+pub(super) const OWN: Range<PhysAddr> = PhysAddr(0x5400_0000)..PhysAddr(0x8000_0000);
 const RUN: u32 = 1;
 const CYCLE: u32 = 5;
 
@@ -87,18 +90,19 @@ impl World {
         let digest_before = observe::digest(&mut hw, &before, 1 << 20).unwrap();
         let ste_at = unit.table().ste_address(&mut hw, SIDS[0]).unwrap().unwrap();
 
+        let mut own = FakeFrames { free: OWN.start.0..OWN.end.0 };
         let mut log = Log::with_capacity(4096);
         let mut logged = Logged::new(&mut hw, &mut log);
         let taken = match plant {
             Some(Plant::SteRewritten) => {
                 let plant = takeover::plant::Plant::SteRewritten { at: ste_at };
-                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut frames)
+                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut own)
             }
             Some(Plant::SmmuenCleared) => {
                 let plant = takeover::plant::Plant::SmmuenCleared;
-                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut frames)
+                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut own)
             }
-            _ => take_over(policy, &mut logged, &mut frames),
+            _ => take_over(policy, &mut logged, &mut own),
         };
         let after = Registers::read(&mut hw, SMMU);
         let stes = SIDS.map(|sid| ste(&mut hw, sid));
@@ -175,6 +179,7 @@ fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Re
         cpu_is_vhe: false,
         queue_cap_log2: 8,
         timeout_us: 1000,
+        own: OWN,
         frames,
         rmr_streams: &SIDS[2..],
         attach: &SIDS.map(|stream| Attach { stream, identity: if stream == SIDS[2] { vec![RMR] } else { Vec::new() } }),

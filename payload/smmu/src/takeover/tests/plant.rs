@@ -10,6 +10,7 @@ fn adopt(fake: &mut Fake, plant: Option<Plant>) -> (bool, Vec<String>) {
         cpu_is_vhe: false,
         queue_cap_log2: 8,
         timeout_us: 1000,
+        own: OWN,
         frames: &mut frames,
         rmr_streams: &[],
         attach: &[],

@@ -166,6 +166,24 @@ fn pointers_into_nothing_refuse_and_do_not_fault() {
     assert_eq!(refused(&PLAIN, |fake| fake.poke(ste(3), 0b1011 | nothing.0)).0, unbacked);
 }
 
+/// Revision 10 vets no address: what the crash kernel itself keeps there would be taken for STEs, and could be adopted.
+#[test]
+fn pointers_into_our_own_memory_refuse() {
+    let own = OWN.start;
+    let refusal = Refusal { rule: Rule::OwnMemory, place: Place::Memory(own), value: 0 };
+    assert_eq!(refused(&PLAIN, |fake| fake.poke(L1.plus(8), own.0 | 9)).0, refusal);
+    assert_eq!(refused(&PLAIN, |fake| fake.unit(SMMU).set64(reg::STRTAB_BASE, own.0)).0, refusal);
+    assert_eq!(refused(&PLAIN, |fake| fake.poke(ste(3), 0b1011 | own.0)).0, refusal);
+    // Up to the last word.
+    let last = PhysAddr(OWN.end.0 - 64);
+    let refusal = Refusal { place: Place::Memory(last), ..refusal };
+    assert_eq!(refused(&PLAIN, |fake| fake.poke(ste(3), 0b1011 | last.0)).0, refusal);
+    let after = OWN.end;
+    let mut fake = crashed();
+    fake.poke(ste(3), 0b1011 | after.0);
+    assert_eq!(take(Policy::Adopt, &mut fake, &PLAIN).0.map(|taken| taken.did), Ok(Policy::Adopt));
+}
+
 #[test]
 fn stream_table_entries() {
     for reserved in [0b0011, 0b0101, 0b0111] {
@@ -194,6 +212,7 @@ fn names_are_distinct() {
         Rule::L2Null,
         Rule::L2Alignment,
         Rule::Unbacked,
+        Rule::OwnMemory,
         Rule::SteConfig,
         Rule::CdTableNull,
         Rule::CdTableSize,
