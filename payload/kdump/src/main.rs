@@ -137,7 +137,8 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let mut streams = Streams::new(known, devices, &mut config);
     let hold = streams.hold(u64::from(options.hold_us));
     // As late as possible: events of the hold are in the dead queue by now.
-    let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len());
+    let own = takeover::own_memory(boot);
+    let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len(), scenario.damage, own.start);
 
     // Taker: the boot block only, and the fault that is planted in it.
     let plants = observe::plants(&mut hw, &before, options.plant, &streams);
@@ -166,6 +167,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
 
     // Observer again.
     streams.cut_takeover();
+    let looked_again = observe::look_again(&mut hw, &before, scenario.damage, &own, &streams);
     let least_us = match options.plant {
         Some(Plant::LeafUnmapped | Plant::LeafCanary) => LEAF_WATCH_US,
         _ => 0,
@@ -178,7 +180,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::record_aborts(false);
     let after = observe::after(&mut hw, &before, &streams, handlers);
 
-    let seen = observe::Seen::new(&before, &after, &taken, &streams);
+    let seen = observe::Seen::new(&before, &after, &taken, &looked_again, &streams);
     let evidence = Evidence {
         scenario,
         plant: options.plant,
@@ -190,6 +192,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         streams: &seen.streams,
         log: log.entries(),
         log_overflowed: log.overflowed(),
+        own: (own.start, own.end),
         aborts: Some(&seen.aborts),
     };
     let checks = judge::judge(&evidence);

@@ -4,8 +4,10 @@ use crate::streams::{Streams, Watched};
 use addr::PhysAddr;
 use alloc::vec::Vec;
 use arch::{bus::Smmus, exceptions};
+use core::ops::Range;
 use scenario::{
-    Plant,
+    Damage, Plant,
+    damage::LookedAgain,
     judge::{AbortTaken, SmmuEvidence, StreamEvidence},
 };
 use smmu::{
@@ -29,6 +31,7 @@ const EVENT_ROWS: usize = 256;
 /// One SMMU before the takeover's first write.
 pub(crate) struct Before {
     pub(crate) registers: Registers,
+    damage_found: bool,
     events: EventQueue,
 }
 
@@ -48,12 +51,31 @@ pub(crate) fn has_cohacc(base: PhysAddr) -> bool {
     exceptions::probe_read32(base.0 + u64::from(IDR0)).is_some_and(|idr0| Idr0::from(idr0).cohacc())
 }
 
-/// Looks at every SMMU before anything is written.
-pub(crate) fn before(hw: &mut Smmus, count: usize) -> Vec<Before> {
+/// Looks at every SMMU before anything is written, and for `damage`. `own` is where this image's memory begins.
+pub(crate) fn before(hw: &mut Smmus, count: usize, damage: Damage, own: PhysAddr) -> Vec<Before> {
     let indices = (0_u8..).map(SmmuIndex).take(count);
-    indices
-        .map(|index| Before { registers: Registers::read(hw, index), events: EventQueue::from_registers(hw, index) })
-        .collect()
+    let look = |index| Before {
+        registers: Registers::read(hw, index),
+        damage_found: damage.is_found(hw, index, own),
+        events: EventQueue::from_registers(hw, index),
+    };
+    indices.map(look).collect()
+}
+
+/// Has the taker look again at tables that it adopted, after something in them was changed.
+pub(crate) fn look_again(
+    hw: &mut Smmus,
+    before: &[Before],
+    damage: Damage,
+    own: &Range<PhysAddr>,
+    streams: &Streams,
+) -> Vec<Option<LookedAgain>> {
+    let of = |old: &Before| {
+        let smmu = old.registers.smmu;
+        let live = streams.all.iter().find(|watched| watched.stream.smmu == u32::from(smmu.0))?;
+        damage.change_and_look(hw, smmu, own, live.stream.stream_id)
+    };
+    before.iter().map(of).collect()
 }
 
 /// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
@@ -136,10 +158,14 @@ impl<'a> Seen<'a> {
         before: &'a [Before],
         after: &'a [After],
         taken: &'a [Result<Taken, TakeoverError>],
+        looked_again: &[Option<LookedAgain>],
         streams: &Streams,
     ) -> Self {
-        let smmus = before.iter().zip(after).zip(taken).map(|((before, after), taken)| SmmuEvidence {
+        let all = before.iter().zip(after).zip(taken).zip(looked_again);
+        let smmus = all.map(|(((before, after), taken), looked_again)| SmmuEvidence {
             before: &before.registers,
+            damage_found: before.damage_found,
+            looked_again: *looked_again,
             after: Some(&after.registers),
             digest_after: after.digest,
             taken: taken.as_ref().map_err(|error| *error),

@@ -1,6 +1,7 @@
 //! One crash: arm, record, jump; and after the taker hands back, stop everything and look for DMA that did not stop.
 
 use crate::{
+    damage,
     endpoints::Candidate,
     kdump_image,
     machine::{Machine, SmmuAt},
@@ -220,6 +221,10 @@ fn crash(
     }
     plant_leaf(setting, frames, units, live)?;
 
+    // Damage that an adoption does not mind is part of the digests.
+    if setting.scenario.damage.is_adopted() {
+        damage::apply(setting.machine, frames, setting.scenario.damage)?;
+    }
     let left = leave_smmus(setting, live)?;
     let options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
@@ -244,6 +249,10 @@ fn crash(
     complete(&mut boot, setting, &context);
     streams::sample(setting.machine, live);
     let crash_tick = timer::now();
+    // What may refuse DMA is done after the cut.
+    if !setting.scenario.damage.is_adopted() {
+        damage::apply(setting.machine, frames, setting.scenario.damage)?;
+    }
     write_oracle(setting, live, &left, armed_tick, crash_tick)?;
     boot.crash_tick = crash_tick;
     boot.next_sequence = console::next_sequence();

@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod acpi_tables;
 mod cycle;
+mod damage;
 mod endpoints;
 mod firmware;
 mod firmware_smmu;

@@ -2,6 +2,7 @@
 
 use crate::{
     cycle::{self, Setting},
+    damage,
     endpoints::Candidate,
     machine::Machine,
     region::{Places, Prepared},
@@ -57,7 +58,10 @@ impl Session {
         console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
         let forbidden = scenario.risks().without(self.options.allow_risks);
         if !forbidden.is_empty() {
-            return skip(run, &format!("the board does not allow the risk {forbidden}"));
+            return skip(run, &format!("the board does not allow the risk {forbidden}"), "board allow_risks");
+        }
+        if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
+            return skip(run, why, "DESIGN.md 5");
         }
         let mut last_oracle = None;
         let mut failed = 0;
@@ -82,9 +86,9 @@ impl Session {
     }
 }
 
-/// A scenario that the board forbids: one check that says so, and no cycle.
-fn skip(run: u32, reason: &str) -> Outcome {
-    let (verdict, source) = (Verdict::Skip, "board allow_risks");
+/// A scenario that the board forbids or cannot have: one check that says so, and no cycle.
+fn skip(run: u32, reason: &str, source: &str) -> Outcome {
+    let verdict = Verdict::Skip;
     let id = "scenario.allowed";
     console::record(&Record::Check { run, cycle: 0, id, verdict, expected: verdict, must_run: false, reason, source });
     console::record(&Record::RunEnd { run, outcome: Outcome::Pass, cycles: 0, cycles_failed: 0 });

@@ -1,76 +1,217 @@
 //! What the crashed image left broken, and what follows from it.
+//!
+//! Damage to structures is done where no live stream looks, so that all of them go on until the takeover: to the last
+//! level-1 descriptor, and to the last STE of the level-2 table in use.
+
+mod apply;
+mod later;
+mod place;
+mod queues;
+mod rows;
+mod words;
+
+pub use apply::NotDone;
+pub use later::LookedAgain;
 
 use crate::{
     Risks,
     policy::{Documented, Expectation},
 };
+use addr::PhysAddr;
+use rows::{Answer, ROWS, Row};
+use smmu::{observe::Registers, spec::ste::STE_BYTES, takeover::Rule};
 
-/// A kind of damage.
+/// A kind of damage: its place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Damage {
-    /// Nothing.
-    #[default]
-    None,
+pub struct Damage(u8);
+
+/// Names, for messages: there are too many to list.
+pub(crate) const NAMES: &str = "those of --list-scenarios";
+/// Named in the design, not built.
+pub(crate) const LATER: &[&str] = &[];
+
+/// What is done to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Nothing,
+    /// A field of STRTAB_BASE_CFG, while the SMMU is enabled.
+    Config(Config),
+    /// The last level-1 descriptor.
+    Level1 {
+        span: u8,
+        pointer: Pointer,
+    },
+    /// The last STE of the level-2 table in use, or of a linear table.
+    Ste(Ste),
+    /// A queue or an error.
+    Queue(Queue),
+    /// SMMUEN is 0.
+    Off,
 }
 
-/// Names, for messages.
-pub(crate) const NAMES: &str = "none";
-/// Named in the design, not built.
-pub(crate) const LATER: &[&str] = &[
-    "strtab-log2size",
-    "strtab-split",
-    "strtab-fmt",
-    "l1-span",
-    "l2-null",
-    "l2-outside-ram",
-    "stale-cmdq-error",
-    "evtq-full",
-];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Config {
+    Log2size(u8),
+    /// IDR1.SIDSIZE and one more.
+    AboveSidsize,
+    Split(u8),
+    Format(u8),
+}
+
+/// Where a level-2 table is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pointer {
+    /// Where there is one.
+    Live,
+    Null,
+    Misaligned,
+    /// At the end of the SMMU's output range, where nothing is.
+    Nowhere,
+    /// In the crash kernel's memory.
+    Own,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ste {
+    CdNull,
+    /// S1CDMax is IDR1.SSIDSIZE and one more.
+    CdMax,
+    /// S1Fmt 3.
+    CdFormat,
+    /// A leaf of CDs that is no multiple of 64 KiB.
+    CdLeaf,
+    AsidZero,
+    /// The ASID of a live stream, in another CD.
+    AsidShared,
+    VmidZero,
+    /// Config 0b001.
+    Config,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// An illegal command, so that CMDQ_ERR is active.
+    CommandError,
+    /// EVENTQ_ABT_ERR is active.
+    EventAbort,
+    /// The queue is stopped before commands that were handed over.
+    Unconsumed,
+    /// Half a command stands where the next one goes.
+    Torn,
+    /// The event queue is full.
+    EventsFull,
+}
 
 impl Damage {
-    /// All of them, the first is none.
-    pub const ALL: [Self; 1] = [Self::None];
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// All of them; the first is none.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0_u8..).map(Self).take(ROWS.len())
+    }
+
+    /// Every damage is made from a place in the table, so that the first row is never taken instead.
+    fn row(self) -> &'static Row {
+        ROWS.get(usize::from(self.0)).unwrap_or(&ROWS[0])
+    }
 
     /// Name in scenarios and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-        }
+    pub fn name(self) -> &'static str {
+        self.row().name
     }
 
     /// Reads a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|damage| damage.name() == name)
+        Self::all().find(|damage| damage.name() == name)
     }
 
-    /// A policy that adopts must refuse a table with it, and falls back to a reset.
+    /// A policy that adopts goes on all the same, so that the digests of before the crash are of the damaged tables.
     #[must_use]
-    pub const fn is_refused(self) -> bool {
-        match self {
-            Self::None => false,
+    pub fn is_adopted(self) -> bool {
+        matches!(self.row().answer, Answer::Adopted | Answer::OneRefused(_))
+    }
+
+    /// A policy with this expectation refuses to adopt because of it, and falls back to a reset.
+    #[must_use]
+    pub fn falls_back(self, expectation: Expectation) -> bool {
+        expectation.adopts
+            && match self.row().answer {
+                Answer::Refused(_) => true,
+                // Revision 7 does not look at it.
+                Answer::RefusedByScan(_) => expectation.reserves_identifiers,
+                Answer::Adopted | Answer::OneRefused(_) => false,
+            }
+    }
+
+    /// The rule by which a table is refused as a whole, on an SMMU with these registers.
+    #[must_use]
+    pub fn rule(self, registers: &Registers) -> Option<Rule> {
+        /// Bits of a StreamID that a first level of 2^17 descriptors covers.
+        const MOST: u8 = 25;
+        match self.row().answer {
+            // What is too large for every kernel is mostly too large for the SMMU first.
+            Answer::Refused(Rule::StrtabSize) if registers.idr1.sidsize() <= MOST => Some(Rule::StrtabLog2size),
+            // A level 1 may be aligned as the linear table would be, by chance.
+            Answer::RefusedByScan(Rule::StrtabAlignment)
+                if PhysAddr(registers.strtab_base.addr())
+                    .is_aligned(STE_BYTES << registers.strtab_base_cfg.log2size().min(32)) =>
+            {
+                Some(Rule::StrtabFormat)
+            }
+            Answer::Refused(rule) | Answer::RefusedByScan(rule) => Some(rule),
+            Answer::Adopted | Answer::OneRefused(_) => None,
         }
+    }
+
+    /// The rule by which one stream is refused after the adoption.
+    #[must_use]
+    pub fn later_rule(self) -> Option<Rule> {
+        match self.row().answer {
+            Answer::OneRefused(rule) => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// The SMMU is found disabled.
+    #[must_use]
+    pub fn turns_off(self) -> bool {
+        self.row().what == What::Off
+    }
+
+    /// Events are left in the queue.
+    #[must_use]
+    pub fn leaves_events(self) -> bool {
+        self.row().what == What::Queue(Queue::EventsFull)
     }
 
     /// What a policy with this expectation is expected to do with it.
     #[must_use]
-    pub const fn applied_to(self, expectation: Expectation) -> Expectation {
-        if self.is_refused() && expectation.adopts { Expectation::RESET } else { expectation }
+    pub fn applied_to(self, expectation: Expectation) -> Expectation {
+        if self.falls_back(expectation) { Expectation::RESET } else { expectation }
     }
 
     /// What it adds to the policy's risks.
     #[must_use]
-    pub const fn risks(self) -> Risks {
+    pub fn risks(self) -> Risks {
         // A fallback is a reset: DMA is refused, and RMR streams bypass.
-        if self.is_refused() { Risks::BUS_ERROR.with(Risks::STRAY_WRITE) } else { Risks::NONE }
-    }
-
-    /// In words; `None`: those of the policy hold.
-    #[must_use]
-    pub const fn documented(self) -> Option<Documented> {
-        match self {
-            Self::None => None,
+        let fallback = Risks::BUS_ERROR.with(Risks::STRAY_WRITE);
+        match self.row().what {
+            // 6.3.25: the SMMU may go to any address then, and be lost until it is reset.
+            What::Config(_) => fallback.with(Risks::POWER_CYCLE),
+            _ if self.is_adopted() => Risks::NONE,
+            _ => fallback,
         }
     }
+
+    /// In words; `None`: those of the policy hold. No image needs it.
+    #[must_use]
+    pub fn documented(self) -> Option<Documented> {
+        words::of(self.row())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! stands beside it, as the expectation.
 
 mod adopt;
+mod damage;
 mod dma;
 mod events;
 mod evidence;
@@ -15,7 +16,7 @@ mod trace;
 
 pub use evidence::{AbortTaken, Evidence, SmmuEvidence, StreamEvidence};
 
-use crate::Plant;
+use crate::{Damage, Plant};
 use alloc::{format, string::String, vec::Vec};
 use rules::{Group, RULES, Rule};
 use seen::Seen;
@@ -76,7 +77,8 @@ pub fn failed(checks: &[Check]) -> u32 {
 }
 
 fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
-    let expectation = evidence.scenario.expectation();
+    let (policy, expectation) = (evidence.scenario.policy_expectation(), evidence.scenario.expectation());
+    let has_damage = evidence.scenario.damage != Damage::NONE;
     let applies = match rule.group {
         Group::Any => true,
         Group::Adopt => expectation.adopts,
@@ -85,6 +87,10 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
         Group::Own => expectation.has_own_course(),
         Group::Recording => expectation.records_events,
         Group::Quiesce => expectation.quiesces(),
+        Group::Damaged => has_damage,
+        Group::Examined => has_damage && policy.adopts,
+        Group::Fallback => policy.adopts && !expectation.adopts,
+        Group::Later => policy.adopts && evidence.scenario.damage.later_rule().is_some(),
     };
     let (seen, expected) = if applies {
         ((rule.check)(evidence), (rule.expected)(evidence))

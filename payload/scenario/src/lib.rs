@@ -6,7 +6,7 @@
 extern crate alloc;
 
 mod crash;
-mod damage;
+pub mod damage;
 pub mod judge;
 pub mod options;
 pub mod phase;

@@ -37,7 +37,7 @@ pub struct ConsoleWish {
 /// Granule of a reserved memory range (IORT RMR descriptor: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
 /// Scenarios that one boot takes.
-const MAX_SCENARIOS: usize = 64;
+const MAX_SCENARIOS: usize = 256;
 
 /// What a boot is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,7 +219,7 @@ fn scenarios(value: &str) -> Result<Vec<Scenario>, OptionProblem<'_>> {
     }
     let parse = |name| Scenario::parse(name).map_err(|error| OptionProblem::Scenario { name, error });
     if value.split(',').nth(MAX_SCENARIOS).is_some() {
-        return Err(OptionProblem::Value { key: "scenario", value, right: "64 scenarios or less" });
+        return Err(OptionProblem::Value { key: "scenario", value, right: "256 scenarios or less" });
     }
     value.split(',').map(parse).collect()
 }

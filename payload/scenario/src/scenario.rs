@@ -49,7 +49,7 @@ impl Scenario {
     /// A policy with nothing broken and a plain jump.
     #[must_use]
     pub const fn plain(policy: Policy) -> Self {
-        Self { policy, damage: Damage::None, crash: Crash::Jump }
+        Self { policy, damage: Damage::NONE, crash: Crash::Jump }
     }
 
     /// Reads `policy[+damage][@crash]`.
@@ -58,7 +58,7 @@ impl Scenario {
     /// [`ScenarioError`] for the first part that is wrong.
     pub fn parse(text: &str) -> Result<Self, ScenarioError<'_>> {
         let (rest, crash) = text.split_once('@').unwrap_or((text, Crash::Jump.name()));
-        let (policy, damage) = rest.split_once('+').unwrap_or((rest, Damage::None.name()));
+        let (policy, damage) = rest.split_once('+').unwrap_or((rest, Damage::NONE.name()));
         Ok(Self {
             policy: policy.parse().map_err(|_| wrong("policy", policy, policy::LATER, policy::NAMES))?,
             damage: Damage::parse(damage).ok_or_else(|| wrong("damage", damage, damage::LATER, damage::NAMES))?,
@@ -72,10 +72,16 @@ impl Scenario {
         policy::behaviour(self.policy).risks.with(self.damage.risks()).with(self.crash.risks())
     }
 
+    /// What the documentation of its policy says, where nothing is damaged.
+    #[must_use]
+    pub fn policy_expectation(self) -> Expectation {
+        policy::behaviour(self.policy).expectation
+    }
+
     /// What its documentation says, for the judge: the policy's behaviour, as the damage changes it.
     #[must_use]
     pub fn expectation(self) -> Expectation {
-        self.damage.applied_to(policy::behaviour(self.policy).expectation)
+        self.damage.applied_to(self.policy_expectation())
     }
 
     /// What its documentation says, in words.
@@ -88,7 +94,7 @@ impl Scenario {
     /// `reset`.
     pub fn all() -> impl Iterator<Item = Self> {
         let adopt = Self::plain(Policy::Adopt);
-        let damages = Damage::ALL.into_iter().skip(1).map(move |damage| Self { damage, ..adopt });
+        let damages = Damage::all().skip(1).map(move |damage| Self { damage, ..adopt });
         let crashes = Crash::ALL.into_iter().skip(1);
         let crashes = crashes.flat_map(move |crash| [adopt, Self::plain(Policy::Reset)].map(|of| Self { crash, ..of }));
         Policy::ALL.into_iter().map(Self::plain).chain(damages).chain(crashes)
@@ -107,7 +113,7 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.policy.name())?;
         for (is_plain, mark, name) in [
-            (self.damage == Damage::None, "+", self.damage.name()),
+            (self.damage == Damage::NONE, "+", self.damage.name()),
             (self.crash == Crash::Jump, "@", self.crash.name()),
         ] {
             if !is_plain {

@@ -6,8 +6,7 @@ mod walk;
 use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 use crate::frames::Frames;
 use addr::{Iova, PhysAddr};
-pub(crate) use geometry::address_bits;
-pub use geometry::{Decoded, Geometry, Granule};
+pub use geometry::{Decoded, Geometry, Granule, address_bits};
 pub use walk::{Budget, Leaf, OverBudget, Tables, WalkError};
 
 /// CD.MAIR0 that the attribute indices of [`Memory`] refer to: index 0 Normal write-back, 1 Normal non-cacheable,

@@ -1,7 +1,8 @@
 //! What the judge is given.
 
 use super::{seen::Seen, trace::Trace};
-use crate::{Plant, Scenario, phase::Cuts};
+use crate::{Plant, Scenario, damage::LookedAgain, phase::Cuts};
+use addr::PhysAddr;
 use alloc::format;
 use handover::{
     HandoverError,
@@ -25,6 +26,10 @@ pub struct SmmuEvidence<'a> {
     pub after: Option<&'a Registers>,
     /// Structures after the watch, from the addresses in the registers; `None` where they could not be read.
     pub digest_after: Option<Digest>,
+    /// The damage of the scenario was there before the takeover; nothing else is looked for.
+    pub damage_found: bool,
+    /// What the taker said of two streams of an adopted table after something in it had changed.
+    pub looked_again: Option<LookedAgain>,
     /// How the takeover ended.
     pub taken: Result<&'a Taken, TakeoverError>,
     /// Events found in the dead image's event queue; `None` where it could not be read.
@@ -88,6 +93,8 @@ pub struct Evidence<'a> {
     pub log: &'a [Entry],
     /// Something was left out of it.
     pub log_overflowed: bool,
+    /// First address of the taker's own memory, and the first after it.
+    pub own: (PhysAddr, PhysAddr),
     /// Aborts taken from the takeover on; `None` where nobody listened.
     pub aborts: Option<&'a [AbortTaken<'a>]>,
 }

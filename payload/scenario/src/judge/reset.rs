@@ -26,7 +26,7 @@ pub(super) fn each_enabled(
     check: &dyn Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen,
 ) -> Seen {
     evidence.each_logged_smmu(&|index, smmu| {
-        if !smmu.before.cr0.smmuen() {
+        if !smmu.before.cr0.smmuen() && !evidence.scenario.damage.turns_off() {
             return Seen::not_covered(FOUND_OFF);
         }
         disabled(evidence, index).map_or_else(|| Seen::fail(NOT_DISABLED), |place| check(index, smmu, place))
@@ -45,6 +45,9 @@ pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
+    if evidence.scenario.damage.turns_off() {
+        return Seen::skip("SMMUEN is 0 from the start");
+    }
     each_enabled(evidence, &|index, _, place| gbpa_in_force(Trace::new(evidence.log, index), place, true))
 }
 

@@ -1,7 +1,7 @@
 //! The list of checks: names, sources, what they need, what each scenario's documentation expects.
 
 use super::{
-    adopt, dma, events,
+    adopt, damage, dma, events,
     evidence::{Evidence, StreamEvidence},
     off, reset,
     seen::Seen,
@@ -25,6 +25,14 @@ pub(super) enum Group {
     Recording,
     /// Devices are stopped.
     Quiesce,
+    /// Something is damaged.
+    Damaged,
+    /// The same, and the policy looks at what it adopts.
+    Examined,
+    /// The damage makes an adoption fall back.
+    Fallback,
+    /// Something changes after the adoption.
+    Later,
 }
 
 /// One check.
@@ -116,7 +124,10 @@ pub(super) const RULES: &[Rule] = &[
         .by_oracle()
         .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
     Rule::new("rmr.ste-unchanged", dma::rmr_ste_unchanged, "Chen v6 6/7").by_oracle().expecting(kept_rmr_ste),
-    Rule::new("reset.abort-before-disable", reset::abort_before_disable, "IHI 0070 3.11, 6.3.14").for_reset().by_log(),
+    Rule::new("reset.abort-before-disable", reset::abort_before_disable, "IHI 0070 3.11, 6.3.14")
+        .for_reset()
+        .by_log()
+        .expecting(|evidence| passes_unless(evidence.scenario.damage.turns_off())),
     Rule::new("reset.strtab-while-disabled", reset::strtab_while_disabled, "IHI 0070 6.3.11, 6.3.12, 6.3.24, 6.3.25")
         .for_reset()
         .by_log(),
@@ -143,9 +154,19 @@ pub(super) const RULES: &[Rule] = &[
         .only(Group::Quiesce)
         .by_oracle()
         .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Silent))),
+    Rule::new("damage.found", damage::found, "DESIGN.md 5").only(Group::Damaged),
+    Rule::new("damage.rule-fired", damage::rule_fired, "Chen v7 1/7, 7/7; v10").only(Group::Examined),
+    Rule::new("damage.contained", damage::contained, "Shrivastava, 28 Jun 2026; Chen v7 1/7: full reset")
+        .only(Group::Fallback)
+        .by_log(),
+    Rule::new(
+        "damage.one-refused",
+        damage::one_refused,
+        "Shrivastava, 28 Jun 2026; Chen v4: L2 tables are mapped late",
+    )
+    .only(Group::Later),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
-    Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018")
-        .expecting(|evidence| fails_if(evidence.scenario.expectation().records_events && events::are_due(evidence))),
+    Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018").expecting(events_are_told),
 ];
 
 const fn fails_if(condition: bool) -> Verdict {
@@ -154,6 +175,12 @@ const fn fails_if(condition: bool) -> Verdict {
 
 const fn passes_unless(lacking: bool) -> Verdict {
     if lacking { Verdict::Skip } else { Verdict::Pass }
+}
+
+/// They were left there, or the SMMU goes on recording.
+fn events_are_told(evidence: &Evidence<'_>) -> Verdict {
+    let records = evidence.scenario.expectation().records_events && events::are_due(evidence);
+    fails_if(records || evidence.scenario.damage.leaves_events())
 }
 
 /// What the documentation says of some stream.

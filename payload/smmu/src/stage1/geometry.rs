@@ -227,7 +227,7 @@ impl Geometry {
 
 /// Address bits that IDR5.OAS and CD.IPS encode.
 #[must_use]
-pub(crate) const fn address_bits(encoded: u8) -> u8 {
+pub const fn address_bits(encoded: u8) -> u8 {
     match encoded {
         0 => 32,
         1 => 36,

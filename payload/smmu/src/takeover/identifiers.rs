@@ -77,7 +77,9 @@ pub(super) fn scan(
     features: &Features,
     table: &Table,
 ) -> Result<Identifiers, Refusal> {
-    let mut scan = Scan { hw, smmu, features, loads: 0, found: Identifiers::default() };
+    // No kernel writes a linear table where it can have two levels, but some loader might.
+    let is_odd = matches!(table, Table::Linear { .. }) && features.idr0.st_level() == 1;
+    let mut scan = Scan { hw, smmu, features, is_odd, loads: 0, found: Identifiers::default() };
     match *table {
         Table::Linear { base, entries } => scan.stes(base, entries)?,
         Table::TwoLevel { base, entries } => {
@@ -95,6 +97,8 @@ struct Scan<'a> {
     hw: &'a mut dyn Access,
     smmu: SmmuIndex,
     features: &'a Features,
+    /// The table is linear on an SMMU that has two levels.
+    is_odd: bool,
     loads: u32,
     found: Identifiers,
 }
@@ -122,6 +126,11 @@ impl Scan<'_> {
             return Ok(());
         }
         match Config(ste.config()) {
+            // A level-1 descriptor of span 9 reads as such a bypass STE, whose pointer nobody sets: FMT is wrong. What is
+            // left to find here is a level 1 that happens to be aligned as the linear table would be.
+            Config::BYPASS if self.is_odd && ste.s1contextptr() != 0 => {
+                Err(Refusal::memory(Rule::StrtabFormat, at, word))
+            }
             Config::ABORT | Config::BYPASS => Ok(()),
             Config::S1 => self.cd_table(at, ste),
             // Under nesting the CDs are the guest's, at an IPA: out of reach, and their ASIDs are tagged by the VMID.

@@ -13,7 +13,7 @@ pub enum Rule {
     NotCoherent,
     /// GERROR.SFM_ERR is active: nothing but a reset leaves Service Failure Mode.
     ServiceFailure,
-    /// STRTAB_BASE_CFG.FMT is neither 0 nor 1.
+    /// STRTAB_BASE_CFG.FMT is neither 0 nor 1, or the table has another format than it says.
     StrtabFormat,
     /// FMT is 1 on an SMMU without two-level tables.
     TwoLevelUnsupported,

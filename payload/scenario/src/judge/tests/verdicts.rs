@@ -1,6 +1,7 @@
 //! Every check: one thing that makes it fail, one that leaves it not covered. That it passes, the good worlds show.
 
 use super::super::{AbortTaken, rules::RULES};
+use super::damages::DAMAGES;
 use super::policies::OTHERS;
 use super::{
     find,
@@ -97,7 +98,7 @@ fn entry(offset: u32, value: u64) -> Entry {
     Entry { ticks: 0, smmu: SMMU, op: Op::RegWrite32, what, address, value, count: 1, stride: 0, unbacked: false }
 }
 
-fn write(world: &mut World, offset: u32, value: u64) {
+pub(super) fn write(world: &mut World, offset: u32, value: u64) {
     world.log.push(entry(offset, value));
 }
 
@@ -159,9 +160,11 @@ fn every_check_can_fail_and_none_passes_without_evidence() {
 
 #[test]
 fn every_check_is_in_these_tables() {
-    // `dma.live-*` never fail: a phase without DMA is not covered.
+    // These never fail: a phase without DMA is not covered, and damage that is not there neither.
+    let found = "damage.found";
     let live = ["dma.live-before", "dma.live-blackout", "dma.live-after"];
     let tabled = ADOPT.iter().chain(RESET).map(|row| row.0).chain(OTHERS.iter().map(|row| row.1));
+    let tabled = tabled.chain(DAMAGES.iter().map(|row| row.1)).chain([found]);
     let tabled: BTreeSet<&str> = tabled.chain(live).collect();
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(tabled, all);

@@ -1,11 +1,7 @@
 //! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
 
 use super::super::{AbortTaken, Check, Evidence, SmmuEvidence, StreamEvidence, judge};
-use crate::{
-    Plant, Policy, Scenario,
-    phase::Cuts,
-    policy::{After, behaviour},
-};
+use crate::{Damage, Plant, Policy, Scenario, damage::LookedAgain, phase::Cuts, policy::After};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
@@ -18,9 +14,10 @@ use smmu::{
     bringup::{Options, Unit},
     event,
     fake::{Fake, FakeFrames},
+    frames::Frames,
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
-    spec::event::id,
+    spec::{event::id, registers as reg},
     takeover::{self, Attach, Site, Taken, TakeoverError, plant::Sabotaged},
 };
 use zerocopy::IntoBytes;
@@ -47,6 +44,8 @@ pub(super) struct World {
     pub(super) after: Option<Registers>,
     pub(super) digest_after: Option<Digest>,
     pub(super) taken: Result<Taken, TakeoverError>,
+    pub(super) damage_found: bool,
+    pub(super) looked_again: Option<LookedAgain>,
     pub(super) events: Option<event::Counts>,
     pub(super) events_lost: bool,
     pub(super) log: Vec<Entry>,
@@ -67,7 +66,21 @@ impl World {
 
     /// The same with a sabotaged takeover, or with a crashed SMMU that `crash` has changed.
     pub(super) fn with(policy: Policy, plant: Option<Plant>, crash: impl FnOnce(&mut Fake)) -> Self {
+        Self::build(Scenario::plain(policy), Damage::NONE, plant, crash)
+    }
+
+    /// A scenario with damage, of which `done` is really done; what does not depend on it is as documented.
+    pub(super) fn damaged(scenario: Scenario, done: Damage) -> Self {
+        Self::build(scenario, done, None, |_| {})
+    }
+
+    fn build(scenario: Scenario, done: Damage, plant: Option<Plant>, crash: impl FnOnce(&mut Fake)) -> Self {
+        let Scenario { policy, damage, .. } = scenario;
         let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+        if damage.lacks(&Registers::read(&mut hw, SMMU), false).is_some() {
+            // 12 SubstreamID bits.
+            hw.unit(SMMU).set(reg::IDR1, 0x0273_0010 | 12 << 6);
+        }
         let options = Options { first_asid: 7, ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
         let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
         let mut known = Vec::new();
@@ -86,9 +99,21 @@ impl World {
             });
         }
         crash(&mut hw);
-        let before = Registers::read(&mut hw, SMMU);
-        let digest_before = observe::digest(&mut hw, &before, 1 << 20).unwrap();
+        let scratch = frames.allocate(4096, 4096).unwrap();
+        // As the primary does it: what is adopted is part of the digest.
+        let damage_it = |hw: &mut Fake, is_early| {
+            if done.is_adopted() == is_early {
+                done.apply(hw, SMMU, OWN.start, scratch).unwrap();
+            }
+        };
+        damage_it(&mut hw, true);
+        let intact = Registers::read(&mut hw, SMMU);
+        let digest_before = observe::digest(&mut hw, &intact, 1 << 20).unwrap();
         let ste_at = unit.table().ste_address(&mut hw, SIDS[0]).unwrap().unwrap();
+
+        damage_it(&mut hw, false);
+        let before = Registers::read(&mut hw, SMMU);
+        let damage_found = damage.is_found(&mut hw, SMMU, OWN.start);
 
         let mut own = FakeFrames { free: OWN.start.0..OWN.end.0 };
         let mut log = Log::with_capacity(4096);
@@ -104,6 +129,7 @@ impl World {
             }
             _ => take_over(policy, &mut logged, &mut own),
         };
+        let looked_again = damage.change_and_look(&mut hw, SMMU, &OWN, SIDS[0]);
         let after = Registers::read(&mut hw, SMMU);
         let stes = SIDS.map(|sid| ste(&mut hw, sid));
         let left = SmmuLeft {
@@ -114,19 +140,21 @@ impl World {
             ..SmmuLeft::default()
         };
         Self {
-            scenario: Scenario::plain(policy),
+            scenario,
             plant,
             boot: Ok(()),
             oracle_error: None,
             oracle_cycle: CYCLE,
             known,
             left: vec![left],
-            streams: (0..3).map(|index| sampled(policy, index, stes[index])).collect(),
+            streams: (0..3).map(|index| sampled(scenario, index, stes[index])).collect(),
             before,
             after: Some(after),
             digest_after: observe::digest(&mut hw, &after, 1 << 20).ok(),
             taken,
-            events: Some(events(policy)),
+            damage_found,
+            looked_again,
+            events: Some(events(scenario)),
             events_lost: false,
             log: log.entries().to_vec(),
             log_overflowed: log.overflowed(),
@@ -153,6 +181,8 @@ impl World {
             after: self.after.as_ref(),
             digest_after: self.digest_after,
             taken: self.taken.as_ref().map_err(|error| *error),
+            damage_found: self.damage_found,
+            looked_again: self.looked_again,
             events: self.events.as_ref(),
             events_lost: self.events_lost,
         };
@@ -167,6 +197,7 @@ impl World {
             streams: &self.streams,
             log: &self.log,
             log_overflowed: self.log_overflowed,
+            own: (OWN.start, OWN.end),
             aborts: self.aborts.as_deref(),
         })
     }
@@ -193,8 +224,11 @@ fn ste(hw: &mut Fake, sid: StreamId) -> [u64; 8] {
 }
 
 /// What the event queue holds: where it is left on, faults of the streams that have a domain.
-fn events(policy: Policy) -> event::Counts {
+fn events(Scenario { policy, damage, .. }: Scenario) -> event::Counts {
     let mut events = event::Counts::with_capacity(4);
+    if damage.leaves_events() {
+        events.add([id::C_BAD_STREAMID.into(), 0, 0, 0]);
+    }
     if policy == Policy::ResetAttach {
         SIDS.into_iter()
             .for_each(|sid| events.add([u64::from(id::F_TRANSLATION) | u64::from(sid.0) << 32, 0, 0x8000_0000, 0]));
@@ -203,8 +237,8 @@ fn events(policy: Policy) -> event::Counts {
 }
 
 /// How a stream fares: as is documented. None has function level reset.
-fn sampled(policy: Policy, index: usize, ste: [u64; 8]) -> StreamEvidence {
-    let end = match behaviour(policy).expectation.of(index == 2, false) {
+fn sampled(scenario: Scenario, index: usize, ste: [u64; 8]) -> StreamEvidence {
+    let end = match scenario.expectation().of(index == 2, false) {
         After::Delivered => counts(60, 60, 0),
         After::Untranslated if index == 2 => counts(60, 45, 15),
         After::Untranslated => counts(60, 30, 30),

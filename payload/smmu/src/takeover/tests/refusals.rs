@@ -146,6 +146,14 @@ fn table_alignment() {
     register(Rule::StrtabAlignment, reg::STRTAB_BASE, base, |fake| fake.unit(SMMU).set64(reg::STRTAB_BASE, base));
     // Revision 7 adopted this one: FMT=0 over a two-level table.
     register(Rule::StrtabAlignment, reg::STRTAB_BASE, STRTAB_BASE, config(16));
+    // Where chance has aligned its level 1, the descriptor itself tells.
+    let level1 = PhysAddr(0x4080_0000);
+    let refusal = refused(&PLAIN, |fake| {
+        fake.poke(level1, L2.0 | 9);
+        fake.unit(SMMU).set64(reg::STRTAB_BASE, level1.0);
+        config(16)(fake);
+    });
+    assert_eq!(refusal.0, Refusal { rule: Rule::StrtabFormat, place: Place::Memory(level1), value: L2.0 | 9 });
 }
 
 #[test]
