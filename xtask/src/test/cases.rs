@@ -106,7 +106,7 @@ fn hex(value: &Value) -> Option<u64> {
 }
 
 /// A register before and after.
-fn register(run: &Value, name: &str) -> Result<(u64, u64), String> {
+pub fn register(run: &Value, name: &str) -> Result<(u64, u64), String> {
     let register = expect::array(run, "registers")?.iter().find(|register| register["name"] == name);
     let register = register.ok_or_else(|| format!("no register {name} in the report"))?;
     let value = |key: &str| hex(&register[key]).ok_or_else(|| format!("no {name}.{key}"));
