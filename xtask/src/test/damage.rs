@@ -17,7 +17,7 @@ pub fn all() -> Vec<Case> {
         Case::new("damage-linear", linear),
         Case::new("damage-list", list),
         Case::new("damage-witness", |session| {
-            let names = ["l1-span-5", "l2-outside-ram", "stale-cmdq-error", "cmdq-unconsumed", "asid-shared"];
+            let names = ["l1-span-5", "stale-cmdq-error", "cmdq-unconsumed"];
             names.into_iter().try_for_each(|name| witnessed(session, name))
         }),
     ]
