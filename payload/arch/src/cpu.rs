@@ -28,9 +28,12 @@ pub fn pa_range() -> u8 {
 }
 
 /// Affinity fields of MPIDR_EL1: Aff3 39:32, Aff2 23:16, Aff1 15:8, Aff0 7:0.
+pub const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// Affinity of the running CPU.
 #[must_use]
 pub fn affinity() -> u64 {
-    MPIDR_EL1.get() & 0xff_00ff_ffff
+    MPIDR_EL1.get() & AFFINITY
 }
 
 /// Routes physical IRQ, FIQ and SError to EL2; without AMO a physical SError stays pending while EL2 runs (Arm ARM D1.3.6).

@@ -1,6 +1,6 @@
 //! As much of a GICv3 as it takes for the EL2 timer to end a WFI (Arm IHI 0069). Interrupts stay masked at the CPU.
 
-use crate::{cpu, mmio, timer};
+use crate::{mmio, timer};
 use core::{
     arch::asm,
     sync::atomic::{AtomicBool, Ordering},
@@ -38,13 +38,12 @@ pub struct Gic {
     pub timer_intid: u32,
 }
 
-/// Finds the redistributor of the running CPU in a range of them (GICR_TYPER.Affinity_Value, .Last, .VLPIS).
+/// Finds the redistributor of a CPU in a range of them (GICR_TYPER.Affinity_Value, .Last, .VLPIS).
 ///
 /// # Safety
 /// `base..base + bytes` is mapped as Device memory and holds redistributor frames.
 #[must_use]
-pub unsafe fn find_redistributor(base: u64, bytes: u64) -> Option<u64> {
-    let affinity = cpu::affinity();
+pub unsafe fn find_redistributor(base: u64, bytes: u64, affinity: u64) -> Option<u64> {
     let wanted = affinity >> 32 << 24 | affinity & 0xff_ffff;
     let mut at = base;
     while at.checked_add(0x2_0000)? <= base.checked_add(bytes)? {
@@ -116,4 +115,12 @@ pub unsafe fn enable_timer_wake(gic: &Gic) -> bool {
     timer::disarm();
     WAKES.store(arrived, Ordering::Relaxed);
     arrived
+}
+
+/// Lets no more interrupts reach the running CPU: before it is turned off (Arm DEN 0022, 5.5.2).
+pub fn leave_cpu() {
+    if WAKES.swap(false, Ordering::Relaxed) {
+        // SAFETY: the register was enabled by `enable_timer_wake` on this CPU; interrupts are masked anyway.
+        unsafe { asm!("msr icc_igrpen1_el1, xzr", "isb", options(nostack, preserves_flags)) }
+    }
 }

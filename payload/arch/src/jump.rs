@@ -4,8 +4,18 @@
 //! primary: crash() saves its context, dies, MMU off, (E2H on) ──▶ kdump: entry, MMU on from the map it was given
 //! primary: came_back, restores its context, MMU on             ◀── kdump: hand_back(), MMU off
 //! ```
+//!
+//! Another CPU of the primary comes in by the same door: PSCI starts it at `came_back` with a context made for it.
 
-use crate::{cache, mmu::Regime};
+pub use crate::context::Context;
+
+use crate::{
+    cache, cpu,
+    exceptions::Exception,
+    mmio,
+    mmu::Regime,
+    power::{self, Conduit},
+};
 use addr::PhysAddr;
 use core::{
     arch::naked_asm,
@@ -29,21 +39,15 @@ macro_rules! fp {
     };
 }
 
-/// What [`crash`] saves and [`came_back`] restores. Read with the MMU off, so it is cleaned to PoC first.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(256))]
-pub struct Context {
-    general: [u64; 14],
-    float: [u64; 8],
-    system: [u64; 8],
-}
-
-impl Context {
-    /// An empty context.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { general: [0; 14], float: [0; 8], system: [0; 8] }
-    }
+/// Has PSCI start a CPU with a context of [`Context::entering`].
+///
+/// # Errors
+/// PSCI's code (Arm DEN 0022, 5.2.2).
+///
+/// # Safety
+/// The context and its stack stay where they are, and nobody else's, until the CPU is off.
+pub unsafe fn start_cpu(conduit: Conduit, affinity: u64, context: &Context) -> Result<(), i64> {
+    power::cpu_on(conduit, affinity, way_back().0, context.publish())
 }
 
 impl Default for Context {
@@ -67,11 +71,27 @@ pub struct Taker {
     pub argument: PhysAddr,
     /// It starts with HCR_EL2.E2H set.
     pub e2h: bool,
+    /// Where the crashing code notes why it dies: cause, ESR, ELR, FAR.
+    pub note: PhysAddr,
+}
+
+/// Why the taker is called, as the note says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// By a plain call.
+    Call = 1,
+    /// By the panic handler.
+    Panic = 2,
+    /// By an exception.
+    Exception = 3,
 }
 
 static ENTRY: AtomicU64 = AtomicU64::new(0);
 static ARGUMENT: AtomicU64 = AtomicU64::new(0);
 static E2H: AtomicBool = AtomicBool::new(false);
+static NOTE: AtomicU64 = AtomicU64::new(0);
+/// Affinity of the CPU that is to die: an exception of another is no crash.
+static DYING: AtomicU64 = AtomicU64::new(0);
 
 /// Dies by `die`, which must end in [`take_over`] (directly, or through a panic or exception handler that calls it), and
 /// returns when the taker hands back.
@@ -82,25 +102,52 @@ static E2H: AtomicBool = AtomicBool::new(false);
 /// 3. Exceptions are masked; this code and `context` are identity-mapped.
 /// 4. No frame of `die` holds anything that must be dropped: those frames are abandoned.
 pub unsafe fn crash(context: &mut Context, taker: Taker, die: extern "C" fn() -> !) {
-    ARGUMENT.store(taker.argument.0, Ordering::Relaxed);
-    E2H.store(taker.e2h, Ordering::Relaxed);
-    ENTRY.store(taker.entry.0, Ordering::Relaxed);
-    clean_code(leave as *const ());
+    // SAFETY: the caller's promises.
+    unsafe { sentence(cpu::affinity(), taker) }
     clean_code(came_back as *const ());
     // SAFETY: the caller's promises 3 and 4.
     unsafe { save_and_die(context, die) }
     ENTRY.store(0, Ordering::Relaxed);
 }
 
-/// Whether [`crash`] is under way, so that a panic or an exception is the crash itself.
+/// Makes the CPU with this affinity the one whose next panic, exception or [`take_over`] is the crash.
+///
+/// # Safety
+/// As [`crash`], for that CPU.
+pub unsafe fn sentence(affinity: u64, taker: Taker) {
+    ARGUMENT.store(taker.argument.0, Ordering::Relaxed);
+    E2H.store(taker.e2h, Ordering::Relaxed);
+    NOTE.store(taker.note.0, Ordering::Relaxed);
+    DYING.store(affinity, Ordering::Relaxed);
+    clean_code(leave as *const ());
+    ENTRY.store(taker.entry.0, Ordering::Release);
+}
+
+/// Whether the running CPU is to die, so that a panic or an exception is the crash itself.
 #[must_use]
 pub fn is_crashing() -> bool {
-    ENTRY.load(Ordering::Relaxed) != 0
+    ENTRY.load(Ordering::Acquire) != 0 && DYING.load(Ordering::Relaxed) == cpu::affinity()
 }
 
 /// Leaves for the taker of [`crash`]. Only while [`is_crashing`].
-pub fn take_over() -> ! {
+pub fn take_over(cause: Cause) -> ! {
+    leave_note(cause, &Exception::default())
+}
+
+/// The same from the handler of an exception.
+pub fn take_over_after(taken: &Exception) -> ! {
+    leave_note(Cause::Exception, taken)
+}
+
+fn leave_note(cause: Cause, taken: &Exception) -> ! {
+    // First: an exception from here on is one in the crash path, and ends the image.
     let entry = ENTRY.swap(0, Ordering::Relaxed);
+    let note = NOTE.load(Ordering::Relaxed);
+    for (at, word) in (note..).step_by(8).zip([cause as u64, taken.esr, taken.elr, taken.far]) {
+        // SAFETY: the note's place was given to `sentence`, 8-byte aligned and for this.
+        unsafe { mmio::write64(at, word) }
+    }
+    cache::clean_invalidate(PhysAddr(note), 32);
     // SAFETY: `crash` stored these under its caller's promises.
     unsafe { leave(entry, ARGUMENT.load(Ordering::Relaxed), u64::from(E2H.load(Ordering::Relaxed))) }
 }
@@ -117,7 +164,7 @@ pub unsafe fn hand_back(entry: PhysAddr, context: PhysAddr) -> ! {
 }
 
 /// Instructions that run with the MMU off are fetched from memory, past caches that may hold them dirty.
-fn clean_code(function: *const ()) {
+pub(crate) fn clean_code(function: *const ()) {
     cache::clean_invalidate(PhysAddr(function as u64 & !63), 512);
 }
 
@@ -197,8 +244,9 @@ unsafe extern "C" fn save_and_die(_context: &mut Context, _die: extern "C" fn() 
 /// Entered with the MMU off and the context in x0; returns from [`save_and_die`]. HCR first: it says how the other
 /// registers are read.
 #[unsafe(naked)]
-unsafe extern "C" fn came_back(_context: &mut Context) {
+pub(crate) unsafe extern "C" fn came_back(_context: &mut Context) {
     naked_asm!(
+        "msr daifset, #0xf",
         "ldp x4, x5, [x0, #208]",
         "msr hcr_el2, x5",
         "isb",

@@ -19,6 +19,8 @@ pub mod cache;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod console;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
+mod context;
+#[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod cpu;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod exceptions;

@@ -3,6 +3,7 @@
 use crate::{
     console,
     exceptions::{self, Exception},
+    jump,
     power::{self, Conduit},
 };
 use core::{
@@ -31,6 +32,9 @@ pub fn conduit() -> Conduit {
 }
 
 fn on_exception(taken: &Exception) -> ! {
+    if jump::is_crashing() {
+        jump::take_over_after(taken);
+    }
     let (class, fault) = (taken.class(), taken.fault());
     let Exception { esr, elr, far, step, .. } = taken;
     because(format_args!("unexpected {class} {fault}: ESR {esr:#x} ELR {elr:#x} FAR {far:#x} at step \"{step}\""))

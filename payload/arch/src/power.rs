@@ -1,7 +1,10 @@
 //! PSCI (Arm DEN 0022), through `smccc`.
 
 use core::arch::asm;
-use smccc::{Hvc, Smc, psci};
+use smccc::{
+    Hvc, Smc,
+    psci::{self, AffinityState, LowestAffinityLevel},
+};
 
 /// The instruction that reaches PSCI (FADT ARM_BOOT_ARCH).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,45 @@ pub fn off(conduit: Conduit) -> ! {
         Conduit::Hvc => psci::system_off::<Hvc>(),
         Conduit::None => Ok(()),
     };
+    halt()
+}
+
+/// Turns a CPU on: it enters `entry` at this exception level, MMU off, all exceptions masked, with `argument` in x0.
+///
+/// # Errors
+/// PSCI's code (Arm DEN 0022, 5.2.2); NOT_SUPPORTED without PSCI.
+pub(crate) fn cpu_on(conduit: Conduit, affinity: u64, entry: u64, argument: u64) -> Result<(), i64> {
+    let answer = match conduit {
+        Conduit::Smc => psci::cpu_on::<Smc>(affinity, entry, argument),
+        Conduit::Hvc => psci::cpu_on::<Hvc>(affinity, entry, argument),
+        Conduit::None => Err(psci::Error::NotSupported),
+    };
+    answer.map_err(i64::from)
+}
+
+/// Turns the running CPU off; where that fails, it sleeps for ever, and [`is_off`] says so.
+pub fn cpu_off(conduit: Conduit) -> ! {
+    // Nobody waits for an error here but who asks `is_off`.
+    let _ = match conduit {
+        Conduit::Smc => psci::cpu_off::<Smc>(),
+        Conduit::Hvc => psci::cpu_off::<Hvc>(),
+        Conduit::None => Ok(()),
+    };
+    halt()
+}
+
+/// Whether a CPU is off: its last access is done.
+#[must_use]
+pub fn is_off(conduit: Conduit, affinity: u64) -> bool {
+    let state = match conduit {
+        Conduit::Smc => psci::affinity_info::<Smc>(affinity, LowestAffinityLevel::All),
+        Conduit::Hvc => psci::affinity_info::<Hvc>(affinity, LowestAffinityLevel::All),
+        Conduit::None => Err(psci::Error::NotSupported),
+    };
+    matches!(state, Ok(AffinityState::Off))
+}
+
+fn halt() -> ! {
     loop {
         // SAFETY: waiting has no effect on memory.
         unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }

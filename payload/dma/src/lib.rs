@@ -158,6 +158,15 @@ pub trait Witness: Sync {
     }
 }
 
+/// A register that a working driver writes to have new work fetched. Written with the value that it has, it starts nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doorbell {
+    /// 16 bits, at this offset from `Stream::registers`.
+    Wide16(u64),
+    /// 32 bits.
+    Wide32(u64),
+}
+
 /// How one kind of endpoint is stopped, also by one who does not know what it was doing.
 pub trait Stopper: Sync {
     /// Tells whether this driver is for a function with these IDs.
@@ -166,7 +175,6 @@ pub trait Stopper: Sync {
     fn bar(&self) -> u8 {
         0
     }
-
     /// Stops DMA: bus mastering off, then the driver's own reset, by the registers at `registers`.
     ///
     /// # Errors
@@ -186,6 +194,9 @@ pub trait Endpoint: Witness + Stopper {
     fn window_bytes(&self) -> u64;
     /// Bytes of the identity window that it uses, from its first address, when the stream has one.
     fn rmr_bytes(&self) -> u64;
+    /// A doorbell that neither this driver nor its counting half writes while the endpoint works.
+    fn doorbell(&self) -> Doorbell;
+
     /// Puts the function to work in the windows of `stream`: writes and poisons targets and canaries, starts DMA that
     /// needs no CPU. With an identity window its DMA alternates between both windows. Interrupts stay off. The function
     /// may be found running. On return bus mastering is on.

@@ -90,13 +90,13 @@ pub struct Tables {
     pub devicetree: Region,
 }
 
-/// Interrupt controller, as far as the boot CPU needs it.
+/// Interrupt controller, as far as the CPU that takes over needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Gic {
     /// Distributor.
     pub distributor: PhysAddr,
-    /// Redistributor of the boot CPU; 0 for a GICv2.
+    /// Redistributor of the CPU that crashes; 0 for a GICv2.
     pub redistributor: PhysAddr,
 }
 
@@ -200,6 +200,10 @@ pub struct Boot {
     pub smmus: [Smmu; MAX_SMMUS],
     /// Configuration space: windows that are mapped, in the order of the MCFG.
     pub ecam: [Ecam; MAX_ECAM],
+    /// Affinity of the CPU that the firmware booted, as in MPIDR_EL1.
+    pub boot_cpu: u64,
+    /// Where the [`crate::crash_note::CrashNote`] is.
+    pub crash_note: PhysAddr,
 }
 
 impl Boot {

@@ -1,12 +1,14 @@
 //! The blocks that one image leaves for the other.
 //!
 //! [`boot`] is what any crash kernel is given; [`oracle`] only observer and judge may read; [`report`] is what the kdump
-//! image leaves on its way back. Each begins with a [`Header`] and carries a CRC over all that is in use.
+//! image leaves on its way back. Each begins with a [`Header`] and carries a CRC over all that is in use. Beside them lies
+//! the [`crash_note`], which is written until and past the last moment.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod crash_note;
 pub mod oracle;
 pub mod report;
 mod seal;

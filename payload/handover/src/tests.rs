@@ -3,6 +3,7 @@ extern crate std;
 use crate::{
     HandoverError,
     boot::{Boot, Ecam, MAX_ECAM, MAX_SMMUS, Region, Smmu},
+    crash_note::CrashNote,
     crc64,
     oracle::{
         Counts, MAX_BYTES, MAX_SMMUS as MOST_SMMUS, MAX_STREAMS, OracleMut, OracleView, SmmuLeft, Stream, Window,
@@ -39,7 +40,7 @@ fn crc64_is_the_catalogued_one() {
 #[test]
 fn boot_layout_does_not_drift() {
     let counted: Boot = counted();
-    assert_eq!(size_of::<Boot>(), 768);
+    assert_eq!(size_of::<Boot>(), 784);
     let pair = |low: u64| low | (low + 1) << 32;
     let region = |low| Region { base: PhysAddr(pair(low)), bytes: pair(low + 2) };
     assert_eq!((counted.run, counted.cycle), (6, 7));
@@ -58,6 +59,10 @@ fn boot_layout_does_not_drift() {
     assert_eq!(counted.smmus[MAX_SMMUS - 1], Smmu { base: PhysAddr(pair(156)), flags: 158, reserved: 159 });
     let last = Ecam { base: PhysAddr(pair(188)), segment: 190, first_bus: 0, last_bus: 0, reserved: 191 };
     assert_eq!(counted.ecam[MAX_ECAM - 1], last);
+    assert_eq!((counted.boot_cpu, counted.crash_note), (pair(192), PhysAddr(pair(194))));
+    let counted: CrashNote = self::counted();
+    assert_eq!((counted.cause, counted.esr, counted.elr, counted.far), (pair(0), pair(2), pair(4), pair(6)));
+    assert_eq!((counted.spins, counted.rings), (pair(8), pair(10)));
 }
 
 #[test]
@@ -77,7 +82,7 @@ fn sealed_boot_has_golden_bytes() {
         0,
         0,
         0,
-        0,
+        0x10,
         3,
         0,
         0, //
@@ -103,7 +108,7 @@ fn sealed_boot_has_golden_bytes() {
     assert_eq!(boot.verify(), Ok(()));
 }
 
-const BOOT_CRC: [u8; 8] = [0x97, 0xf9, 0x39, 0x20, 0x55, 0xf6, 0x87, 0x61];
+const BOOT_CRC: [u8; 8] = [0x91, 0xec, 0x75, 0x8c, 0x3c, 0x14, 0xa6, 0xaf];
 
 #[test]
 fn what_is_wrong_with_a_boot_block_is_named() {
@@ -117,10 +122,10 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     let mut bad = good;
     bad.header.version = 9;
     assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 2 }));
-    for stated in [0, 23, 24, 767, 769, u32::MAX] {
+    for stated in [0, 23, 24, 783, 785, u32::MAX] {
         let mut bad = good;
         bad.header.bytes = stated;
-        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 768 };
+        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 784 };
         assert_eq!(bad.verify(), Err(wrong));
     }
     let mut bad = good;
@@ -135,9 +140,9 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 9, expected: 8 }));
     assert_eq!(bad.ecam().len(), MAX_ECAM);
 
-    assert!(matches!(Boot::find(&good.as_bytes()[..767]), Err(HandoverError::Length { found: 767, .. })));
+    assert!(matches!(Boot::find(&good.as_bytes()[..783]), Err(HandoverError::Length { found: 783, .. })));
     let mut shifted = memory(1024);
-    shifted.as_mut_bytes()[4..772].copy_from_slice(good.as_bytes());
+    shifted.as_mut_bytes()[4..788].copy_from_slice(good.as_bytes());
     assert_eq!(Boot::find(&shifted.as_bytes()[4..]), Err(HandoverError::Misaligned { block: "boot" }));
 }
 
@@ -306,8 +311,8 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(bit in 0usize..768 * 8) {
-        let mut memory = memory(768);
+    fn every_flipped_bit_is_noticed(bit in 0usize..784 * 8) {
+        let mut memory = memory(784);
         memory.as_mut_bytes().copy_from_slice(boot().as_bytes());
         memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(Boot::find(memory.as_bytes()).is_err());

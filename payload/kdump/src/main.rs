@@ -31,8 +31,8 @@ use handover::{
 };
 use observe::Before;
 use scenario::{
-    Plant, Policy, Scenario,
-    judge::{self, Evidence},
+    Crash, Plant, Policy, Scenario,
+    judge::{self, Crashed, Evidence},
     options::RunOptions,
 };
 use smmu::log::Log;
@@ -103,6 +103,10 @@ fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
     // SAFETY: the report's place is in this image's region, and nothing else is there.
     unsafe { slice::from_raw_parts_mut(pointer(at), size_of::<Report>()) }.copy_from_slice(report.as_bytes());
     arch::cache::clean_invalidate(at, size_of::<Report>() as u64);
+    if arch::cpu::affinity() != boot.boot_cpu {
+        // It goes off after the way back.
+        gic::leave_cpu();
+    }
     // SAFETY: 1. They are the boot block's. 2. The context was cleaned when it was written.
     unsafe { jump::hand_back(boot.way_back.entry, PhysAddr(boot.way_back.context)) }
 }
@@ -163,9 +167,11 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         plants: &plants,
         observer: &mut observer,
     };
+    let note = observe::note(boot.crash_note);
     let (takeover, taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
 
     // Observer again.
+    let note_taken = observe::note(boot.crash_note);
     streams.cut_takeover();
     let looked_again = observe::look_again(&mut hw, &before, scenario.damage, &own, &streams);
     let least_us = match options.plant {
@@ -176,6 +182,10 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
         handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));
     });
+    let note_after = match scenario.crash {
+        Crash::HungCpu => observe::moved_note(boot.crash_note, &note, u64::from(options.watch_us)),
+        _ => observe::note(boot.crash_note),
+    };
     exceptions::step("after");
     exceptions::record_aborts(false);
     let after = observe::after(&mut hw, &before, &streams, handlers);
@@ -194,6 +204,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         log_overflowed: log.overflowed(),
         own: (own.start, own.end),
         aborts: Some(&seen.aborts),
+        crashed: Crashed { boot_cpu: boot.boot_cpu, taker_cpu: arch::cpu::affinity(), before: note, after: note_after },
     };
     let checks = judge::judge(&evidence);
     let outcome = judge::outcome(&checks, options.plant);
@@ -206,6 +217,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         cycle.streams(&streams, boot.crash_tick);
         cycle.log(log.entries());
         cycle.aborts();
+        cycle.crash(boot.boot_cpu, &[note, note_taken, note_after]);
         for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {
             cycle.registers(&old.registers, &new.registers);
             cycle.events(index, &new.events, &streams);

@@ -3,8 +3,9 @@
 use crate::streams::{Streams, Watched};
 use addr::PhysAddr;
 use alloc::vec::Vec;
-use arch::{bus::Smmus, exceptions};
+use arch::{bus::Smmus, exceptions, mmio, timer};
 use core::ops::Range;
+use handover::crash_note::CrashNote;
 use scenario::{
     Damage, Plant,
     damage::LookedAgain,
@@ -27,6 +28,8 @@ const DIGEST_LIMIT: u64 = 16 << 20;
 /// Events read of one dead queue, and kinds kept apart.
 const MOST_EVENTS: u32 = 1 << 20;
 const EVENT_ROWS: usize = 256;
+/// Time between two looks at the crash note.
+const STEP_US: u64 = 250;
 
 /// One SMMU before the takeover's first write.
 pub(crate) struct Before {
@@ -49,6 +52,26 @@ pub(crate) struct After {
 /// Whether an SMMU's structure reads snoop the CPU's caches, by its own word.
 pub(crate) fn has_cohacc(base: PhysAddr) -> bool {
     exceptions::probe_read32(base.0 + u64::from(IDR0)).is_some_and(|idr0| Idr0::from(idr0).cohacc())
+}
+
+/// The crashed image's note as it is now; other CPUs may be writing it.
+pub(crate) fn note(at: PhysAddr) -> CrashNote {
+    // SAFETY: the place that the verified boot block names, in this image's region; each word is read by one load.
+    let word = |index: usize| unsafe { mmio::read64(at.0 + 8 * index as u64) };
+    CrashNote { cause: word(0), esr: word(1), elr: word(2), far: word(3), spins: word(4), rings: word(5) }
+}
+
+/// The note once both of its counts have moved on from `before`, or after `limit_us`: an emulator may give a CPU no time
+/// for as long as a watch takes.
+pub(crate) fn moved_note(at: PhysAddr, before: &CrashNote, limit_us: u64) -> CrashNote {
+    let deadline = timer::now().saturating_add(timer::ticks_of_us(limit_us));
+    loop {
+        let now = note(at);
+        if (now.spins > before.spins && now.rings > before.rings) || timer::now() >= deadline {
+            return now;
+        }
+        timer::sleep_us(STEP_US);
+    }
 }
 
 /// Looks at every SMMU before anything is written, and for `damage`. `own` is where this image's memory begins.

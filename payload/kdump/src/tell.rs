@@ -4,6 +4,7 @@ use crate::streams::{Streams, Watched};
 use addr::Bdf;
 use alloc::string::{String, ToString};
 use arch::console;
+use handover::crash_note::CrashNote;
 use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR};
 use scenario::{judge::Check, phase};
 use smmu::{
@@ -136,6 +137,23 @@ impl Cycle {
                 count: u64::from(row.count),
             });
         }
+    }
+
+    /// How the image died, and what its other CPUs did: `notes` before the takeover, after it, and after the watch.
+    pub(crate) fn crash(self, boot_cpu: u64, notes: &[CrashNote; 3]) {
+        let Self { run, cycle } = self;
+        let CrashNote { cause, esr, far, .. } = notes[0];
+        console::record(&Record::Crash {
+            run,
+            cycle,
+            boot_cpu,
+            taker_cpu: arch::cpu::affinity(),
+            cause: cause as u8,
+            esr,
+            far,
+            spins: notes.map(|note| note.spins),
+            rings: notes.map(|note| note.rings),
+        });
     }
 
     /// Aborts taken since the takeover began.

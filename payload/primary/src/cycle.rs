@@ -1,10 +1,11 @@
 //! One crash: arm, record, jump; and after the taker hands back, stop everything and look for DMA that did not stop.
 
 use crate::{
-    damage,
+    damage, dying,
     endpoints::Candidate,
     kdump_image,
     machine::{Machine, SmmuAt},
+    others::Others,
     region::{Places, Prepared},
     streams::{self, Live},
 };
@@ -14,7 +15,7 @@ use arch::{
     bus::EcamWindow,
     console, exceptions,
     frames::FramePool,
-    jump::{self, Context, Taker},
+    jump::{self, Context},
     power::Conduit,
     timer,
 };
@@ -24,7 +25,7 @@ use handover::{
     report::{Ended, Report},
 };
 use scenario::{
-    Crash, Plant, Scenario,
+    Plant, Scenario,
     options::{RunOptions, Strtab},
 };
 use smmu::{
@@ -47,6 +48,8 @@ const LATE_US: u64 = 1_500;
 const LATE_BYPASSED_US: u64 = 500;
 /// Where the rules of a cycle are explained.
 const SOURCE: &str = "ARCHITECTURE.md, cycles";
+/// Where it says what firmware must do with a CPU that is to go off or on.
+const PSCI: &str = "Arm DEN 0022, 5.5, 5.6";
 /// How long streams may take to begin.
 const LIVE_US: u64 = 300_000;
 /// A sender is gone when its stream is quiet for this long.
@@ -84,9 +87,13 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let (mut units, mut live) = (Vec::new(), Vec::new());
     let mut report = Report::default();
     let armed = arm(&mut setting, &mut frames, &mut units, &mut live);
-    match armed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
+    let crashed = armed.map_err(NoCrash::from);
+    match crashed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
         Ok(from_kdump) => report = from_kdump,
-        Err(reason) => setting.fail(&mut end, "cycle.completed", &reason, SOURCE),
+        Err(NoCrash { id, verdict, reason, source }) => setting.tell(&mut end, id, verdict, &reason, source),
+    }
+    if setting.scenario.crash.needs_second_cpu() && end.failed == 0 {
+        setting.pass(&mut end, "cycle.cpus-off", PSCI);
     }
     if report.outcome != Ended::PASS {
         end.outcome = Outcome::Fail;
@@ -111,13 +118,32 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     end
 }
 
+/// The check that says why there was no crash, or no way back from it.
+struct NoCrash {
+    id: &'static str,
+    verdict: Verdict,
+    reason: String,
+    source: &'static str,
+}
+
+impl From<String> for NoCrash {
+    fn from(reason: String) -> Self {
+        Self { id: "cycle.completed", verdict: Verdict::Fail, reason, source: SOURCE }
+    }
+}
+
 impl Setting<'_> {
     /// Tells a check of the primary's own that failed.
     fn fail(&self, end: &mut CycleEnd, id: &str, reason: &str, source: &str) {
+        self.tell(end, id, Verdict::Fail, reason, source);
+    }
+
+    /// Tells one that did not pass.
+    fn tell(&self, end: &mut CycleEnd, id: &str, verdict: Verdict, reason: &str, source: &str) {
         end.checks += 1;
         end.failed += 1;
         end.outcome = Outcome::Fail;
-        self.say_check(id, Verdict::Fail, reason, source);
+        self.say_check(id, verdict, reason, source);
     }
 
     fn say_check(&self, id: &str, verdict: Verdict, reason: &str, source: &str) {
@@ -209,7 +235,7 @@ fn crash(
     frames: &mut FramePool,
     units: &mut [Unit],
     live: &mut [Live],
-) -> Result<Report, String> {
+) -> Result<Report, NoCrash> {
     let (run, cycle) = (setting.run, setting.cycle);
     let armed_tick = timer::now();
     let is_sender_stopped = setting.options.plant == Some(Plant::SenderStopped);
@@ -242,51 +268,30 @@ fn crash(
     // SAFETY: the image was loaded there, and nothing runs in it yet.
     let found = unsafe { kdump_image::digest(&boot.image) };
     if found != boot.image.digest {
-        return Err(format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.digest));
+        let text = format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.digest);
+        return Err(text.into());
     }
-
-    let mut context = Context::new();
-    complete(&mut boot, setting, &context);
-    streams::sample(setting.machine, live);
-    let crash_tick = timer::now();
-    // What may refuse DMA is done after the cut.
-    if !setting.scenario.damage.is_adopted() {
-        damage::apply(setting.machine, frames, setting.scenario.damage)?;
-    }
-    write_oracle(setting, live, &left, armed_tick, crash_tick)?;
-    boot.crash_tick = crash_tick;
-    boot.next_sequence = console::next_sequence();
-    boot.seal();
-    let argument = setting.places.publish(setting.prepared, &boot);
-    let die = match setting.scenario.crash {
-        Crash::Jump => die_by_jump,
-        Crash::Panic => die_by_panic,
-    };
-    let taker = Taker { entry: boot.image.entry, argument, e2h: boot.e2h != 0 };
-    // SAFETY: 1. `publish` cleaned the region. 2. The kdump image writes its region, the windows that it re-poisons and
-    // SMMU registers. 3. Exceptions are masked since `Machine::take`, and all is identity-mapped. 4. Both ways to die
-    // hold nothing.
-    unsafe { jump::crash(&mut context, taker, die) };
+    let others = Others::start(setting.machine, live, setting.scenario.crash, setting.places.note());
+    let not_started = |reason| NoCrash { id: "cpu.started", verdict: Verdict::NotCovered, reason, source: PSCI };
+    let others = others.map_err(not_started)?;
+    let died = dying::die(setting, frames, live, &others, &mut boot, &left, armed_tick);
+    // In any case, and before an endpoint is stopped: one of them may be ringing its doorbell.
+    let stopped = others.stop();
+    died?;
+    stopped.map_err(|reason| NoCrash { id: "cycle.cpus-off", verdict: Verdict::Fail, reason, source: PSCI })?;
 
     let report = setting.places.report();
     report.verify().map_err(|error| format!("the kdump image's report: {error}"))?;
     if (report.run, report.cycle) != (run, cycle) {
-        return Err(format!("the kdump image reports cycle {}.{}, not {run}.{cycle}", report.run, report.cycle));
+        let text = format!("the kdump image reports cycle {}.{}, not {run}.{cycle}", report.run, report.cycle);
+        return Err(text.into());
     }
     console::set_next_sequence(report.next_sequence);
     Ok(report)
 }
 
-extern "C" fn die_by_jump() -> ! {
-    jump::take_over()
-}
-
-extern "C" fn die_by_panic() -> ! {
-    panic!("crash kind panic");
-}
-
 /// What the boot block says of the machine.
-fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context) {
+pub(crate) fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context) {
     let machine = &*setting.machine;
     (boot.run, boot.cycle) = (setting.run, setting.cycle);
     boot.psci = match machine.conduit {
@@ -347,7 +352,7 @@ fn leave_smmus(setting: &mut Setting<'_>, live: &mut [Live]) -> Result<Vec<SmmuL
     Ok(left)
 }
 
-fn write_oracle(
+pub(crate) fn write_oracle(
     setting: &mut Setting<'_>,
     live: &mut [Live],
     left: &[SmmuLeft],

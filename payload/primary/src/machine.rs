@@ -189,11 +189,7 @@ impl Machine {
     fn start_timer(&mut self, notes: &mut Notes) {
         let distributor = self.platform.gic.distributor.map(|distributor| distributor.base);
         let distributor = distributor.filter(|base| self.is_mapped(*base));
-        let ranges = self.platform.gic.redistributors.iter().filter(|range| self.is_mapped(range.base));
-        let redistributor = { ranges }.find_map(|range| {
-            // SAFETY: the range is mapped as Device memory, and the MADT says that it holds redistributors.
-            unsafe { gic::find_redistributor(range.base.0, u64::from(range.bytes)) }
-        });
+        let redistributor = self.redistributor_of(cpu::affinity());
         let wakes = match (distributor, redistributor) {
             (Some(distributor), Some(redistributor)) => {
                 self.gic = boot::Gic { distributor, redistributor: PhysAddr(redistributor) };
@@ -207,6 +203,15 @@ impl Machine {
             let text = "the EL2 timer's interrupt does not arrive: waits poll";
             notes.add(Severity::Note, "timer", "timer-does-not-wake", text);
         }
+    }
+
+    /// The redistributor of a CPU.
+    pub(crate) fn redistributor_of(&self, affinity: u64) -> Option<u64> {
+        let mut ranges = self.platform.gic.redistributors.iter().filter(|range| self.is_mapped(range.base));
+        ranges.find_map(|range| {
+            // SAFETY: the range is mapped as Device memory, and the MADT says that it holds redistributors.
+            unsafe { gic::find_redistributor(range.base.0, u64::from(range.bytes), affinity) }
+        })
     }
 
     fn find_smmus(&mut self, notes: &mut Notes) {

@@ -12,6 +12,7 @@ extern crate alloc;
 mod acpi_tables;
 mod cycle;
 mod damage;
+mod dying;
 mod endpoints;
 mod firmware;
 mod firmware_smmu;
@@ -19,6 +20,7 @@ mod kdump_image;
 mod machine;
 mod notes;
 mod options;
+mod others;
 mod platform;
 mod refuse;
 mod region;
@@ -117,7 +119,7 @@ fn say_hello(e2h: bool) {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if jump::is_crashing() {
-        jump::take_over();
+        jump::take_over(jump::Cause::Panic);
     }
     lost::because(format_args!("panic in the primary image: {info}"))
 }

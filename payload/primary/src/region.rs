@@ -1,7 +1,7 @@
 //! The kdump image's reserved region: what lies where, written afresh for each crash.
 //!
 //! ```text
-//! image and its zeroed data │ first page tables │ boot block │ report │ options │ IORT … │ oracle │ stack │ heap to the end
+//! image and its zeroed data │ first page tables │ boot block │ report │ crash note │ options │ IORT … │ oracle │ stack │ heap
 //! ```
 
 use crate::{
@@ -18,6 +18,7 @@ use arch::{
 use core::slice;
 use handover::{
     boot::{self, Boot},
+    crash_note::CrashNote,
     oracle,
     report::Report,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Places {
     tables: PhysAddr,
     boot: PhysAddr,
     report: PhysAddr,
+    note: PhysAddr,
     options: PhysAddr,
     iort: PhysAddr,
     oracle: PhysAddr,
@@ -72,6 +74,7 @@ impl Places {
             tables: take(TABLES_BYTES),
             boot: take(size_of::<Boot>() as u64),
             report: take(size_of::<Report>() as u64),
+            note: take(size_of::<CrashNote>() as u64),
             options: take(OPTIONS_BYTES),
             iort: take(iort_bytes as u64),
             oracle: take(oracle::MAX_BYTES as u64),
@@ -96,6 +99,11 @@ impl Places {
         // SAFETY: inside the region, as above; read only after the kdump image handed back.
         let bytes = unsafe { slice::from_raw_parts(pointer(self.report).cast_const(), size_of::<Report>()) };
         Report::read_from_bytes(bytes).unwrap_or_default()
+    }
+
+    /// Where the crashing code and the other CPUs make their notes.
+    pub(crate) const fn note(&self) -> PhysAddr {
+        self.note
     }
 
     /// Prepares the image and its first page tables, once the machine's map is final.
@@ -132,8 +140,10 @@ impl Places {
             // SAFETY: a place of the region, as above, with room for the bytes (checked here and in `new`).
             unsafe { slice::from_raw_parts_mut(pointer(place), bytes.len()) }.copy_from_slice(bytes);
         }
-        // SAFETY: as above; a report of an earlier cycle must not be taken for one of this.
+        // SAFETY: as above; a report of an earlier cycle must not be taken for one of this, nor a note.
         unsafe { slice::from_raw_parts_mut(pointer(self.report), size_of::<Report>()) }.fill(0);
+        // SAFETY: as above; no other CPU is on yet.
+        unsafe { slice::from_raw_parts_mut(pointer(self.note), size_of::<CrashNote>()) }.fill(0);
         let end = self.region.start.plus(self.region.bytes);
         let held = |base, bytes: usize| boot::Region { base, bytes: bytes as u64 };
         Ok(Boot {
@@ -152,6 +162,8 @@ impl Places {
             options: held(self.options, options.len()),
             oracle: held(self.oracle, oracle::MAX_BYTES),
             way_back: boot::WayBack { report: self.report, ..boot::WayBack::default() },
+            boot_cpu: cpu::affinity(),
+            crash_note: self.note,
             ..Boot::default()
         })
     }

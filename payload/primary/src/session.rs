@@ -5,6 +5,7 @@ use crate::{
     damage,
     endpoints::Candidate,
     machine::Machine,
+    others,
     region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
@@ -58,10 +59,16 @@ impl Session {
         console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
         let forbidden = scenario.risks().without(self.options.allow_risks);
         if !forbidden.is_empty() {
-            return skip(run, &format!("the board does not allow the risk {forbidden}"), "board allow_risks");
+            let reason = format!("the board does not allow the risk {forbidden}");
+            return skip(run, "scenario.allowed", &reason, "board allow_risks");
         }
         if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
-            return skip(run, why, "DESIGN.md 5");
+            return skip(run, "scenario.possible", why, "DESIGN.md 5");
+        }
+        let is_single =
+            !self.machine.platform.gic.cpus.is_empty() && others::affinities(&self.machine).next().is_none();
+        if is_single && scenario.crash.needs_second_cpu() {
+            return skip(run, "scenario.possible", "the MADT enables no second CPU", "ACPI 6.5, 5.2.12.14");
         }
         let mut last_oracle = None;
         let mut failed = 0;
@@ -86,10 +93,9 @@ impl Session {
     }
 }
 
-/// A scenario that the board forbids or cannot have: one check that says so, and no cycle.
-fn skip(run: u32, reason: &str, source: &str) -> Outcome {
+/// A scenario that does not apply to the board: one check that says so, and no cycle.
+fn skip(run: u32, id: &str, reason: &str, source: &str) -> Outcome {
     let verdict = Verdict::Skip;
-    let id = "scenario.allowed";
     console::record(&Record::Check { run, cycle: 0, id, verdict, expected: verdict, must_run: false, reason, source });
     console::record(&Record::RunEnd { run, outcome: Outcome::Pass, cycles: 0, cycles_failed: 0 });
     Outcome::Pass

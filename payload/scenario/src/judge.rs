@@ -4,6 +4,7 @@
 //! stands beside it, as the expectation.
 
 mod adopt;
+mod crash;
 mod damage;
 mod dma;
 mod events;
@@ -14,7 +15,7 @@ mod rules;
 mod seen;
 mod trace;
 
-pub use evidence::{AbortTaken, Evidence, SmmuEvidence, StreamEvidence};
+pub use evidence::{AbortTaken, Crashed, Evidence, SmmuEvidence, StreamEvidence};
 
 use crate::{Damage, Plant};
 use alloc::{format, string::String, vec::Vec};

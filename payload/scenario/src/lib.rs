@@ -5,7 +5,7 @@
 
 extern crate alloc;
 
-mod crash;
+pub mod crash;
 pub mod damage;
 pub mod judge;
 pub mod options;

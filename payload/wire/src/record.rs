@@ -176,4 +176,17 @@ pub enum Record<'a> {
     Lost { reason: &'a str },
     /// Last record of a boot.
     End { outcome: Outcome, runs: u32 },
+    /// How the image died, and what its other CPUs did meanwhile. `cause` is `handover::crash_note`'s; `spins` and `rings` are
+    /// counts before the takeover's first access, after its last, and after the watch.
+    Crash {
+        run: u32,
+        cycle: u32,
+        boot_cpu: u64,
+        taker_cpu: u64,
+        cause: u8,
+        esr: u64,
+        far: u64,
+        spins: [u64; 3],
+        rings: [u64; 3],
+    },
 }

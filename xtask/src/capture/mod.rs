@@ -144,6 +144,7 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Cycle { run, cycle, outcome, .. } => format!("run {run}: end of cycle {cycle} ({outcome:?})"),
         Record::RunEnd { run, outcome, .. } => format!("run {run}: end ({outcome:?})"),
         Record::Lost { reason } => format!("the payload gave up: {reason}"),
+        Record::Crash { run, cycle, .. } => format!("run {run}, cycle {cycle}: how it crashed"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }
 }

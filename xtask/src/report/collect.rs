@@ -32,6 +32,8 @@ pub struct Cycle {
     pub registers: Vec<Register>,
     /// Bus errors.
     pub aborts: Vec<Abort>,
+    /// How the image died.
+    pub crash: Option<Crash>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
     /// Steps, by the first entry of the access log.
@@ -278,6 +280,11 @@ impl Builder {
                 let (esr, elr, far) = (Hex(esr), Hex(elr), Hex(far));
                 cycle.aborts.push(Abort { step: step.into(), esr, elr, far, serror, count });
             }
+            Record::Crash { boot_cpu, taker_cpu, cause, esr, far, spins, rings, .. } => {
+                let cause = crash_cause(cause);
+                let [boot_cpu, taker_cpu, esr, far] = [boot_cpu, taker_cpu, esr, far].map(Hex);
+                cycle.crash = Some(Crash { boot_cpu, taker_cpu, cause, esr, far, spins, rings });
+            }
             Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
                 let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
                 cycle.timing = Some(timing);
@@ -303,6 +310,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Step { run, cycle, .. }
         | Record::Register { run, cycle, .. }
         | Record::Abort { run, cycle, .. }
+        | Record::Crash { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,
@@ -322,4 +330,10 @@ fn hex(bytes: &[u8]) -> String {
 fn access_kind(kind: u8) -> String {
     const KINDS: [&str; 8] = ["read32", "write32", "read64", "write64", "load", "store", "barrier", "step"];
     KINDS.get(usize::from(kind)).map_or_else(|| format!("kind {kind}"), |name| (*name).to_owned())
+}
+
+/// The note's number of a cause in words.
+fn crash_cause(cause: u8) -> String {
+    const CAUSES: [&str; 4] = ["not noted", "call", "panic", "exception"];
+    CAUSES.get(usize::from(cause)).map_or_else(|| format!("cause {cause}"), |name| (*name).to_owned())
 }

@@ -5,8 +5,9 @@ use super::merge;
 use super::model::*;
 use crate::capture::{Expected, Request};
 
-/// The payload's check that stands alone where the board does not allow a scenario's risks.
-const NOT_ALLOWED: &str = "scenario.allowed";
+/// The payload's checks that stand alone where a scenario does not apply: the board does not allow its risks, or lacks
+/// what it takes.
+pub const SKIPPED: [&str; 2] = ["scenario.allowed", "scenario.possible"];
 
 /// Judges all that a boot told.
 pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) -> Report {
@@ -32,8 +33,11 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
     let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints)).collect();
-    if !runs.is_empty() && runs.iter().all(|run| run.checks.iter().all(|check| check.id == NOT_ALLOWED)) {
-        problems.push("no scenario ran: the board allows none of their risks (its key allow-risks)".into());
+    if !runs.is_empty() && runs.iter().all(|run| run.checks.iter().all(|check| SKIPPED.contains(&&*check.id))) {
+        problems.push(
+            "no scenario ran: the board does not allow their risks (its key allow-risks), or lacks what they take"
+                .into(),
+        );
     }
     let lost = (!raw.lost.is_empty()).then(|| Lost { reason: reasons(&raw.lost), last_seen });
     let payload_outcome = raw.end.map(|(outcome, _)| outcome);
@@ -118,7 +122,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
     let whole = raw.cycles.values().find(|cycle| cycle.is_whole()).cloned().unwrap_or_default();
     let is_done = |line: &CycleLine| raw.cycles.get(&line.cycle).is_some_and(|cycle| cycle.end.is_some());
     if let [check] = &checks[..]
-        && check.id == NOT_ALLOWED
+        && SKIPPED.contains(&&*check.id)
         && check.verdict == Verdict::Skip
     {
         return skipped(raw, checks);
@@ -141,12 +145,13 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         timing: whole.timing,
         registers: whole.registers,
         aborts: whole.aborts,
+        crash: whole.crash,
         failed_cycles: if is_several { failed(raw, &lines) } else { Vec::new() },
         cycle_lines: lines,
     }
 }
 
-/// A scenario whose risks the board does not allow: nothing ran, and nothing had to.
+/// A scenario that does not apply: nothing ran, and nothing had to.
 fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
     Run {
         scenario: raw.scenario.clone(),
@@ -164,6 +169,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         timing: None,
         registers: Vec::new(),
         aborts: Vec::new(),
+        crash: None,
         failed_cycles: Vec::new(),
         cycle_lines: Vec::new(),
     }
@@ -300,6 +306,7 @@ fn failed(raw: &RawRun, lines: &[CycleLine]) -> Vec<FailedCycle> {
         timing: cycle.timing,
         registers: cycle.registers.clone(),
         aborts: cycle.aborts.clone(),
+        crash: cycle.crash.clone(),
         access_log: merge::access_log(cycle),
     };
     raw.cycles.iter().filter(|(number, _)| is_failed(number)).map(whole).collect()

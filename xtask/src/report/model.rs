@@ -275,6 +275,8 @@ pub struct Run {
     pub registers: Vec<Register>,
     /// Bus errors, of the first cycle that was sent whole.
     pub aborts: Vec<Abort>,
+    /// How the image died and what its other CPUs did, of the first cycle that was sent whole.
+    pub crash: Option<Crash>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
     /// One line for each cycle.
@@ -381,6 +383,24 @@ pub struct Abort {
     pub count: u32,
 }
 
+/// How an image died. Counts are before the takeover's first access, after its last, and after the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crash {
+    /// Affinity of the CPU that firmware booted.
+    pub boot_cpu: Hex,
+    /// Affinity of the CPU that the taker ran on.
+    pub taker_cpu: Hex,
+    /// A call, a panic or an exception.
+    pub cause: String,
+    /// Syndrome and address of the exception.
+    pub esr: Hex,
+    pub far: Hex,
+    /// Rounds of a CPU that spins.
+    pub spins: [u64; 3],
+    /// Doorbells rung by a CPU of the dead image.
+    pub rings: [u64; 3],
+}
+
 /// An entry of the access log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Access {
@@ -440,5 +460,6 @@ pub struct FailedCycle {
     pub timing: Option<Timing>,
     pub registers: Vec<Register>,
     pub aborts: Vec<Abort>,
+    pub crash: Option<Crash>,
     pub access_log: Vec<Access>,
 }

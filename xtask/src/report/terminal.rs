@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::judge::SKIPPED;
 use super::model::{Report, Run, Stream};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -71,7 +72,7 @@ fn one_run(text: &mut String, run: &Run) {
         let more = if run.failed_cycles.len() > SHOWN { ", …" } else { "" };
         line(text, &format!("  failed cycles: {}{more}", cycles.join(", ")));
     }
-    for check in run.checks.iter().filter(|check| check.id == "scenario.allowed") {
+    for check in run.checks.iter().filter(|check| SKIPPED.contains(&&*check.id)) {
         line(text, &format!("  skipped: {}", check.reason.as_deref().unwrap_or("")));
     }
     for problem in run.problems.iter().take(SHOWN) {

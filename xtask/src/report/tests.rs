@@ -341,10 +341,11 @@ fn a_run_of_many_cycles_cut_anywhere_has_a_summary() {
 
 #[test]
 fn a_scenario_that_the_board_forbids_is_skipped_and_alone_is_no_pass() {
-    let forbidden = |run| {
-        let allowed = check(run, 0, "scenario.allowed", Verdict::Skip, Verdict::Skip);
-        [begin(run, "reset", 1), allowed, Record::RunEnd { run, outcome: Said::Pass, cycles: 0, cycles_failed: 0 }]
+    let skipped = |run, id| {
+        let skipped = check(run, 0, id, Verdict::Skip, Verdict::Skip);
+        [begin(run, "reset", 1), skipped, Record::RunEnd { run, outcome: Said::Pass, cycles: 0, cycles_failed: 0 }]
     };
+    let forbidden = |run| skipped(run, "scenario.allowed");
     let alone = [&[hello("primary")], &forbidden(0)[..], &[Record::End { outcome: Said::Pass, runs: 1 }]].concat();
     let report = from_log(&log(None, &alone));
     assert_eq!(report.outcome, Outcome::Fail);
@@ -356,6 +357,14 @@ fn a_scenario_that_the_board_forbids_is_skipped_and_alone_is_no_pass() {
     beside.push(Record::End { outcome: Said::Pass, runs: 2 });
     let report = from_log(&log(None, &beside));
     assert_eq!((report.outcome, report.runs[1].outcome), (Outcome::Pass, Outcome::Pass), "{}", verdict(&report).1);
+    // The same for what the machine lacks; another check that is skipped alone is no reason.
+    for (id, wanted) in [("scenario.possible", Outcome::Pass), ("cpu.others-ran", Outcome::Fail)] {
+        let mut beside = many(1, &[]);
+        beside.pop();
+        beside.extend(skipped(1, id));
+        beside.push(Record::End { outcome: Said::Pass, runs: 2 });
+        assert_eq!(from_log(&log(None, &beside)).outcome, wanted, "{id}");
+    }
 }
 
 #[test]

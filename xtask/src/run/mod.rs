@@ -124,6 +124,10 @@ fn list_scenarios() {
         crate::exit::say!("{scenario}");
         crate::exit::say!("    expected: {}", documented.expects);
         crate::exit::say!("    source:   {}", documented.source);
+        if let Some(crash) = scenario.crash.documented() {
+            crate::exit::say!("    crash:    {}", crash.expects);
+            crate::exit::say!("    source:   {}", crash.source);
+        }
         crate::exit::say!("    risks:    {}", scenario.risks());
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the host tests, and cases that start boards on QEMU as a user would.
 
 mod cases;
+mod crashes;
 mod damage;
 mod expect;
 mod host;
@@ -76,6 +77,7 @@ pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
 fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     let mut cases = cases::all();
     cases.extend(damage::all());
+    cases.extend(crashes::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(stops::all());

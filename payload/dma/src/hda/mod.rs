@@ -11,7 +11,7 @@ mod tests;
 
 use crate::poll::{Pace, poll32, ticks_in};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint, Stopper, Witness};
+use crate::{Bus, DmaError, Doorbell, Endpoint, Stopper, Witness};
 use addr::{Bdf, PhysAddr};
 use codec::Link;
 use handover::oracle::Stream;
@@ -134,6 +134,10 @@ impl Endpoint for Hda {
 
     fn rmr_bytes(&self) -> u64 {
         CYCLE_BYTES / 2
+    }
+    /// The command ring's; the ring is stopped once the codec is set up.
+    fn doorbell(&self) -> Doorbell {
+        Doorbell::Wide16(CORBWP)
     }
 
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {

@@ -13,7 +13,7 @@ mod tests;
 
 use crate::poll::{Pace, poll32};
 use crate::window::{self, Place};
-use crate::{Bus, DmaError, Endpoint, Stopper, Witness};
+use crate::{Bus, DmaError, Doorbell, Endpoint, Stopper, Witness};
 use addr::{Bdf, PhysAddr};
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Function, Identity};
@@ -56,6 +56,7 @@ pub struct IntelNic {
     name: &'static str,
     devices: &'static [u16],
     queue: u64,
+    transmit_tail: u64,
     /// RXDCTL while receiving.
     queue_control: u32,
     is_82576: bool,
@@ -67,6 +68,7 @@ pub static E1000E: IntelNic = IntelNic {
     name: "e1000e",
     devices: &[0x10d3],
     queue: QUEUE_82574,
+    transmit_tail: TDT_82574,
     queue_control: RXDCTL_GRAN | RXDCTL_WTHRESH_1,
     is_82576: false,
 };
@@ -77,6 +79,7 @@ pub static IGB: IntelNic = IntelNic {
     name: "igb",
     devices: &[0x10c9],
     queue: QUEUE_82576,
+    transmit_tail: TDT_82576,
     queue_control: RXDCTL_ENABLE | RXDCTL_WTHRESH_1,
     is_82576: true,
 };
@@ -174,6 +177,9 @@ impl Endpoint for IntelNic {
 
     fn rmr_bytes(&self) -> u64 {
         RING / 2 * BUFFER_BYTES
+    }
+    fn doorbell(&self) -> Doorbell {
+        Doorbell::Wide32(self.transmit_tail)
     }
 
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {

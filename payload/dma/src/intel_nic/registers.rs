@@ -36,6 +36,10 @@ pub(crate) const RAH0: u64 = 0x5404;
 pub(crate) const QUEUE_82574: u64 = 0x2800;
 /// Receive queue 0, 82576.
 pub(crate) const QUEUE_82576: u64 = 0xc000;
+/// TDT of transmit queue 0, which is never enabled here; 82574.
+pub(crate) const TDT_82574: u64 = 0x3818;
+/// The same of the 82576.
+pub(crate) const TDT_82576: u64 = 0xe018;
 // Offsets in a receive queue.
 pub(crate) const RDBAL: u64 = 0x00;
 pub(crate) const RDBAH: u64 = 0x04;

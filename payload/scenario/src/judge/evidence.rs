@@ -6,6 +6,7 @@ use addr::PhysAddr;
 use alloc::format;
 use handover::{
     HandoverError,
+    crash_note::CrashNote,
     oracle::{OracleView, SmmuLeft, Stream},
 };
 use smmu::{
@@ -70,6 +71,19 @@ pub struct AbortTaken<'a> {
     pub count: u32,
 }
 
+/// How the crash came, and on which CPUs. Affinities are those of MPIDR_EL1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crashed {
+    /// The CPU that firmware booted.
+    pub boot_cpu: u64,
+    /// The CPU that the taker runs on.
+    pub taker_cpu: u64,
+    /// The crashed image's note before the takeover's first access.
+    pub before: CrashNote,
+    /// The same after the watch.
+    pub after: CrashNote,
+}
+
 /// All that was observed in one cycle.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -97,6 +111,8 @@ pub struct Evidence<'a> {
     pub own: (PhysAddr, PhysAddr),
     /// Aborts taken from the takeover on; `None` where nobody listened.
     pub aborts: Option<&'a [AbortTaken<'a>]>,
+    /// The crash.
+    pub crashed: Crashed,
 }
 
 impl<'a> Evidence<'a> {

@@ -1,7 +1,7 @@
 //! The list of checks: names, sources, what they need, what each scenario's documentation expects.
 
 use super::{
-    adopt, damage, dma, events,
+    adopt, crash, damage, dma, events,
     evidence::{Evidence, StreamEvidence},
     off, reset,
     seen::Seen,
@@ -165,6 +165,10 @@ pub(super) const RULES: &[Rule] = &[
         "Shrivastava, 28 Jun 2026; Chen v4: L2 tables are mapped late",
     )
     .only(Group::Later),
+    Rule::new("crash.as-named", crash::as_named, "ARCHITECTURE.md, crash kinds"),
+    Rule::new("cpu.other-than-boot", crash::other_than_boot, "Linux arm64, machine_crash_shutdown()")
+        .expecting(crash::other_cpu),
+    Rule::new("cpu.others-ran", crash::others_ran, "Linux arm64, crash_smp_send_stop()").expecting(crash::hung_cpu),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
     Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018").expecting(events_are_told),
 ];

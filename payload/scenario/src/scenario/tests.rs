@@ -17,10 +17,11 @@ fn a_scenario_prints_what_it_reads() {
         assert!(!documented.expects.is_empty() && !documented.source.is_empty());
     }
     let all: Vec<_> = Scenario::all().map(|scenario| scenario.to_string()).collect();
-    let policies = Policy::ALL.map(Policy::name);
-    let damages: Vec<_> = Damage::all().skip(1).map(|damage| std::format!("adopt+{}", damage.name())).collect();
-    let wanted = policies.iter().copied().chain(damages.iter().map(|name| &name[..]));
-    assert_eq!(all, wanted.chain(["adopt@panic", "reset@panic"]).collect::<Vec<_>>());
+    let policies = Policy::ALL.map(|policy| policy.name().to_string());
+    let damages = Damage::all().skip(1).map(|damage| std::format!("adopt+{}", damage.name()));
+    let crashes = ["panic", "fault", "hung-cpu", "other-cpu"];
+    let crashes = crashes.iter().flat_map(|crash| ["adopt", "reset"].map(|policy| std::format!("{policy}@{crash}")));
+    assert_eq!(all, policies.into_iter().chain(damages).chain(crashes).collect::<Vec<_>>());
 }
 
 #[test]
@@ -39,13 +40,16 @@ fn what_is_unknown_is_named_with_what_is_known() {
         assert_eq!(message(name), std::format!("there is no policy `{name}`; known: {}", policy::NAMES));
     }
     assert_eq!(message("adopt+rust"), "there is no damage `rust`; known: those of --list-scenarios");
-    assert_eq!(message("reset@hang"), "there is no crash kind `hang`; known: jump, panic");
-    assert_eq!(message("reset@panic+none"), "there is no crash kind `panic+none`; known: jump, panic");
+    assert_eq!(message("reset@hang"), "there is no crash kind `hang`; known: jump, panic, fault, hung-cpu, other-cpu");
+    assert_eq!(
+        message("reset@panic+none"),
+        "there is no crash kind `panic+none`; known: jump, panic, fault, hung-cpu, other-cpu"
+    );
 }
 
 #[test]
 fn what_comes_later_is_told_from_what_is_unknown() {
-    for (text, part) in [("quiesce-dpc", "policy"), ("adopt+none@other-cpu", "crash kind")] {
+    for (text, part) in [("quiesce-dpc", "policy")] {
         match Scenario::parse(text) {
             Err(ScenarioError::NotBuilt { part: found, name, .. }) => {
                 assert_eq!(found, part);
@@ -78,4 +82,16 @@ fn risks_are_read_and_compared() {
     assert_eq!((Risks::parse("all"), Risks::parse("none")), (Some(Risks::ALL), Some(Risks::NONE)));
     assert_eq!((Risks::parse("bus-error,"), Risks::parse("fire")), (None, None));
     assert_eq!(Risks::NONE.to_string(), "none");
+}
+
+#[test]
+fn every_crash_kind_is_documented_and_a_second_cpu_is_a_risk() {
+    for crash in Crash::ALL {
+        let documented = crash.documented();
+        assert_eq!(documented.is_none(), crash == Crash::Jump, "{}", crash.name());
+        assert!(documented.is_none_or(|words| !words.expects.is_empty() && !words.source.is_empty()));
+        let scenario = Scenario { crash, ..Scenario::plain(Policy::Adopt) };
+        assert_eq!(scenario.risks() == Risks::POWER_CYCLE, crash.needs_second_cpu());
+    }
+    assert_eq!(Crash::ALL.into_iter().filter(|crash| crash.needs_second_cpu()).count(), 2);
 }

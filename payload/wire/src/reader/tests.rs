@@ -149,6 +149,17 @@ fn one_of_each() -> Vec<Record<'static>> {
         Record::RunEnd { run: 0, outcome: Outcome::Pass, cycles: 1, cycles_failed: 0 },
         Record::Lost { reason: "the image's digest is wrong" },
         Record::End { outcome: Outcome::Pass, runs: 1 },
+        Record::Crash {
+            run: 0,
+            cycle: 1,
+            boot_cpu: 0,
+            taker_cpu: 1 << 32,
+            cause: 3,
+            esr: 0x9600_0004,
+            far: 0xffff_ffff_fff8,
+            spins: [1, 2, 3],
+            rings: [4, 5, 6],
+        },
     ]
 }
 

@@ -4,6 +4,7 @@ use super::super::{AbortTaken, rules::RULES};
 use super::damages::DAMAGES;
 use super::policies::OTHERS;
 use super::{
+    crash::IDS,
     find,
     world::{SMMU, World, counts},
 };
@@ -56,6 +57,7 @@ const ADOPT: &[(&str, Change, Option<Change>)] = &[
         |w| w.streams[2].ste_after = Some([9, 0, 0, 0, 0, 0, 0, 0]),
         Some(|w| w.streams[2].ste_after = None),
     ),
+    ("crash.as-named", |w| w.crashed.before.cause += 1, Some(|w| w.crashed.before.cause = 0)),
     ("cpu.no-serror", |w| w.aborts = Some(vec![ABORT]), Some(|w| w.aborts = None)),
     ("smmu.no-events", |w| w.events.as_mut().unwrap().add([2, 0, 0, 0]), Some(|w| w.events = None)),
 ];
@@ -165,7 +167,7 @@ fn every_check_is_in_these_tables() {
     let live = ["dma.live-before", "dma.live-blackout", "dma.live-after"];
     let tabled = ADOPT.iter().chain(RESET).map(|row| row.0).chain(OTHERS.iter().map(|row| row.1));
     let tabled = tabled.chain(DAMAGES.iter().map(|row| row.1)).chain([found]);
-    let tabled: BTreeSet<&str> = tabled.chain(live).collect();
+    let tabled: BTreeSet<&str> = tabled.chain(live).chain(IDS).collect();
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(tabled, all);
     for id in live {

@@ -1,12 +1,13 @@
 //! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
 
-use super::super::{AbortTaken, Check, Evidence, SmmuEvidence, StreamEvidence, judge};
+use super::super::{AbortTaken, Check, Crashed, Evidence, SmmuEvidence, StreamEvidence, judge};
 use crate::{Damage, Plant, Policy, Scenario, damage::LookedAgain, phase::Cuts, policy::After};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 use handover::{
     HandoverError,
+    crash_note::{CAUSE_CALL, CrashNote},
     oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream, Window},
 };
 use smmu::{
@@ -30,6 +31,7 @@ const RMR: (PhysAddr, u64) = (PhysAddr(0x4800_0000), 0x1_0000);
 pub(super) const OWN: Range<PhysAddr> = PhysAddr(0x5400_0000)..PhysAddr(0x8000_0000);
 const RUN: u32 = 1;
 const CYCLE: u32 = 5;
+pub(super) const NOTE: CrashNote = CrashNote { cause: CAUSE_CALL, esr: 0, elr: 0, far: 0, spins: 0, rings: 0 };
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
@@ -51,6 +53,7 @@ pub(super) struct World {
     pub(super) log: Vec<Entry>,
     pub(super) log_overflowed: bool,
     pub(super) aborts: Option<Vec<AbortTaken<'static>>>,
+    pub(super) crashed: Crashed,
     pub(super) no_smmu: bool,
 }
 
@@ -159,6 +162,7 @@ impl World {
             log: log.entries().to_vec(),
             log_overflowed: log.overflowed(),
             aborts: Some(Vec::new()),
+            crashed: Crashed { before: NOTE, after: NOTE, ..Crashed::default() },
             no_smmu: false,
         }
     }
@@ -199,6 +203,7 @@ impl World {
             log_overflowed: self.log_overflowed,
             own: (OWN.start, OWN.end),
             aborts: self.aborts.as_deref(),
+            crashed: self.crashed,
         })
     }
 }
