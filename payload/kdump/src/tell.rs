@@ -104,9 +104,11 @@ impl Cycle {
                 console::record(&Record::Step { run, cycle, index, name });
                 continue;
             }
-            let Entry { ticks, address, value, count, .. } = *entry;
+            let Entry { ticks, address, value, count, stride, unbacked, .. } = *entry;
             let (smmu, kind) = (entry.smmu.0, entry.op as u8);
-            console::record(&Record::Access { run, cycle, index, ticks, smmu, kind, name, address, value, count });
+            let access =
+                Record::Access { run, cycle, index, ticks, smmu, kind, name, address, value, count, stride, unbacked };
+            console::record(&access);
         }
     }
 

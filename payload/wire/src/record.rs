@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,8 @@ pub enum Record<'a> {
         read: bool,
         count: u64,
     },
-    /// One entry of the access log of a takeover. `kind` is `smmu::log::Op` as a number; `name` a register or structure.
+    /// One entry of the access log of a takeover. `kind` is `smmu::log::Op` as a number; `name` a register or structure;
+    /// `stride` the bytes from one word of a scan or fill to the next; `unbacked`: the load met no memory.
     Access {
         run: u32,
         cycle: u32,
@@ -157,6 +158,8 @@ pub enum Record<'a> {
         address: u64,
         value: u64,
         count: u32,
+        stride: u32,
+        unbacked: bool,
     },
     /// A takeover step begins, at entry `index` of the access log.
     Step { run: u32, cycle: u32, index: u32, name: &'a str },

@@ -1,5 +1,8 @@
 //! Logs as a payload writes them, made with the payload's own writer.
 
+pub mod takeover;
+
+use smmu::takeover::Policy;
 use wire::record::{IortOrigin, Outcome, Phase, Record, Severity, Verdict};
 use wire::{Anomaly, Item, Reader, Writer};
 
@@ -81,12 +84,8 @@ pub fn cycle<'a>(run: u32, cycle: u32, delivers: bool) -> Vec<Record<'a>> {
     records.extend(STREAMS.map(|bdf| stream(run, cycle, bdf, [phase(10, 0, 0), phase(20, 0, 0), after])));
     records.push(check(run, cycle, "adopt.smmuen-kept", verdict, verdict));
     records.push(check(run, cycle, "cpu.no-serror", Verdict::Pass, Verdict::Pass));
-    records.push(Record::Step { run, cycle, index: 0, name: "validate" });
-    records.push(Record::Step { run, cycle, index: 1, name: "enable" });
-    for (index, kind) in [(0, 0), (1, 1)] {
-        let (ticks, address, value) = (5, 0x20, 0xd);
-        records.push(Record::Access { run, cycle, index, ticks, smmu: 0, kind, name: "CR0", address, value, count: 1 });
-    }
+    let policy = if delivers { Policy::Adopt } else { Policy::Reset };
+    records.extend(takeover::records(run, cycle, policy, false));
     if !delivers {
         let (name, bdf, input_address) = ("C_BAD_STREAMID", STREAMS[0], 0x8000_0000);
         let event =

@@ -6,7 +6,7 @@ use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
 use super::model::*;
-use super::{judge, merge};
+use super::{judge, merge, protocol};
 use crate::capture::Request;
 
 /// A cycle as its records told it.
@@ -36,6 +36,8 @@ pub struct Cycle {
     pub crash: Option<Crash>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
+    /// The same as the checker reads them, by their index.
+    pub entries: Vec<(u32, smmu::log::Entry)>,
     /// Steps, by the first entry of the access log.
     pub steps: Vec<(u32, String)>,
 }
@@ -259,7 +261,8 @@ impl Builder {
                 let (name, bdf, input_address) = (name.into(), text(bdf), Hex(input_address));
                 merge::event(&mut cycle.events, Event { smmu, id, name, stream_id, bdf, input_address, read, count });
             }
-            Record::Access { index, ticks, smmu, kind, name, address, value, count, .. } => {
+            Record::Access { index, ticks, smmu, kind, name, address, value, count, stride, unbacked, .. } => {
+                cycle.entries.extend(protocol::entry(record).map(|entry| (index, entry)));
                 cycle.access_log.push(Access {
                     index,
                     step: None,
@@ -270,6 +273,8 @@ impl Builder {
                     address: Hex(address),
                     value: Hex(value),
                     count,
+                    stride,
+                    unbacked,
                 });
             }
             Record::Step { index, name, .. } => cycle.steps.push((index, name.into())),
@@ -328,7 +333,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The console format's number of an access kind in words.
 fn access_kind(kind: u8) -> String {
-    const KINDS: [&str; 8] = ["read32", "write32", "read64", "write64", "load", "store", "barrier", "step"];
+    const KINDS: [&str; 9] = ["read32", "write32", "read64", "write64", "load", "store", "barrier", "step", "fill"];
     KINDS.get(usize::from(kind)).map_or_else(|| format!("kind {kind}"), |name| (*name).to_owned())
 }
 

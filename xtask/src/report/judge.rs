@@ -1,8 +1,8 @@
 //! The host's own check of what the payload reports: nothing passes on the payload's word alone.
 
 use super::collect::{Builder, Cycle, RawRun};
-use super::merge;
 use super::model::*;
+use super::{merge, protocol};
 use crate::capture::{Expected, Request};
 
 /// The payload's checks that stand alone where a scenario does not apply: the board does not allow its risks, or lacks
@@ -107,7 +107,9 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
     if raw.end.is_some() {
         totals(&lines, &streams, &mut problems);
     }
-    let checks = merge::checks(raw);
+    let mut checks = merge::checks(raw);
+    let (protocol_check, protocol) = protocol::judge(raw).unzip();
+    checks.extend(protocol_check);
     let is_lost = raw.is_damaged || raw.end.is_none_or(|(outcome, ..)| outcome == Outcome::Lost);
     let is_as_expected = raw.end.is_some_and(|(outcome, ..)| outcome == Outcome::Pass)
         && problems.is_empty()
@@ -141,6 +143,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         streams,
         events: merge::events(raw),
         access_log: merge::access_log(&whole),
+        protocol,
         samples: whole.samples,
         timing: whole.timing,
         registers: whole.registers,
@@ -165,6 +168,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         streams: Vec::new(),
         events: Vec::new(),
         access_log: Vec::new(),
+        protocol: None,
         samples: Vec::new(),
         timing: None,
         registers: Vec::new(),

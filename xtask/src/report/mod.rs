@@ -8,6 +8,7 @@ mod junit;
 mod ktap;
 mod merge;
 pub mod model;
+mod protocol;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

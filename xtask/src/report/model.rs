@@ -279,6 +279,8 @@ pub struct Run {
     pub crash: Option<Crash>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
+    /// What the protocol checker says; absent where no takeover began.
+    pub protocol: Option<Protocol>,
     /// One line for each cycle.
     pub cycle_lines: Vec<CycleLine>,
     /// Cycles that failed, whole; empty for a run of one cycle, which is whole above.
@@ -422,6 +424,64 @@ pub struct Access {
     pub value: Hex,
     /// Accesses merged in it.
     pub count: u32,
+    /// Bytes from one word of a scan or fill to the next.
+    pub stride: u32,
+    /// The load met no memory.
+    pub unbacked: bool,
+}
+
+/// What the protocol checker says of one cycle's access log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Protocol {
+    /// The cycle: the first that is not as expected, else the first that told its log.
+    pub cycle: u32,
+    /// The log is whole.
+    pub complete: bool,
+    /// Its entries, steps included.
+    pub entries: u64,
+    /// What each SMMU's part of it follows.
+    pub smmus: Vec<ProtocolSmmu>,
+    /// Broken rules.
+    pub violations: Vec<Broken>,
+    /// What is doubtful or without effect.
+    pub remarks: Vec<Broken>,
+}
+
+/// The reference sequence that is followed on one SMMU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProtocolSmmu {
+    pub smmu: u8,
+    /// `ADOPT v7`, `ADOPT v10`, `RESET` or `RESET (fallback)`; `None` where too little of any is there.
+    pub profile: Option<&'static str>,
+    /// Where it is left first.
+    pub left: Option<Departure>,
+}
+
+/// Where a log leaves its reference sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Departure {
+    /// First entry that does not fit; the number of entries where the log ends too early.
+    pub entry: u64,
+    /// What was due.
+    pub expected: String,
+    /// What came.
+    pub found: String,
+}
+
+/// A rule that the log breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    /// Its name.
+    pub rule: &'static str,
+    /// Where it comes from.
+    pub clause: &'static str,
+    pub smmu: u8,
+    /// Entries of the log that prove it.
+    pub entries: Vec<u64>,
+    /// In words.
+    pub text: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// One cycle in one line.

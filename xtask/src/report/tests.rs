@@ -105,8 +105,14 @@ fn the_json_has_exactly_the_contracts_keys_and_values() {
         "counter_hz": 1_000_000, "crash_to_kdump": 1, "takeover": 2, "hold": 3, "watch": 4, "cycle": 10
     });
     assert_eq!(reset["timing"], wanted);
-    assert_eq!(adopt["access_log"][1]["step"], "enable");
-    assert_eq!((&adopt["access_log"][1]["kind"], &adopt["access_log"][1]["value"]), (&"write32".into(), &"0xd".into()));
+    let log = adopt["access_log"].as_array().unwrap();
+    let write = log.iter().find(|access| access["kind"] == "write32").unwrap();
+    assert_eq!(
+        (&write["step"], &write["name"], &write["value"]),
+        (&"adopt.queues-off".into(), &"CR0".into(), &"0x1".into())
+    );
+    let scan = log.iter().find(|access| access["name"] == "STE").unwrap();
+    assert_eq!((&scan["kind"], &scan["count"], &scan["stride"]), (&"load".into(), &17.into(), &64.into()));
 }
 
 #[test]
@@ -239,7 +245,7 @@ fn a_missing_cycle_or_stream_of_a_cycle_fails() {
 fn the_terminal_shows_failed_checks_and_the_comparison() {
     let summary = terminal::summary(&judged(&two_runs()));
     let rows: Vec<Vec<&str>> = summary.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert!(rows.contains(&vec!["pass", "adopt:", "2", "of", "2", "checks", "as", "expected"]), "{summary}");
+    assert!(rows.contains(&vec!["pass", "adopt:", "3", "of", "3", "checks", "as", "expected"]), "{summary}");
     assert!(rows.contains(&vec!["adopt", STREAMS[0], "hda", "50", "bytes", "0", "0", "1.50", "ms", "0"]), "{summary}");
     assert!(
         rows.contains(&vec!["reset", STREAMS[1], "hda", "RMR", "20", "bytes", "25", "5", "never", "3", "(750000/s)"]),
@@ -265,8 +271,8 @@ fn html_escapes_what_comes_from_the_machine() {
 #[test]
 fn junit_counts_only_expected_passes_as_passed() {
     let xml = junit::render(&judged(&two_runs())).unwrap();
-    // 4 checks (one fails as expected), 2 outcomes, 1 for the boot.
-    assert!(xml.contains(r#"tests="7" skipped="1" failures="0" errors="0""#), "{xml}");
+    // 6 checks (one fails as expected), 2 outcomes, 1 for the boot.
+    assert!(xml.contains(r#"tests="9" skipped="1" failures="0" errors="0""#), "{xml}");
     assert_eq!(xml.matches("<skipped").count(), 1);
     let failed = with(change!(Record::Check { verdict, .. } => *verdict = Verdict::NotCovered));
     let xml = junit::render(&failed).unwrap();

@@ -99,12 +99,36 @@ pub fn delivered(stream: &Value, phase: &str) -> Expected {
     ensure(good, || format!("stream {} {phase}: {}", stream["bdf"], stream[phase]))
 }
 
+/// The protocol checker judged a whole log, found nothing, and saw each SMMU follow this reference to its end.
+pub fn followed(run: &Value, profile: &str) -> Expected {
+    let checks = array(run, "checks")?;
+    let check = checks.iter().find(|check| check["id"] == "protocol.no-violation").ok_or("no protocol check")?;
+    ensure(check["verdict"] == "pass", || format!("protocol: {check}"))?;
+    let protocol = &run["protocol"];
+    let smmus = protocol["smmus"].as_array().filter(|smmus| !smmus.is_empty()).ok_or("no SMMU in the protocol")?;
+    let fits = |smmu: &Value| smmu["profile"] == profile && smmu["left"].is_null();
+    ensure(protocol["complete"] == true && smmus.iter().all(fits), || format!("not {profile} to its end: {protocol}"))?;
+    ensure(protocol["violations"] == Value::Array(Vec::new()), || format!("violations: {protocol}"))
+}
+
+/// The protocol checker names this rule as broken, with entries of the log that prove it.
+pub fn violates(run: &Value, rule: &str) -> Expected {
+    let violations = run["protocol"]["violations"].as_array().ok_or("no violations in the report")?;
+    let named = violations.iter().find(|violation| violation["rule"] == rule);
+    let named = named.ok_or_else(|| format!("{rule} is not named: {}", run["protocol"]))?;
+    let last = named["entries"].as_array().and_then(|entries| entries.last()?.as_u64());
+    let last = last.ok_or_else(|| format!("{rule} is named without an entry: {named}"))?;
+    let is_there = array(run, "access_log")?.iter().any(|access| access["index"] == last);
+    ensure(is_there, || format!("{rule} is named by entry {last}, which the log has not"))
+}
+
 /// All of `adopt`: each stream delivered in each phase, nothing blocked or mis-steered, every check as expected.
 pub fn adopted(run: &Value) -> Expected {
     ensure(run["outcome"] == "pass", || format!("outcome {}: {}", run["outcome"], list(&broken(run))))?;
     live_streams(run)?;
     array(run, "checks")?;
     only_broken(run, &[])?;
+    followed(run, "ADOPT v10")?;
     for stream in array(run, "streams")? {
         ["before", "blackout", "after"].into_iter().try_for_each(|phase| delivered(stream, phase))?;
         ensure(stream["gap_ticks"].is_u64(), || format!("stream {} has no gap", stream["bdf"]))?;
@@ -117,6 +141,7 @@ pub fn was_reset(run: &Value) -> Expected {
     ensure(run["outcome"] == "pass", || format!("outcome {}: {}", run["outcome"], list(&broken(run))))?;
     live_streams(run)?;
     only_broken(run, &[])?;
+    followed(run, "RESET")?;
     let failing = array(run, "checks")?.iter().any(|check| check["verdict"] == "fail" && check["expected"] == "fail");
     ensure(failing, || "no check says that DMA was lost".to_owned())?;
     for stream in array(run, "streams")? {

@@ -17,6 +17,8 @@ struct Plant {
     has_fetches: bool,
     /// The SMMU may record events of it.
     has_events: bool,
+    /// Rules that the protocol checker names.
+    rules: &'static [&'static str],
     /// What the counts must show.
     counts: fn(&[Value]) -> Expected,
 }
@@ -27,6 +29,7 @@ const PLANTS: [Plant; 7] = [
         broken: &["dma.no-blocked"],
         has_fetches: true,
         has_events: true,
+        rules: &[],
         counts: one_blocked,
     },
     Plant {
@@ -34,20 +37,24 @@ const PLANTS: [Plant; 7] = [
         broken: &["dma.no-mis-steer"],
         has_fetches: true,
         has_events: false,
+        rules: &[],
         counts: one_mis_steered,
     },
     Plant {
         name: "ste-rewritten",
-        broken: &["adopt.no-table-stores"],
+        broken: &["adopt.no-table-stores", "protocol.no-violation"],
         has_fetches: false,
         has_events: false,
+        // Equal words change nothing for an SMMU: only the profile forbids them.
+        rules: &["adopt.table-store"],
         counts: all_delivered,
     },
     Plant {
         name: "smmuen-cleared",
-        broken: &["adopt.smmuen-kept"],
+        broken: &["adopt.smmuen-kept", "protocol.no-violation"],
         has_fetches: false,
         has_events: false,
+        rules: &["adopt.smmuen", "disable.without-abort", "enable.not-invalidated"],
         counts: |_| Ok(()),
     },
     Plant {
@@ -55,6 +62,7 @@ const PLANTS: [Plant; 7] = [
         broken: &["dma.live-blackout", "dma.live-after", "dma.delivered-after"],
         has_fetches: false,
         has_events: false,
+        rules: &[],
         counts: one_silent,
     },
     Plant {
@@ -68,9 +76,10 @@ const PLANTS: [Plant; 7] = [
         ],
         has_fetches: false,
         has_events: false,
+        rules: &[],
         counts: one_silent,
     },
-    Plant { name: "stale-oracle", broken: STALE, has_fetches: true, has_events: false, counts: |_| Ok(()) },
+    Plant { name: "stale-oracle", broken: STALE, has_fetches: true, has_events: false, rules: &[], counts: |_| Ok(()) },
 ];
 
 /// Everything that is compared with what the primary recorded; nothing else.
@@ -116,6 +125,10 @@ fn case(plant: &'static Plant) -> Case {
         let run = expect::run(&ended, "adopt")?;
         let streams = expect::array(run, "streams")?;
         expect::only_broken(run, &[plant.broken, &by_timing(plant, run, streams)].concat())?;
+        plant.rules.iter().try_for_each(|rule| expect::violates(run, rule))?;
+        if plant.rules.is_empty() {
+            expect::followed(run, "ADOPT v10")?;
+        }
         (plant.counts)(streams)
     })
 }

@@ -139,6 +139,8 @@ fn one_of_each() -> Vec<Record<'static>> {
             address: 0x20,
             value: 9,
             count: 1,
+            stride: 64,
+            unbacked: true,
         },
         Record::Step { run: 0, cycle: 1, index: 4, name: "command queue" },
         Record::Register { run: 0, cycle: 1, smmu: 0, name: "CR0", before: 13, after: 9 },
@@ -330,7 +332,10 @@ proptest! {
     ) {
         let phase = Phase { attempted, delivered: value, blocked: attempted, mis_steered: ticks };
         let records = [
-            Record::Access { run, cycle, index: count, ticks, smmu, kind: smmu, name: &reason, address, value, count },
+            Record::Access {
+                run, cycle, index: count, ticks, smmu, kind: smmu, name: &reason, address, value, count,
+                stride: count, unbacked: count % 2 == 0,
+            },
             Record::Check {
                 run, cycle, id: "x", verdict: Verdict::Fail, expected: Verdict::Skip, must_run: false,
                 reason: clip(&reason), source: "",

@@ -1,0 +1,182 @@
+//! The protocol checker on what a cycle told: the access log is put together again, and judged on the host.
+
+use smmu::access::{Barrier, SmmuIndex, Structure};
+use smmu::checker::{Checker, Coverage, Found, Report as Judged, Severity, Violation};
+use smmu::log::{Entry, Op, What, structure_name};
+use wire::Record;
+
+use super::collect::{Cycle, RawRun};
+use super::model::{Broken, Check, Departure, Protocol, ProtocolSmmu, Register, Verdict};
+
+/// Name of the check.
+pub const CHECK: &str = "protocol.no-violation";
+const SOURCE: &str = "IHI 0070; facts of each rule";
+
+/// An access as the log had it; `None` where a name or kind is one that this version does not know.
+pub fn entry(record: &Record<'_>) -> Option<Entry> {
+    let Record::Access { ticks, smmu, kind, name, address, value, count, stride, unbacked, .. } = *record else {
+        return None;
+    };
+    let op = match kind {
+        0 => Op::RegRead32,
+        1 => Op::RegWrite32,
+        2 => Op::RegRead64,
+        3 => Op::RegWrite64,
+        4 => Op::Load,
+        5 => Op::Store,
+        6 => Op::Barrier,
+        8 => Op::Fill,
+        _ => return None,
+    };
+    let what = match op {
+        Op::Load | Op::Store | Op::Fill => What::Structure(structure(name)?),
+        Op::Barrier => What::Barrier(barrier(value)?),
+        _ => What::Register,
+    };
+    Some(Entry { ticks, smmu: SmmuIndex(smmu), op, what, address, value, count, stride, unbacked })
+}
+
+fn structure(name: &str) -> Option<Structure> {
+    use Structure::{Cd, Command, Event, L1Cd, L1Std, Pte, Ste};
+    [L1Std, Ste, L1Cd, Cd, Command, Event, Pte].into_iter().find(|structure| structure_name(*structure) == name)
+}
+
+fn barrier(value: u64) -> Option<Barrier> {
+    use Barrier::{AfterIndexRead, BeforeDoorbell, PublishStructure};
+    [PublishStructure, BeforeDoorbell, AfterIndexRead].into_iter().find(|barrier| *barrier as u64 == value)
+}
+
+/// Judges every cycle of a run that told its accesses. The check is of the first that is not as expected, else of the
+/// first; a run without one, whose takeovers never began, has none.
+pub fn judge(run: &RawRun) -> Option<(Check, Protocol)> {
+    let told = run.cycles.iter().filter(|(_, cycle)| !cycle.entries.is_empty());
+    let judged: Vec<_> = told.map(|(number, cycle)| one_cycle(*number, cycle, run.is_damaged)).collect();
+    let first_bad = judged.iter().position(|(check, _)| !check.is_as_expected());
+    judged.into_iter().nth(first_bad.unwrap_or(0))
+}
+
+fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool) -> (Check, Protocol) {
+    let missing = missing(cycle, is_damaged);
+    let found = found(&cycle.registers);
+    let mut checker = Checker::new(&found, Coverage::ALL);
+    for (_, entry) in &in_order(cycle) {
+        checker.push(entry);
+    }
+    let report = checker.finish(missing.is_none());
+    let unknown = (report.unjudged > 0 || found.is_empty())
+        .then(|| "the registers of an SMMU before the takeover were not told".to_owned());
+    let (verdict, reason) = verdict(&report, missing.clone().or(unknown));
+    let check = Check {
+        id: CHECK.into(),
+        verdict,
+        // Every scenario of this version documents a legal sequence that follows its reference to the end.
+        expected: Verdict::Pass,
+        must_run: true,
+        reason,
+        source: SOURCE.into(),
+    };
+    (check, section(number, &report, missing.is_none()))
+}
+
+/// Accesses and steps, as the log had them.
+fn in_order(cycle: &Cycle) -> Vec<(u32, Entry)> {
+    // What a step is called judges nothing; it only keeps its place.
+    let step = |(index, _): &(u32, String)| {
+        let (ticks, smmu, address, value) = (0, SmmuIndex(0), 0, 0);
+        let (op, what) = (Op::Step, What::Step("step"));
+        (*index, Entry { ticks, smmu, op, what, address, value, count: 1, stride: 0, unbacked: false })
+    };
+    let mut all: Vec<_> = cycle.entries.iter().copied().chain(cycle.steps.iter().map(step)).collect();
+    all.sort_by_key(|(index, _)| *index);
+    all
+}
+
+/// Why the log is not whole.
+fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
+    if is_damaged {
+        return Some("lines of the console were lost or damaged".into());
+    }
+    let gap = (0..).zip(in_order(cycle)).find(|(due, (index, _))| due != index);
+    if let Some((due, _)) = gap {
+        return Some(format!("the access log has no single entry {due}"));
+    }
+    if cycle.access_log.len() != cycle.entries.len() {
+        return Some("the access log has entries of a kind that this version does not know".into());
+    }
+    if cycle.checks.iter().any(|check| check.id == "log.complete" && check.verdict != Verdict::Pass) {
+        return Some("the access log overflowed on the board".into());
+    }
+    cycle.end.is_none().then(|| "the cycle has no end".into())
+}
+
+/// SMMUs with the registers that they were found with.
+fn found(registers: &[Register]) -> Vec<Found> {
+    let mut smmus: Vec<u8> = registers.iter().map(|register| register.smmu).collect();
+    smmus.dedup();
+    let of = |smmu: u8| {
+        let own = registers.iter().filter(move |register| register.smmu == smmu);
+        Found::named(SmmuIndex(smmu), own.map(|register| (register.name.as_str(), register.before.0)))
+    };
+    smmus.into_iter().filter_map(of).collect()
+}
+
+fn verdict(report: &Judged, missing: Option<String>) -> (Verdict, Option<String>) {
+    if let Some(broken) = report.violations().next() {
+        let Violation { rule, clause, text, smmu, .. } = broken;
+        let at = broken.entries.last().map_or_else(String::new, |at| format!(", log entry {at}"));
+        return (Verdict::Fail, Some(format!("{rule} [{clause}]{at}, SMMU {}: {text}", smmu.0)));
+    }
+    if let Some(missing) = missing {
+        return (Verdict::NotCovered, Some(missing));
+    }
+    let left = report.followed.iter().find_map(|(smmu, followed)| match (&followed.profile, &followed.left) {
+        (None, _) => Some(format!("SMMU {}: the log follows no reference sequence", smmu.0)),
+        (Some(profile), Some(left)) => {
+            let smmu::checker::Departure { at, expected, found } = left;
+            Some(format!("SMMU {} leaves {} at log entry {at}: {found}; expected: {expected}", smmu.0, profile.name()))
+        }
+        (Some(_), None) => None,
+    });
+    match left {
+        Some(left) => (Verdict::Fail, Some(left)),
+        None => (Verdict::Pass, None),
+    }
+}
+
+fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
+    let smmus = report.followed.iter().map(|(smmu, followed)| ProtocolSmmu {
+        smmu: smmu.0,
+        profile: followed.profile.map(smmu::checker::Profile::name),
+        left: followed.left.as_ref().map(|left| Departure {
+            entry: left.at,
+            expected: left.expected.clone(),
+            found: left.found.clone(),
+        }),
+    });
+    let of = |severity| {
+        let chosen = report.found.iter().filter(move |found| found.severity == severity);
+        chosen.map(broken).collect()
+    };
+    Protocol {
+        cycle,
+        complete,
+        entries: report.entries,
+        smmus: smmus.collect(),
+        violations: of(Severity::Violation),
+        remarks: of(Severity::Remark),
+    }
+}
+
+fn broken(found: &Violation) -> Broken {
+    Broken {
+        rule: found.rule,
+        clause: found.clause,
+        smmu: found.smmu.0,
+        entries: found.entries.clone(),
+        text: found.text.clone(),
+        count: found.count,
+    }
+}
+
+#[cfg(test)]
+mod tests;
