@@ -23,8 +23,11 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
-    fn suspect(&mut self, cx: &Context<'_>, rule: &'static Rule, text: String) {
-        self.suspicions.add(rule, cx.smmu, &[Some(cx.index)], text);
+    fn suspect(&mut self, cx: &Context<'_>, rule: &'static Rule, text: impl FnOnce() -> String) {
+        // A long log that is no adoption has many stores, and a text for each would be most of the work.
+        if !self.suspicions.count_kept(rule, cx.smmu) {
+            self.suspicions.add(rule, cx.smmu, &[Some(cx.index)], text());
+        }
     }
 
     /// A register is written; `goes_on` while the adoption is not complete.
@@ -44,7 +47,7 @@ impl Adoption {
             _ => return,
         };
         if goes_on {
-            self.suspect(cx, rule, format!("{} is written {word:#x}", reg::name(offset)));
+            self.suspect(cx, rule, || format!("{} is written {word:#x}", reg::name(offset)));
         }
     }
 
@@ -60,14 +63,15 @@ impl Adoption {
             return;
         }
         if goes_on && is_table {
-            let text = format!("{} at {:#x} is stored {:#x}", entry.name(), entry.address, entry.value);
+            let text = || format!("{} at {:#x} is stored {:#x}", entry.name(), entry.address, entry.value);
             self.suspect(cx, &rules::ADOPT_TABLE_STORE, text);
         }
         let cd = Cd0::from(entry.value);
         if structure == Structure::Cd && entry.address.is_multiple_of(64) && cd.v() {
-            let others = self.asids.iter().filter(|(at, _)| **at != entry.address);
-            if let Some((at, asid)) = others.into_iter().find(|(_, asid)| **asid == cd.asid()) {
-                let text = format!("a new CD at {:#x} has ASID {asid}, as the adopted one at {at:#x}", entry.address);
+            let mut others = self.asids.iter().filter(|(at, _)| **at != entry.address);
+            if let Some((at, asid)) = others.find(|(_, asid)| **asid == cd.asid()).map(|(at, asid)| (*at, *asid)) {
+                let text =
+                    || format!("a new CD at {:#x} has ASID {asid}, as the adopted one at {at:#x}", entry.address);
                 self.suspect(cx, &rules::ADOPT_IDENTIFIER, text);
             }
         }

@@ -55,6 +55,14 @@ impl Findings {
         self.list.push(Violation { rule: id, clause, severity, smmu, entries, text, count: 1 });
     }
 
+    /// Counts once more a rule of which no more violations are kept apart; tells whether it is one.
+    pub(super) fn count_kept(&mut self, rule: &'static Rule, smmu: SmmuIndex) -> bool {
+        let mut same = self.list.iter_mut().filter(|known| known.rule == rule.id && known.smmu == smmu);
+        let Some(last) = same.nth(KEPT - 1) else { return false };
+        last.count = last.count.saturating_add(1);
+        true
+    }
+
     /// Takes in all of `other`.
     pub(super) fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);

@@ -41,11 +41,11 @@ impl Unit {
             reg::GBPA => self.gbpa.write(cx, word),
             reg::GERRORN => self.gerrorn = word,
             reg::CMDQ_PROD => self.write_prod(cx, word),
-            reg::CMDQ_CONS => {
+            reg::CMDQ_CONS if is_taken => {
                 self.init[0].cons = Some(cx.index);
                 self.queue.reset_index(None, Some(word));
             }
-            reg::CMDQ_BASE => {
+            reg::CMDQ_BASE if is_taken => {
                 self.init[0].base = Some(cx.index);
                 self.queue.rebase(value);
             }
@@ -56,9 +56,9 @@ impl Unit {
             reg::PRIQ_PROD => self.init[2].prod = Some(cx.index),
             reg::PRIQ_CONS => self.init[2].cons = Some(cx.index),
             reg::CR1 if is_taken => self.cr1 = word,
-            reg::STRTAB_BASE | reg::STRTAB_BASE_CFG => {
+            reg::STRTAB_BASE | reg::STRTAB_BASE_CFG if is_taken => {
                 self.strtab_at = Some(cx.index);
-                if offset == reg::STRTAB_BASE_CFG && is_taken {
+                if offset == reg::STRTAB_BASE_CFG {
                     self.strtab_base_cfg = word;
                 }
             }

@@ -184,7 +184,7 @@ impl Track {
 
     /// A structure of a table that is in force, or to be, is stored where none is due.
     pub(super) fn table_store(&mut self, index: u64, entry: &Entry) {
-        if !self.is_complete() {
+        if !self.is_complete() && self.left.is_none() {
             self.leave(index, "no store to a table", format!("{} at {:#x} stored", entry.name(), entry.address));
         }
     }

@@ -111,3 +111,47 @@ fn a_combined_interrupt_has_no_message_addresses() {
     let combined: Vec<Entry> = entries.iter().filter(|entry| !is_message(entry)).copied().collect();
     assert_eq!(followed(found, &combined).left, None);
 }
+
+/// Accesses of a real kernel, as QEMU traced them (facts: adopting-kernel.md 3, 7): registers alone.
+fn traced(found: Found, text: &str) -> Report {
+    check(&[found], Coverage::REGISTERS, &log(text), true)
+}
+
+const PROBE: &str = "R IDR0 0xd44101b; R IDR1 0x2730010; R IDR3 0x1404; R IDR5 0x74; R IIDR 0";
+const RESTART: &str = "W64 CMDQ_BASE 0x4000000041000008; W CMDQ_PROD 0; W CMDQ_CONS 0";
+const INVALIDATE: &str = "W CMDQ_PROD 2; R CMDQ_CONS 2; W CMDQ_PROD 4; R CMDQ_CONS 4";
+const MESSAGES: &str = "W IRQ_CTRL 0; R IRQ_CTRLACK 0; W64 GERROR_IRQ_CFG0 0; W64 EVENTQ_IRQ_CFG0 0";
+const DISABLE: &str =
+    "R CR0 0xd; R GBPA 0x1000; W GBPA 0x80101000; R GBPA 0x101000; W CR0 0; R CR0ACK 0; W CR1 0xd75; W CR2 6;
+    W64 STRTAB_BASE 0x4000000041100000; W STRTAB_BASE_CFG 0x10210";
+
+#[test]
+fn the_trace_of_the_real_adopting_kernel_is_adopt_v7() {
+    let text = format!(
+        "{PROBE}; R CR0 0xd; R GERROR 0; R GERRORN 0; R STRTAB_BASE_CFG 0x10210; R64 STRTAB_BASE 0x4000000040254000
+         R CR0 0xd; W CR0 1; R CR0ACK 1; R GERROR 0; R GERRORN 0; {RESTART}; W CR0 9; R CR0ACK 9; {INVALIDATE}
+         {MESSAGES}; W IRQ_CTRL 1; R IRQ_CTRLACK 1; W CR0 9; R CR0ACK 9"
+    );
+    let report = traced(enabled(), &text);
+    assert_eq!(report.followed[&SMMU], Followed { profile: Some(Profile::AdoptV7), left: None });
+    assert_eq!(report.found, []);
+}
+
+#[test]
+fn the_traces_of_its_fallback_and_of_the_released_kernel_are_resets() {
+    let fallback = format!(
+        "{PROBE}; R CR0 0xd; R GERROR 0; R GERRORN 0; R STRTAB_BASE_CFG 0x10210; R64 STRTAB_BASE 0x4000000040254000
+         {DISABLE}; R GERROR 0; R GERRORN 0; {RESTART}; W CR0 8; R CR0ACK 8; {INVALIDATE}
+         {MESSAGES}; W IRQ_CTRL 1; R IRQ_CTRLACK 1; W CR0 9; R CR0ACK 9"
+    );
+    let released = format!(
+        "{PROBE}; {DISABLE}; {RESTART}; W CR0 8; R CR0ACK 8; {INVALIDATE}
+         W64 EVENTQ_BASE 0x4000000041200008; W EVENTQ_PROD 0; W EVENTQ_CONS 0; W CR0 0xc; R CR0ACK 0xc
+         {MESSAGES}; W IRQ_CTRL 5; R IRQ_CTRLACK 5; W CR0 9; R CR0ACK 9"
+    );
+    for (text, profile) in [(fallback, Profile::Fallback), (released, Profile::Reset)] {
+        let report = traced(enabled(), &text);
+        assert_eq!(report.followed[&SMMU], Followed { profile: Some(profile), left: None });
+        assert_eq!(report.found, []);
+    }
+}
