@@ -94,7 +94,7 @@ impl Profiles {
             adopt: Track::new(steps::adopt(found), found),
             reset: Track::new(steps::reset(found, false), found),
             fallback: Track::new(steps::reset(found, true), found),
-            reads: Reads { seen: BTreeSet::new(), gerror: found.gerror, gerrorn: found.gerrorn, cr0: found.cr0 },
+            reads: Reads { seen: BTreeSet::new(), gerror: found.gerror, gerrorn: found.gerrorn },
             scan: Scan::new(found),
             fresh: Fresh::new(found),
             coverage,
@@ -110,13 +110,13 @@ impl Profiles {
         [&mut self.adopt, &mut self.reset, &mut self.fallback]
     }
 
-    pub(super) fn read(&mut self, cx: &Context<'_>, offset: u32, value: u32, count: u32, is_drained: bool) {
+    pub(super) fn read(&mut self, offset: u32, value: u32, count: u32, is_drained: bool) {
         self.reads.take(offset, value);
         if self.adopt.is_first() {
             self.scan.read(offset, value);
         }
         for track in self.tracks() {
-            track.read(cx.index, offset, value, count, is_drained);
+            track.read(offset, value, count, is_drained);
         }
     }
 

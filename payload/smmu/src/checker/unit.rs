@@ -176,7 +176,7 @@ impl Unit {
             }
             _ => {}
         }
-        self.profiles.read(cx, offset, word, count, self.queue.is_drained());
+        self.profiles.read(offset, word, count, self.queue.is_drained());
     }
 
     /// The table in force or about to be.

@@ -20,7 +20,6 @@ pub(super) struct Reads {
     pub(super) seen: BTreeSet<u32>,
     pub(super) gerror: u32,
     pub(super) gerrorn: u32,
-    pub(super) cr0: u32,
 }
 
 impl Reads {
@@ -32,7 +31,6 @@ impl Reads {
         match offset {
             reg::GERROR => self.gerror = value,
             reg::GERRORN => self.gerrorn = value,
-            reg::CR0 => self.cr0 = value,
             _ => {}
         }
     }
@@ -88,7 +86,7 @@ impl Track {
         }
     }
 
-    pub(super) fn read(&mut self, _index: u64, offset: u32, value: u32, count: u32, is_drained: bool) {
+    pub(super) fn read(&mut self, offset: u32, value: u32, count: u32, is_drained: bool) {
         let is_met = match self.step() {
             Some(Step::Acked { register, mask, value: wanted, .. }) if register == offset => value & mask == wanted,
             Some(Step::Consumed) if offset == reg::CMDQ_CONS => is_drained,

@@ -33,7 +33,8 @@ fn adoptions_resets_and_fallbacks_of_all_fakes_keep_every_rule() {
 fn a_reset_of_a_disabled_smmu_and_an_acknowledged_error_are_clean() {
     let mut fake = crashed();
     (0x20..=0x24).step_by(4).for_each(|offset| fake.unit(SMMU).set(offset, 0));
-    clean("disabled", taken(Policy::Reset, fake, None), Profile::Reset);
+    clean("disabled", taken(Policy::Reset, fake.clone(), None), Profile::Reset);
+    clean("disabled", taken(Policy::Adopt, fake, None), Profile::Fallback);
     let mut fake = crashed();
     fake.unit(SMMU).raise(Gerror::new().with_cmdq_err(true).with_eventq_abt_err(true));
     clean("errors", taken(Policy::Adopt, fake, None), Profile::AdoptV10);
