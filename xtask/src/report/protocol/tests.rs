@@ -73,16 +73,27 @@ fn a_violation_fails_the_run_and_names_rule_clause_and_entry() {
 #[test]
 fn a_departure_from_the_reference_fails_too() {
     // A register that is written with another value than the reference writes: legal, and no RESET.
-    let runs = runs(|records| {
-        for record in records {
-            if let Record::Access { run: 1, name: "CR1", value, .. } = record {
-                *value = 0xD35;
+    let with = |name: &'static str| {
+        let runs = runs(|records| {
+            for record in records {
+                match record {
+                    Record::Access { run: 1, name: "CR1", value, .. } => *value = 0xD35,
+                    Record::RunBegin { run: 1, scenario, .. } => *scenario = name,
+                    _ => {}
+                }
             }
-        }
-    });
-    let (found, reason) = verdict(&runs[1]);
-    assert_eq!(found, Verdict::Fail);
-    assert!(reason.contains("leaves RESET at log entry") && reason.contains("CR1 written 0xd75"), "{reason}");
+        });
+        (verdict(&runs[1]), runs[1].protocol.clone().unwrap())
+    };
+    for name in ["reset", "reset@panic"] {
+        let ((found, reason), _) = with(name);
+        assert_eq!(found, Verdict::Fail);
+        assert!(reason.contains("leaves RESET at log entry") && reason.contains("CR1 written 0xd75"), "{reason}");
+    }
+    // A policy of its own follows no reference: told, and no failure.
+    let ((found, _), protocol) = with("reset-other");
+    assert_eq!(found, Verdict::Pass);
+    assert!(protocol.smmus[0].left.is_some());
 }
 
 #[test]
