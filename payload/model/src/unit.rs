@@ -62,6 +62,8 @@ pub struct Unit {
     pub events_lost: u64,
     /// Transactions that wait for CMD_RESUME.
     pub stalled: Vec<Stalled>,
+    /// Service Failure Mode (12.3): every transaction ends, no command is consumed.
+    pub service_failure: bool,
     page0: [u32; PAGE0_WORDS],
     page1: [u32; PAGE1_WORDS],
     /// CR0 as it is in force: CR0ACK, or a new value that took effect before its acknowledge.
@@ -93,6 +95,7 @@ impl Unit {
             events_written: 0,
             events_lost: 0,
             stalled: Vec::new(),
+            service_failure: false,
             page0: [0; PAGE0_WORDS],
             page1: [0; PAGE1_WORDS],
             effective: Cr0::new(),
@@ -203,6 +206,12 @@ impl Unit {
     pub fn raise(&mut self, errors: Gerror) {
         let fresh = u32::from(errors) & !u32::from(self.active_errors());
         self.set(reg::GERROR, self.get(reg::GERROR) ^ fresh);
+    }
+
+    /// Enters Service Failure Mode; acknowledging SFM_ERR does not leave it.
+    pub fn fail(&mut self) {
+        self.service_failure = true;
+        self.raise(Gerror::new().with_sfm_err(true));
     }
 
     /// GBPA as a transaction meets it now.

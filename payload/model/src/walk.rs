@@ -50,6 +50,8 @@ pub enum Path {
 pub enum Stop {
     /// SMMUEN is 0 and GBPA aborts.
     GbpaAbort,
+    /// The SMMU is in Service Failure Mode.
+    ServiceFailure,
     /// STE.Config is 0b0xx: without an event.
     SteAbort,
     /// A fault, by its event number (7.3), recorded or not.
@@ -94,6 +96,10 @@ impl Fault {
 /// Takes a transaction through `unit`.
 pub(crate) fn translate(unit: &mut Unit, bus: &mut Bus, request: &Request) -> Translated {
     let mut translated = Translated { ste: None, cd: None, result: Err(Stop::GbpaAbort) };
+    if unit.service_failure {
+        translated.result = Err(Stop::ServiceFailure);
+        return translated;
+    }
     if !unit.resolve_smmuen(bus) {
         if !unit.gbpa_in_force(bus).abort() {
             translated.result = Ok((PhysAddr(request.address), Path::Disabled));
@@ -236,7 +242,11 @@ fn stop(unit: &mut Unit, bus: &mut Bus, request: &Request, fault: Fault, handlin
         unit.stalled.push(Stalled { stream: request.stream, tag });
     }
     if !silent {
-        let event = event(request, fault, stall.then_some(tag));
+        let mut event = event(request, fault, stall.then_some(tag));
+        if unit.hardware.personality.is_qemu() && !translation && fault.id != id::F_WALK_EABT {
+            // QEMU names no fetch address (qemu.md 5.6).
+            event[3] = 0;
+        }
         unit.record(bus, event, request.bytes);
     }
     if stall { Stop::Stalled } else { Stop::Fault(fault.id) }

@@ -2,6 +2,7 @@
 //!
 //! Nothing leaves by itself but by eviction, which is the walk's choice; SMMUEN 1 to 0 invalidates nothing (3.3).
 
+use addr::PhysAddr;
 use smmu::spec::cd::Cd;
 use smmu::spec::command::Command;
 use smmu::spec::ste::Ste;
@@ -46,10 +47,10 @@ pub struct TlbEntry {
 pub struct Caches {
     /// Level-1 stream table descriptors by index.
     pub(crate) l1std: Vec<(u32, u64)>,
-    /// STEs by StreamID, valid or not.
-    pub(crate) ste: Vec<(u32, Ste)>,
-    /// CDs by StreamID and SubstreamID, valid or not.
-    pub(crate) cd: Vec<((u32, u32), Cd)>,
+    /// STEs by StreamID, valid or not, and where they were.
+    pub(crate) ste: Vec<(u32, (PhysAddr, Ste))>,
+    /// CDs by StreamID and SubstreamID, valid or not, and where they were.
+    pub(crate) cd: Vec<((u32, u32), (PhysAddr, Cd))>,
     /// Translations.
     pub(crate) tlb: Vec<TlbEntry>,
 }
@@ -73,10 +74,10 @@ impl Caches {
         self.l1std.is_empty() && self.ste.is_empty() && self.cd.is_empty() && self.tlb.is_empty()
     }
 
-    /// STEs held, with their StreamIDs.
+    /// The STE that is held for a stream.
     #[must_use]
-    pub fn stes(&self) -> &[(u32, Ste)] {
-        &self.ste
+    pub fn ste(&self, stream: u32) -> Option<Ste> {
+        self.ste.iter().find(|(known, _)| *known == stream).map(|(_, (_, ste))| *ste)
     }
 
     /// Translations held.

@@ -25,7 +25,7 @@ impl Unit {
 
     pub(super) fn advance_commands(&mut self, bus: &mut Bus) {
         for _ in 0..AT_ONCE {
-            if !self.effective.cmdqen() || self.active_errors().cmdq_err() {
+            if !self.effective.cmdqen() || self.service_failure || self.active_errors().cmdq_err() {
                 break;
             }
             let size = self.cmdq_entries();

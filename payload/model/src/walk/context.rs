@@ -46,17 +46,17 @@ pub(super) fn cd(
 ) -> Result<Cd, Fault> {
     let qemu = unit.hardware.personality.is_qemu();
     let cached = unit.caches.cd.iter().find(|(known, _)| *known == (sid, ssid)).map(|(_, cd)| *cd);
-    if let Some(cd) = cached
+    if let Some((_, cd)) = cached
         && (qemu || bus.choices.pick(Freedom::ConfigEviction, 2) == 0)
     {
         return check(unit, &cd).map(|()| cd);
     }
     let at = locate(bus, ssid, ste, stage2)?;
     let fetched = fetch(bus, at).ok_or(Fault { id: id::F_CD_FETCH, stage2: false, class: 0, address: at.0 })?;
-    let cd = mixed(bus, fetched, cached);
+    let cd = mixed(bus, fetched, cached.filter(|(known, _)| *known == at));
     let checked = check(unit, &cd);
     if !qemu || checked.is_ok() {
-        cache_put(&mut unit.caches.cd, (sid, ssid), cd);
+        cache_put(&mut unit.caches.cd, (sid, ssid), (at, cd));
     }
     checked.map(|()| cd)
 }

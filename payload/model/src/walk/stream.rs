@@ -47,17 +47,17 @@ impl Shape {
 pub(super) fn ste(unit: &mut Unit, bus: &mut Bus, sid: u32) -> Result<Ste, Fault> {
     let cached = unit.caches.ste.iter().find(|(known, _)| *known == sid).map(|(_, ste)| *ste);
     let qemu = unit.hardware.personality.is_qemu();
-    if let Some(ste) = cached
+    if let Some((_, ste)) = cached
         && (qemu || bus.choices.pick(Freedom::ConfigEviction, 2) == 0)
     {
         return Ok(ste);
     }
     let at = locate(unit, bus, sid)?;
     let fetched = fetch(bus, at).ok_or(fault(id::F_STE_FETCH, at.0))?;
-    let ste = mixed(bus, fetched, cached);
+    let ste = mixed(bus, fetched, cached.filter(|(known, _)| *known == at));
     // QEMU keeps what it could decode.
     if !qemu || check(unit, &ste).is_ok() {
-        cache_put(&mut unit.caches.ste, sid, ste);
+        cache_put(&mut unit.caches.ste, sid, (at, ste));
     }
     Ok(ste)
 }
@@ -71,10 +71,10 @@ pub(super) fn fetch(bus: &mut Bus, at: PhysAddr) -> Option<[u64; 8]> {
     Some(words)
 }
 
-/// A fetch that began when `cached` was in memory and ends now may have any of its words from then (3.21.3). An
-/// invalidation waits for it, so that afterwards nothing is left of `cached`.
-pub(super) fn mixed(bus: &mut Bus, mut fetched: [u64; 8], cached: Option<[u64; 8]>) -> [u64; 8] {
-    let Some(cached) = cached else { return fetched };
+/// A fetch that began when `cached` was in memory at the same place and ends now may have any of its words from then
+/// (3.21.3). An invalidation waits for it, so that afterwards nothing is left of `cached`.
+pub(super) fn mixed(bus: &mut Bus, mut fetched: [u64; 8], cached: Option<(PhysAddr, [u64; 8])>) -> [u64; 8] {
+    let Some((_, cached)) = cached else { return fetched };
     for (word, old) in fetched.iter_mut().zip(cached) {
         if *word != old && bus.choices.pick(Freedom::Torn, 2) == 1 {
             *word = old;
