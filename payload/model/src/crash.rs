@@ -42,6 +42,11 @@ pub enum Kind {
         /// S1Fmt: 0 linear, 1 with 4 KiB leaves, 2 with 64 KiB leaves.
         cd_format: u8,
     },
+    /// Config 0b101 in the EL2 regime (STRW 2).
+    El2 {
+        /// ASID.
+        asid: u16,
+    },
     /// Config 0b110.
     Stage2 {
         /// VMID.
@@ -186,6 +191,11 @@ impl Builder {
                 let table = self.contexts(root, asid, cd_max, cd_format);
                 let word0 = 0b1011 | u64::from(cd_format) << 4 | table.0 | u64::from(cd_max) << 59;
                 [word0, 0xD6, 0, 0, 0, 0, 0, 0]
+            }
+            Kind::El2 { asid } => {
+                let root = stage1_tables(&mut self.machine.bus.memory, &mut self.next, iova, target);
+                let table = self.contexts(root, asid, 0, 0);
+                [0b1011 | table.0, 0xD6 | 2 << 30, 0, 0, 0, 0, 0, 0]
             }
             Kind::Stage2 { vmid } => {
                 let root = self.stage2(&[(iova, target | 0x7FF, 12)]);

@@ -1,0 +1,66 @@
+//! Takeovers per second on this host: `cargo run --release -p model --example throughput`.
+
+#![forbid(unsafe_code)]
+
+use addr::StreamId;
+use model::{Builder, Choices, Format, FreshFrames, Hardware, Kind, Machine, Personality, Schedule, Stream};
+use smmu::access::SmmuIndex;
+use smmu::takeover::{Policy, Site, take_over};
+use std::time::{Duration, Instant};
+
+/// How long each figure is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+
+/// A normal table: 16 bits of StreamID, two levels, three streams in stage 1, the rest aborts.
+fn crashed() -> Machine {
+    let hardware = Hardware::virt(Personality::Architecture { minor: 1 });
+    let mut builder = Builder::new(hardware, Choices::kind(), Format::TwoLevel { split: 8 }, 16);
+    for (id, asid) in [(0x00, 1), (0x10, 2), (0x18, 3)] {
+        let target = 0x4800_0000 + u64::from(id) * 0x1000;
+        builder.stream(&Stream { id, kind: Kind::stage1(asid), iova: 0xFFFF_C000, target });
+    }
+    let mut machine = builder.crashed();
+    machine.dma_all();
+    machine
+}
+
+/// One takeover of a copy of `start`; whether DMA of every stream still arrives.
+fn takeover(start: &Machine, policy: Policy, schedule: Schedule, choices: Choices) -> bool {
+    let mut machine = start.clone();
+    machine.bus.choices = choices;
+    machine.schedule = schedule;
+    let mut frames = FreshFrames::default();
+    let site = Site {
+        smmu: SmmuIndex(0),
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 2000,
+        frames: &mut frames,
+        rmr_streams: &[StreamId(0x10)],
+    };
+    let taken = take_over(policy, &mut machine, site);
+    let right = taken.is_ok_and(|taken| taken.did == policy);
+    right && machine.dma(2, 0).is_delivered() == (policy == Policy::Adopt)
+}
+
+fn main() {
+    let start = crashed();
+    println!("{} pages of memory hold the crashed kernel's structures", start.bus.memory.pages());
+    for (policy, schedule, seeded) in [
+        (Policy::Adopt, Schedule::Off, false),
+        (Policy::Reset, Schedule::Off, false),
+        (Policy::Adopt, Schedule::EveryAccess, true),
+        (Policy::Reset, Schedule::EveryAccess, true),
+    ] {
+        let begin = Instant::now();
+        let mut done = 0_u64;
+        while begin.elapsed() < MEASURE {
+            let choices = if seeded { Choices::seeded(done) } else { Choices::kind() };
+            assert!(takeover(&start, policy, schedule, choices), "a takeover went wrong");
+            done += 1;
+        }
+        let rate = done as f64 / begin.elapsed().as_secs_f64();
+        println!("{policy}, DMA {schedule:?}: {rate:.0} takeovers per second");
+    }
+}
