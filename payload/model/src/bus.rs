@@ -100,7 +100,7 @@ mod tests {
     const B: PhysAddr = PhysAddr(0x1008);
 
     fn bus(choices: Choices) -> Bus {
-        Bus::new(Memory::new(&[0x1000..0x2000]), choices)
+        Bus::new(Memory::new(0x1000..0x2000), choices)
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Machine {
     /// One SMMU and [`RAM`].
     #[must_use]
     pub fn new(hardware: Hardware, choices: Choices) -> Self {
-        Self::with_memory(&[hardware], Memory::new(&[RAM]), choices)
+        Self::with_memory(&[hardware], Memory::new(RAM), choices)
     }
 
     /// Any number of SMMUs before `memory`.

@@ -26,14 +26,18 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory of zeroes in `ranges`.
+    /// Memory of zeroes in `range`.
     #[must_use]
-    pub fn new(ranges: &[Range<u64>]) -> Self {
-        let banks = ranges.iter().map(|range| {
-            let chunks = (range.end - (range.start >> CHUNK_BITS << CHUNK_BITS)).div_ceil(1 << CHUNK_BITS);
-            Bank { range: range.clone(), chunks: vec![None; chunks as usize] }
-        });
-        Self { banks: banks.collect(), pages: 0 }
+    pub fn new(range: Range<u64>) -> Self {
+        Self::default().and(range)
+    }
+
+    /// The same and zeroes in `range`.
+    #[must_use]
+    pub fn and(mut self, range: Range<u64>) -> Self {
+        let chunks = (range.end - (range.start >> CHUNK_BITS << CHUNK_BITS)).div_ceil(1 << CHUNK_BITS);
+        self.banks.push(Bank { range, chunks: vec![None; chunks as usize] });
+        self
     }
 
     /// Memory answers at `at`.
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn memory_answers_in_its_ranges_only() {
-        let mut memory = Memory::new(&[0x1000..0x3000, 0xF_0000_0000_0000..0xF_0000_0000_2000]);
+        let mut memory = Memory::new(0x1000..0x3000).and(0xF_0000_0000_0000..0xF_0000_0000_2000);
         assert_eq!(memory.peek(PhysAddr(0xFF8)), None);
         assert_eq!(memory.peek(PhysAddr(0x3000)), None);
         assert!(memory.poke(PhysAddr(0x2FF8), 7) && !memory.poke(PhysAddr(0x3000), 7));
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_copy_does_not_see_later_writes() {
-        let mut memory = Memory::new(&[0x4000_0000..0x8000_0000]);
+        let mut memory = Memory::new(0x4000_0000..0x8000_0000);
         memory.poke(PhysAddr(0x4000_0000), 1);
         let copy = memory.clone();
         memory.poke(PhysAddr(0x4000_0000), 2);
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn zeroes_cost_nothing() {
-        let mut memory = Memory::new(&[0..1 << 30]);
+        let mut memory = Memory::new(0..1 << 30);
         for page in 0..1000 {
             memory.poke(PhysAddr(page << 12), 0);
         }

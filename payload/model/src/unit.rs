@@ -123,13 +123,14 @@ impl Unit {
         unit
     }
 
-    /// Where a register's value is kept. Everything else is RAZ/WI: reserved offsets, and the Secure registers from
+    /// Page and index of a register's value. Everything else is RAZ/WI: reserved offsets, and the Secure registers from
     /// 0x8000 on for a Non-secure access (6.2).
-    fn slot(&mut self, offset: u32) -> Option<&mut u32> {
+    fn place(&self, offset: u32) -> Option<(bool, usize)> {
         let offset = self.canonical(offset);
+        let in_page1 = matches!(offset & 0xFFFF, 0xA8 | 0xAC | 0xC8 | 0xCC);
         match offset.checked_sub(PAGE1) {
-            Some(offset) => self.page1.get_mut(offset as usize / 4),
-            None => self.page0.get_mut(offset as usize / 4),
+            Some(offset) => (in_page1 && offset < PAGE1).then_some((true, offset as usize / 4)),
+            None => (!in_page1 && offset as usize / 4 < PAGE0_WORDS).then_some((false, offset as usize / 4)),
         }
     }
 
@@ -148,10 +149,10 @@ impl Unit {
     /// The value of a register, without side effects.
     #[must_use]
     pub fn get(&self, offset: u32) -> u32 {
-        let offset = self.canonical(offset);
-        let value = match offset.checked_sub(PAGE1) {
-            Some(offset) => self.page1.get(offset as usize / 4),
-            None => self.page0.get(offset as usize / 4),
+        let value = match self.place(offset) {
+            Some((true, index)) => self.page1.get(index),
+            Some((false, index)) => self.page0.get(index),
+            None => None,
         };
         value.copied().unwrap_or(0)
     }
@@ -164,7 +165,12 @@ impl Unit {
 
     /// Sets a register without side effects, as nobody can on a board.
     pub fn set(&mut self, offset: u32, value: u32) {
-        if let Some(slot) = self.slot(offset) {
+        let slot = match self.place(offset) {
+            Some((true, index)) => self.page1.get_mut(index),
+            Some((false, index)) => self.page0.get_mut(index),
+            None => None,
+        };
+        if let Some(slot) = slot {
             *slot = value;
         }
     }

@@ -1,5 +1,7 @@
 //! A new domain with the ASID of a stream that is still live: stale translations are hit (adopting-kernel.md 5).
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on must stop it")]
+
 mod common;
 
 use addr::{Iova, PhysAddr, StreamId};

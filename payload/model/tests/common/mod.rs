@@ -39,7 +39,7 @@ pub(crate) fn crashed(hardware: Hardware, choices: Choices, streams: &[Stream]) 
 
 /// An STE as it is in memory.
 pub(crate) fn ste_in_memory(machine: &Machine, at: PhysAddr) -> Ste {
-    std::array::from_fn(|word| machine.bus.memory.peek(at.plus(word as u64 * 8)).unwrap())
+    std::array::from_fn(|word| machine.bus.memory.peek(at.plus(word as u64 * 8)).expect("an STE outside memory"))
 }
 
 pub(crate) fn take(policy: Policy, hw: &mut dyn Access, rmr: &[StreamId]) -> Result<Taken, TakeoverError> {

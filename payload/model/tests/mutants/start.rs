@@ -104,7 +104,7 @@ pub(crate) fn start(hardware: Hardware, left: Left, choices: Choices) -> Start {
 
 /// The last-level descriptor of a stream's page, by a walk of our own.
 pub(crate) fn leaf_of(machine: &Machine, ste: PhysAddr) -> PhysAddr {
-    let peek = |at: u64| machine.bus.memory.peek(PhysAddr(at)).unwrap();
+    let peek = |at: u64| machine.bus.memory.peek(PhysAddr(at)).expect("a table outside memory");
     let cd = peek(ste.0) & 0xFF_FFFF_FFFF_FFC0;
     let mut table = peek(cd + 8) & 0xFFFF_FFFF_F000;
     for shift in [39, 30, 21] {

@@ -1,0 +1,413 @@
+//! Random tables, random damage, random hardware: adopted or fallen back, never half, and in bounded time and memory.
+
+mod common;
+
+use addr::{PhysAddr, StreamId};
+use common::*;
+use model::{
+    Builder, Choices, Format, FreshFrames, Hardware, Kind, Machine, Memory, Outcome, Personality, RAM, Schedule, Stream,
+};
+use proptest::prelude::*;
+use smmu::access::Structure;
+use smmu::log::{Log, Logged, Op, What};
+use smmu::spec::registers::{self as reg, StrtabBase};
+use smmu::takeover::plant::{Plant, Sabotaged};
+use smmu::takeover::{Policy, Taken, TakeoverError};
+use std::time::Instant;
+
+/// Structure words that a scan may read before it must give up, and what validation and the new table read besides.
+const MOST_LOADS: u64 = (1 << 22) + (1 << 18);
+/// Pages that a takeover may make its own: a 1 MiB level 1, leaves, queues.
+const MOST_PAGES: usize = 8192;
+
+#[derive(Clone, Debug)]
+struct Case {
+    hardware: Hardware,
+    format: Format,
+    log2size: u8,
+    streams: Vec<Stream>,
+    damage: Vec<Damage>,
+    seed: u64,
+}
+
+/// What is done to the crashed machine.
+#[derive(Clone, Debug)]
+enum Damage {
+    BaseBit(u8),
+    ConfigBit(u8),
+    Level1 {
+        index: u16,
+        bit: u8,
+    },
+    /// The pointer of a level-1 descriptor leads to no memory.
+    Level1Outside {
+        index: u16,
+    },
+    Ste {
+        stream: usize,
+        word: u8,
+        bit: u8,
+    },
+    /// The context pointer leads to no memory.
+    CdOutside {
+        stream: usize,
+    },
+    Cd {
+        stream: usize,
+        word: u8,
+        bit: u8,
+    },
+    ServiceFailure,
+    Disabled,
+}
+
+fn hardware() -> impl Strategy<Value = Hardware> {
+    let bits = any::<[bool; 10]>();
+    (0..Personality::ALL.len(), bits, 0_u8..=32, 0_u8..=20, 0_u8..3, 0_u8..=6).prop_map(
+        |(
+            personality,
+            [two_level, cd2l, asid16, vmid16, coherent, hyp, ats, pri, rel, s2p],
+            sidsize,
+            ssidsize,
+            stall,
+            oas,
+        )| {
+            // Without two levels, 2^32 STEs find no memory; a table in between would only cost time.
+            let sidsize = if two_level || sidsize > 31 { sidsize } else { sidsize.min(9) };
+            let hardware = Hardware::virt(Personality::ALL[personality])
+                .idr0(|idr0| {
+                    let idr0 =
+                        idr0.with_st_level(two_level.into()).with_cd2l(cd2l).with_asid16(asid16).with_vmid16(vmid16);
+                    let idr0 =
+                        idr0.with_cohacc(coherent || ats).with_hyp(hyp).with_ats(ats).with_pri(pri).with_s2p(s2p);
+                    idr0.with_stall_model(stall)
+                })
+                .idr1(|idr1| idr1.with_sidsize(sidsize).with_ssidsize(ssidsize).with_rel(rel));
+            Hardware { idr5: hardware.idr5.with_oas(oas), ..hardware }
+        },
+    )
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        1 => Just(Kind::Invalid),
+        1 => Just(Kind::Abort),
+        1 => Just(Kind::Bypass),
+        4 => (any::<u16>(), 0_u8..=12, 0_u8..=2).prop_map(|(asid, cd_max, cd_format)| Kind::Stage1 { asid, cd_max, cd_format }),
+        3 => (1_u16..=300).prop_map(Kind::stage1),
+        1 => (1_u16..=300).prop_map(|asid| Kind::El2 { asid }),
+        2 => any::<u16>().prop_map(|vmid| Kind::Stage2 { vmid }),
+        1 => (any::<u16>(), any::<u16>()).prop_map(|(vmid, asid)| Kind::Nested { vmid, asid }),
+    ]
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (6_u8..56).prop_map(Damage::BaseBit),
+        (0_u8..18).prop_map(Damage::ConfigBit),
+        (0_u16..8, 0_u8..56).prop_map(|(index, bit)| Damage::Level1 { index, bit }),
+        (0_u16..8).prop_map(|index| Damage::Level1Outside { index }),
+        (0_usize..6, 0_u8..4, 0_u8..64).prop_map(|(stream, word, bit)| Damage::Ste { stream, word, bit }),
+        (0_usize..6).prop_map(|stream| Damage::CdOutside { stream }),
+        (0_usize..6, 0_u8..4, 0_u8..64).prop_map(|(stream, word, bit)| Damage::Cd { stream, word, bit }),
+        Just(Damage::ServiceFailure),
+        Just(Damage::Disabled),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let format = prop_oneof![
+        2 => Just(Format::Linear),
+        1 => Just(Format::TwoLevel { split: 6 }),
+        4 => Just(Format::TwoLevel { split: 8 }),
+        1 => Just(Format::TwoLevel { split: 10 }),
+    ];
+    let streams = proptest::collection::vec((any::<u32>(), kind()), 1..6);
+    let damage = prop_oneof![Just(Vec::new()), proptest::collection::vec(damage(), 1..4)];
+    (hardware(), format, 0_u8..=14, streams, damage, any::<u64>()).prop_map(
+        |(hardware, format, log2size, streams, damage, seed)| {
+            // Mostly tables that fit, so that adoption is not the exception.
+            let format = if hardware.idr0.st_level() == 0 { Format::Linear } else { format };
+            let log2size = log2size.min(hardware.idr1.sidsize());
+            let log2size = if format == Format::Linear { log2size.min(9) } else { log2size };
+            let mut used = Vec::new();
+            let streams = streams.into_iter().enumerate().filter_map(|(index, (id, kind))| {
+                let id = id & ((1_u32 << log2size) - 1);
+                if used.contains(&id) {
+                    return None;
+                }
+                used.push(id);
+                // Stage 2 has 39 bits of input, and a small output range cannot hold more than it holds.
+                Some(Stream { id, kind, iova: IOVA, target: TARGET + 0x1000 * index as u64 })
+            });
+            Case { hardware, format, log2size, streams: streams.collect(), damage, seed }
+        },
+    )
+}
+
+fn flip(memory: &mut Memory, at: PhysAddr, bit: u8) {
+    let word = memory.peek(at).unwrap_or(0);
+    memory.poke(at, word ^ 1 << bit);
+}
+
+fn build(case: &Case) -> Machine {
+    let mut builder = Builder::new(case.hardware, Choices::kind(), case.format, case.log2size);
+    let table = builder.table;
+    let stes: Vec<_> = case.streams.iter().map(|stream| builder.stream(stream)).collect();
+    let mut machine = builder.crashed();
+    let mut enabled = true;
+    for damage in &case.damage {
+        let memory = &mut machine.bus.memory;
+        match *damage {
+            Damage::BaseBit(bit) => {
+                let unit = machine.unit(SMMU);
+                unit.set64(reg::STRTAB_BASE, unit.get64(reg::STRTAB_BASE) ^ 1 << bit);
+            }
+            Damage::ConfigBit(bit) => {
+                let unit = machine.unit(SMMU);
+                unit.set(reg::STRTAB_BASE_CFG, unit.get(reg::STRTAB_BASE_CFG) ^ 1 << bit);
+            }
+            Damage::Level1 { index, bit } => flip(memory, table.plus(u64::from(index) * 8), bit),
+            Damage::Level1Outside { index } => {
+                memory.poke(table.plus(u64::from(index) * 8), 0xF_0000_0000 | 9);
+            }
+            Damage::Ste { stream, word, bit } => {
+                if let Some(at) = stes.get(stream) {
+                    flip(memory, at.plus(u64::from(word) * 8), bit);
+                }
+            }
+            Damage::CdOutside { stream } => {
+                if let Some(at) = stes.get(stream) {
+                    memory.poke(*at, 0b1011 | 0xF_0000_0000);
+                }
+            }
+            Damage::Cd { stream, word, bit } => {
+                if let Some(at) = stes.get(stream) {
+                    let cd = memory.peek(*at).unwrap_or(0) & 0xFF_FFFF_FFFF_FFC0;
+                    flip(memory, PhysAddr(cd + u64::from(word) * 8), bit);
+                }
+            }
+            Damage::ServiceFailure => machine.unit(SMMU).fail(),
+            Damage::Disabled => enabled = false,
+        }
+    }
+    let unit = machine.unit(SMMU);
+    let cr0 = unit.effective();
+    unit.force_enabled(cr0.with_smmuen(enabled));
+    machine
+}
+
+/// Where each stream's DMA goes, by what is in memory now and whoever asks first.
+fn landing(machine: &Machine) -> Vec<Option<PhysAddr>> {
+    let mut machine = machine.clone();
+    machine.bus.choices = Choices::kind();
+    machine.unit(SMMU).caches = Default::default();
+    (0..machine.functions.len()).map(|function| address(machine.dma(function, 0))).collect()
+}
+
+const fn address(outcome: Outcome) -> Option<PhysAddr> {
+    match outcome {
+        Outcome::Delivered(pa, _) | Outcome::MisSteered(pa, _) => Some(pa),
+        Outcome::Blocked(_) => None,
+    }
+}
+
+/// The crashed kernel's memory: everything below what the taker is given.
+fn is_old(at: u64) -> bool {
+    (RAM.start..FreshFrames::default().free.start).contains(&at)
+}
+
+/// The whole of the adoption profile (facts 6.1): SMMUEN is never 0, nothing of the crashed kernel's is written.
+fn check_adopted(log: &Log) -> Result<(), TestCaseError> {
+    for entry in log.entries().iter().filter(|entry| entry.op.is_write()) {
+        match entry.what {
+            What::Register => {
+                let register = entry.address as u32;
+                let forbidden = matches!(
+                    register,
+                    reg::STRTAB_BASE
+                        | reg::STRTAB_BASE_CFG
+                        | reg::CR1
+                        | reg::CR2
+                        | reg::GBPA
+                        | reg::EVENTQ_BASE
+                        | reg::EVENTQ_PROD
+                        | reg::EVENTQ_CONS
+                        | reg::PRIQ_BASE
+                );
+                prop_assert!(!forbidden, "{} written", reg::name(register));
+                prop_assert!(register != reg::CR0 || entry.value & 1 == 1, "SMMUEN cleared");
+            }
+            What::Structure(structure) => {
+                prop_assert_eq!(structure, Structure::Command);
+                prop_assert!(!is_old(entry.address), "{:#x} is the crashed kernel's", entry.address);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The whole of the reset profile, and nothing of the adoption.
+fn check_reset(machine: &Machine, taken: &Taken, log: &Log) -> Result<(), TestCaseError> {
+    prop_assert!(taken.reserved.asids.is_empty() && taken.reserved.vmids.is_empty(), "identifiers stay reserved");
+    let base = StrtabBase::from(machine.units[0].live().base).addr();
+    prop_assert!(!is_old(base), "the old table is live");
+    let written = |register| {
+        log.entries().iter().any(|e| e.op.is_write() && e.what == What::Register && e.address == u64::from(register))
+    };
+    for register in [reg::CR1, reg::CR2, reg::STRTAB_BASE, reg::STRTAB_BASE_CFG] {
+        prop_assert!(written(register), "{} not written", reg::name(register));
+    }
+    let zero = log
+        .entries()
+        .iter()
+        .any(|entry| entry.op == Op::RegWrite32 && entry.address == u64::from(reg::CR0) && entry.value == 0);
+    prop_assert!(zero, "CR0 was never 0");
+    let stray = log.entries().iter().find(|e| matches!(e.op, Op::Store | Op::Fill) && is_old(e.address));
+    prop_assert!(stray.is_none(), "{stray:?}");
+    prop_assert!(machine.units[0].effective().smmuen());
+    Ok(())
+}
+
+fn check(case: &Case) -> Result<Option<Policy>, TestCaseError> {
+    let mut machine = build(case);
+    let before = landing(&machine);
+    machine.bus.choices = Choices::seeded(case.seed);
+    machine.schedule = Schedule::OneIn(7);
+    machine.record.clear();
+    let registers: Vec<_> = (0..0xE0).step_by(4).map(|offset| machine.units[0].get(offset)).collect();
+    let mut log = Log::with_capacity(1 << 16);
+    let mut frames = FreshFrames::default();
+    let begin = Instant::now();
+    let result = take_with(Policy::Adopt, &mut Logged::new(&mut machine, &mut log), &[StreamId(1)], &mut frames);
+    let elapsed = begin.elapsed();
+    prop_assert!(!log.overflowed());
+    prop_assert!(machine.loads <= MOST_LOADS, "{} loads", machine.loads);
+    prop_assert!(machine.bus.memory.pages() <= MOST_PAGES, "{} pages", machine.bus.memory.pages());
+    prop_assert!(elapsed.as_secs() < 30, "{elapsed:?}");
+    prop_assert_eq!(&machine.stray_stores, &[]);
+    let failed = machine.units[0].service_failure;
+    let taken = match result {
+        Ok(taken) => taken,
+        // No memory for a table of 2^32 STEs: nothing was written.
+        Err(TakeoverError::Table { .. } | TakeoverError::Queue(_)) => {
+            let now: Vec<_> = (0..0xE0).step_by(4).map(|offset| machine.units[0].get(offset)).collect();
+            let cr0 = (reg::CR0 / 4) as usize;
+            // The hardware's own: what it consumed and produced.
+            prop_assert_eq!(registers[cr0], now[cr0]);
+            prop_assert!(!log.entries().iter().any(|entry| entry.op.is_write() && entry.what == What::Register));
+            return Ok(None);
+        }
+        Err(error) => {
+            // Only Service Failure Mode makes hardware that does not answer.
+            prop_assert!(failed, "{error}");
+            return Ok(None);
+        }
+    };
+    prop_assert_eq!(taken.did == Policy::Adopt, taken.refusal.is_none());
+    if taken.did == Policy::Adopt {
+        check_adopted(&log)?;
+    } else {
+        check_reset(&machine, &taken, &log)?;
+    }
+    // DMA goes on as before, or not at all but for the RMR bypass.
+    machine.bus.choices = Choices::kind();
+    for (function, was) in before.iter().enumerate() {
+        let now = address(machine.dma(function, 0));
+        if failed {
+            continue;
+        }
+        match taken.did {
+            Policy::Adopt => prop_assert_eq!(now, *was, "stream {:#x}", machine.functions[function].stream.0),
+            _ if machine.functions[function].stream == StreamId(1) => {}
+            _ => prop_assert_eq!(now, None),
+        }
+    }
+    if taken.did == Policy::Adopt {
+        for seen in machine.record.rows() {
+            prop_assert_eq!(address(seen.outcome), before[seen.function], "{:?}", seen);
+        }
+    }
+    prop_assert!(machine.units[0].violations.is_empty(), "{:?}", machine.units[0].violations);
+    Ok(Some(taken.did))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12_000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_table_is_adopted_or_replaced_and_never_half(case in case()) {
+        check(&case)?;
+    }
+}
+
+/// A policy that half adopts is found by the very checks above.
+#[test]
+fn the_profiles_can_be_broken() {
+    let hardware = Hardware::virt(Personality::Architecture { minor: 1 });
+    let run = |policy, plant: Option<Plant>| {
+        let (mut machine, _) = crashed(hardware, Choices::kind(), &STREAMS);
+        let mut log = Log::with_capacity(4096);
+        let mut logged = Logged::new(&mut machine, &mut log);
+        let taken = match plant {
+            Some(plant) => take(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &[]),
+            None => take(policy, &mut logged, &[]),
+        };
+        let taken = taken.unwrap();
+        (check_adopted(&log).is_ok(), check_reset(&machine, &taken, &log).is_ok())
+    };
+    assert_eq!(run(Policy::Adopt, None), (true, false));
+    assert_eq!(run(Policy::Reset, None), (false, true));
+    assert_eq!(run(Policy::Adopt, Some(Plant::SmmuenCleared)), (false, false));
+    let (_, stes) = crashed(hardware, Choices::kind(), &STREAMS);
+    assert_eq!(run(Policy::Adopt, Some(Plant::SteRewritten { at: stes[0] })), (false, false));
+}
+
+/// The property is worth something only if both ends occur often.
+#[test]
+fn random_cases_end_both_ways() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let (mut adopted, mut reset, mut none) = (0, 0, 0);
+    for _ in 0..1500 {
+        let case = case().new_tree(&mut runner).unwrap().current();
+        match check(&case).unwrap() {
+            Some(Policy::Adopt) => adopted += 1,
+            Some(_) => reset += 1,
+            None => none += 1,
+        }
+    }
+    println!("{adopted} adopted, {reset} reset, {none} without memory or in Service Failure Mode");
+    assert!(adopted > 150 && reset > 150, "{adopted} {reset} {none}");
+}
+
+/// LOG2SIZE 25 on an SMMU with 32 bits of StreamID, and every descriptor leads to the same full level 2.
+#[test]
+fn a_table_that_claims_2_to_the_32_streams_costs_bounded_time_and_memory() {
+    for log2size in [25, 32] {
+        let hardware = Hardware::virt(Personality::Architecture { minor: 1 }).idr1(|idr1| idr1.with_sidsize(32));
+        let mut builder = Builder::new(hardware, Choices::kind(), Format::TwoLevel { split: 8 }, 25);
+        builder.stream(&STREAMS[0]);
+        let table = builder.table;
+        let first = builder.memory().peek(table).unwrap();
+        for index in 0..1 << 17 {
+            builder.memory().poke(table.plus(index * 8), first);
+        }
+        let mut machine = builder.crashed();
+        let unit = machine.unit(SMMU);
+        unit.set(reg::STRTAB_BASE_CFG, unit.get(reg::STRTAB_BASE_CFG) & !0x3F | log2size);
+        let taken = take(Policy::Adopt, &mut machine, &[]).unwrap();
+        println!(
+            "LOG2SIZE {log2size}: {:?}, {} loads, {} pages",
+            taken.refusal,
+            machine.loads,
+            machine.bus.memory.pages()
+        );
+        assert_eq!(taken.did, Policy::Reset);
+        assert!(machine.loads <= MOST_LOADS && machine.bus.memory.pages() <= MOST_PAGES);
+        assert_eq!(address(machine.dma(0, 0)), None);
+    }
+}
