@@ -81,6 +81,8 @@ pub struct Unit {
     two_level_once: bool,
     /// Accesses so far, for violations.
     now: u64,
+    /// Nothing goes on by itself, until something is written or faults.
+    quiet: bool,
 }
 
 impl Unit {
@@ -108,6 +110,7 @@ impl Unit {
             events_put_off: 0,
             two_level_once: false,
             now: 0,
+            quiet: false,
         };
         for (offset, value) in [
             (reg::IDR0, hardware.idr0.into()),
@@ -172,6 +175,7 @@ impl Unit {
         };
         if let Some(slot) = slot {
             *slot = value;
+            self.quiet = false;
         }
     }
 
@@ -229,9 +233,17 @@ impl Unit {
     /// One access of the CPU has passed: everything that goes on by itself goes on.
     pub(crate) fn advance(&mut self, bus: &mut Bus) {
         self.now += 1;
+        if self.quiet {
+            return;
+        }
         self.advance_updates(bus);
         self.advance_commands(bus);
         self.advance_events(bus);
+        self.quiet = self.updates.is_empty()
+            && self.gbpa.is_none()
+            && self.incomplete.is_empty()
+            && self.buffered.is_empty()
+            && !self.has_commands();
     }
 
     fn violate(&mut self, guard: Guard, offset: u32, value: u64) {

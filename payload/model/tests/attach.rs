@@ -54,7 +54,7 @@ fn formats(hardware: Hardware) -> Vec<Option<Format>> {
 fn from_bring_up_over_arming_to_adoption_a_stream_meets_nothing_half_done() {
     for (name, hardware) in hardware() {
         for format in formats(hardware) {
-            for seed in 0..100 {
+            for seed in 0..60 {
                 let label = format!("{name}, {format:?}, seed {seed}");
                 let function = Function::new(SID, &[Window::new(Iova(IOVA), A)]);
                 let mut board = bring_up(hardware, Choices::seeded(seed), format, function);
@@ -183,7 +183,7 @@ fn one_change(hardware: Hardware, format: Option<Format>, choices: Choices, from
 fn every_change_of_a_live_stream_is_hitless_or_breaking_and_complete_when_it_returns() {
     for (_, hardware) in hardware() {
         for format in formats(hardware) {
-            for seed in 0..200 {
+            for seed in 0..80 {
                 changes(hardware, format, || Choices::seeded(seed));
             }
         }

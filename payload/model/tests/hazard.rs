@@ -11,7 +11,7 @@ use smmu::spec::ste::Ste;
 use smmu::takeover::{Policy, Rule};
 use std::collections::BTreeSet;
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 250;
 
 type Found = BTreeSet<(Hazard, &'static str)>;
 
@@ -90,7 +90,7 @@ fn adopt_shows_no_live_stream_anything_but_its_own_translation() {
         }
     }
     println!("{transactions} transactions during {} adoptions, none harmed", SEEDS * hardware().len() as u64);
-    assert!(transactions > 1_000_000);
+    assert!(transactions > 500_000);
 }
 
 #[test]

@@ -23,17 +23,22 @@ impl Unit {
         1 << QueueBase::from(self.get64(reg::CMDQ_BASE)).log2size().min(self.hardware.idr1.cmdqs()).min(19)
     }
 
+    /// A command may be consumed.
+    pub(super) fn has_commands(&self) -> bool {
+        if !self.effective.cmdqen() || self.service_failure || self.active_errors().cmdq_err() {
+            return false;
+        }
+        (self.get(reg::CMDQ_CONS) ^ self.get(reg::CMDQ_PROD)) & (2 * self.cmdq_entries() - 1) != 0
+    }
+
     pub(super) fn advance_commands(&mut self, bus: &mut Bus) {
         for _ in 0..AT_ONCE {
-            if !self.effective.cmdqen() || self.service_failure || self.active_errors().cmdq_err() {
+            if !self.has_commands() {
                 break;
             }
             let size = self.cmdq_entries();
             let mask = 2 * size - 1;
             let cons = self.get(reg::CMDQ_CONS) & mask;
-            if cons == self.get(reg::CMDQ_PROD) & mask {
-                break;
-            }
             if self.put_off < self.hardware.slowest && self.may(bus, Freedom::Consume) {
                 self.put_off += 1;
                 return;

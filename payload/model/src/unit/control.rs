@@ -22,6 +22,12 @@ pub(super) struct Updates {
     irq: Option<(u32, u8)>,
 }
 
+impl Updates {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.cr0.is_empty() && self.irq.is_none()
+    }
+}
+
 /// A GBPA write that is not complete.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GbpaUpdate {
@@ -172,6 +178,7 @@ impl Unit {
 
     /// `fields` of CR0 are in force from now on.
     fn take_effect(&mut self, bus: &mut Bus, fields: u32) {
+        self.quiet = false;
         let before = self.effective;
         self.effective = Cr0::from(u32::from(before) & !fields | self.get(reg::CR0) & fields);
         let after = self.effective;

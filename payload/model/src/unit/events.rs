@@ -16,6 +16,7 @@ impl Unit {
         if !self.effective.eventqen() {
             return;
         }
+        self.quiet = false;
         if self.hardware.personality.is_qemu() {
             // One event for each 4 bytes of the transaction (qemu.md 5.1).
             for _ in 0..bytes.div_ceil(4) {
