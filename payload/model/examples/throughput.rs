@@ -8,8 +8,9 @@ use smmu::access::SmmuIndex;
 use smmu::takeover::{Policy, Site, take_over};
 use std::time::{Duration, Instant};
 
-/// How long each figure is measured.
-const MEASURE: Duration = Duration::from_secs(2);
+/// Each figure is the median and the best of so many slices: other work on the host spoils some.
+const SLICES: usize = 21;
+const SLICE: Duration = Duration::from_millis(100);
 
 /// A normal table: 16 bits of StreamID, two levels, three streams in stage 1, the rest aborts.
 fn crashed() -> Machine {
@@ -53,14 +54,21 @@ fn main() {
         (Policy::Adopt, Schedule::EveryAccess, true),
         (Policy::Reset, Schedule::EveryAccess, true),
     ] {
-        let begin = Instant::now();
-        let mut done = 0_u64;
-        while begin.elapsed() < MEASURE {
-            let choices = if seeded { Choices::seeded(done) } else { Choices::kind() };
-            assert!(takeover(&start, policy, schedule, choices), "a takeover went wrong");
-            done += 1;
-        }
-        let rate = done as f64 / begin.elapsed().as_secs_f64();
-        println!("{policy}, DMA {schedule:?}: {rate:.0} takeovers per second");
+        let mut seed = 0;
+        let mut rates: Vec<_> = (0..SLICES)
+            .map(|_| {
+                let (begin, mut done) = (Instant::now(), 0_u32);
+                while begin.elapsed() < SLICE {
+                    seed += 1;
+                    let choices = if seeded { Choices::seeded(seed) } else { Choices::kind() };
+                    assert!(takeover(&start, policy, schedule, choices), "a takeover went wrong");
+                    done += 1;
+                }
+                f64::from(done) / begin.elapsed().as_secs_f64()
+            })
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        let (median, best) = (rates[SLICES / 2], rates[SLICES - 1]);
+        println!("{policy}, DMA {schedule:?}: {median:.0} takeovers per second (best slice {best:.0})");
     }
 }

@@ -157,6 +157,17 @@ fn rmr_bypass_ends_in_physical_addresses_even_with_the_kindest_hardware() {
     assert!(found.iter().all(|(hazard, _)| matches!(hazard, Hazard::Identity | Hazard::Mixed)), "{found:?}");
 }
 
+#[test]
+fn rmr_bypass_opens_what_was_blocked_and_adopt_does_not() {
+    let run_on = |policy: &dyn Fn(&mut Machine, &[PhysAddr])| {
+        let (machine, _) =
+            run(Hardware::server(3), Choices::seeded(1), &STREAMS, |machine, stes| policy(machine, &stes[3..]));
+        machine.record.count(|seen| seen.function == 3 && !seen.outcome.is_blocked())
+    };
+    assert!(run_on(&adopt_with_rmr_bypass) > 0);
+    assert_eq!(run_on(&adopt), 0);
+}
+
 /// What a stream of a reset may meet.
 fn check_reset(machine: &Machine, streams: &[Stream], rmr: u32, label: &str) -> (u64, u64) {
     const TRANSLATING: [&str; 5] = ["probe", "reset.new-table", "reset.read-cr0", "reset.abort", "reset.disable"];

@@ -74,6 +74,27 @@ impl Caches {
         self.l1std.is_empty() && self.ste.is_empty() && self.cd.is_empty() && self.tlb.is_empty()
     }
 
+    /// Fills the caches with what nobody wrote, as an SMMU may leave reset (3.11): bypass STEs for `streams`, and the page
+    /// at `input` translated to `output` under each of `asids`.
+    pub fn fill_with_junk(&mut self, streams: &[u32], asids: &[u16], input: u64, output: u64) {
+        for stream in streams {
+            put(&mut self.ste, *stream, (PhysAddr(0), [0b1001, 1 << 44, 0, 0, 0, 0, 0, 0]));
+        }
+        for asid in asids {
+            let (regime, asid) = (Regime::El1, Some(*asid));
+            self.add(TlbEntry {
+                regime,
+                vmid: 0,
+                asid,
+                stage2_only: false,
+                input,
+                output,
+                bytes: 4096,
+                writable: true,
+            });
+        }
+    }
+
     /// The STE that is held for a stream.
     #[must_use]
     pub fn ste(&self, stream: u32) -> Option<Ste> {

@@ -27,6 +27,7 @@ impl Unit {
 
     /// A 64-bit write: of a 64-bit register both halves at once.
     pub(crate) fn write64(&mut self, bus: &mut Bus, offset: u32, value: u64) {
+        self.quiet = false;
         if !is_wide(offset) {
             self.write32(bus, offset, value as u32);
             self.write32(bus, offset + 4, (value >> 32) as u32);
@@ -43,6 +44,7 @@ impl Unit {
     /// A 32-bit write.
     pub(crate) fn write32(&mut self, bus: &mut Bus, offset: u32, value: u32) {
         let offset = self.canonical(offset);
+        self.quiet = false;
         match offset {
             reg::CR0 => self.write_cr0(bus, value),
             reg::GBPA => self.write_gbpa(bus, value),
