@@ -30,6 +30,7 @@ struct Case {
     log2size: u8,
     streams: Vec<Stream>,
     damage: Vec<Damage>,
+    policy: Policy,
     seed: u64,
 }
 
@@ -126,9 +127,10 @@ fn case() -> impl Strategy<Value = Case> {
         1 => Just(Format::TwoLevel { split: 10 }),
     ];
     let streams = proptest::collection::vec((any::<u32>(), kind()), 1..6);
+    let policy = prop_oneof![4 => Just(Policy::Adopt), 1 => Just(Policy::Reset)];
     let damage = prop_oneof![Just(Vec::new()), proptest::collection::vec(damage(), 1..4)];
-    (hardware(), format, 0_u8..=14, streams, damage, any::<u64>()).prop_map(
-        |(hardware, format, log2size, streams, damage, seed)| {
+    (hardware(), format, 0_u8..=14, streams, damage, policy, any::<u64>()).prop_map(
+        |(hardware, format, log2size, streams, damage, policy, seed)| {
             // Mostly tables that fit, so that adoption is not the exception.
             let format = if hardware.idr0.st_level() == 0 { Format::Linear } else { format };
             let log2size = log2size.min(hardware.idr1.sidsize());
@@ -143,7 +145,7 @@ fn case() -> impl Strategy<Value = Case> {
                 // Stage 2 has 39 bits of input, and a small output range cannot hold more than it holds.
                 Some(Stream { id, kind, iova: IOVA, target: TARGET + 0x1000 * index as u64 })
             });
-            Case { hardware, format, log2size, streams: streams.collect(), damage, seed }
+            Case { hardware, format, log2size, streams: streams.collect(), damage, policy, seed }
         },
     )
 }
@@ -326,7 +328,7 @@ fn check(case: &Case) -> Result<Option<Policy>, TestCaseError> {
     let mut log = Log::with_capacity(1 << 16);
     let mut frames = FreshFrames::default();
     let begin = Instant::now();
-    let result = take_with(Policy::Adopt, &mut Logged::new(&mut machine, &mut log), &[StreamId(1)], &mut frames);
+    let result = take_with(case.policy, &mut Logged::new(&mut machine, &mut log), &[StreamId(1)], &mut frames);
     let elapsed = begin.elapsed();
     prop_assert!(!log.overflowed());
     prop_assert!(machine.loads <= MOST_LOADS, "{} loads", machine.loads);
@@ -351,7 +353,7 @@ fn check(case: &Case) -> Result<Option<Policy>, TestCaseError> {
             return Ok(None);
         }
     };
-    prop_assert_eq!(taken.did == Policy::Adopt, taken.refusal.is_none());
+    prop_assert_eq!(taken.did == case.policy, taken.refusal.is_none());
     if taken.did == Policy::Adopt {
         check_adopted(&log)?;
     } else {
