@@ -375,8 +375,14 @@ fn check(case: &Case) -> Result<Option<Policy>, TestCaseError> {
         }
     }
     if taken.did == Policy::Adopt {
+        // QEMU walks two levels where the register says linear again (qemu.md 5.3): nobody can tell from outside which
+        // identifiers it uses.
+        let qemu = case.hardware.personality.is_qemu();
+        let legible = !qemu || !case.damage.iter().any(|damage| matches!(damage, Damage::ConfigBit(16)));
         for seen in machine.record.rows() {
-            check_reserved(&taken, seen)?;
+            if legible {
+                check_reserved(&taken, seen)?;
+            }
             prop_assert!(as_before(address(seen.outcome), seen.function), "{seen:?}");
         }
     }
