@@ -5,8 +5,8 @@ mod common;
 use addr::{PhysAddr, StreamId};
 use common::*;
 use model::{
-    Builder, Caches, Choices, Format, FreshFrames, Hardware, Kind, Machine, Memory, Outcome, Personality, RAM,
-    Schedule, Seen, Stream,
+    Builder, Caches, Choices, Format, FreshFrames, Function, Hardware, Kind, Machine, Memory, Outcome, Personality,
+    RAM, Schedule, Seen, Stream,
 };
 use proptest::prelude::*;
 use smmu::access::Structure;
@@ -160,6 +160,14 @@ fn build(case: &Case) -> Machine {
     let table = builder.table;
     let stes: Vec<_> = case.streams.iter().map(|stream| builder.stream(stream)).collect();
     let mut machine = builder.crashed();
+    for stream in &case.streams {
+        let Kind::Stage1 { cd_max, cd_format, .. } = stream.kind else { continue };
+        // A PASID: the second CD of a linear table, the first of the third leaf of a two-level one.
+        let substream = [1, 128, 2048][usize::from(cd_format)];
+        if substream >> cd_max == 0 {
+            machine.functions.push(Function { substream: Some(substream), ..stream.function() });
+        }
+    }
     let mut enabled = true;
     for damage in &case.damage {
         let memory = &mut machine.bus.memory;
@@ -229,7 +237,7 @@ fn are_told_apart(case: &Case) -> bool {
         let (first, count, space) = match stream.kind {
             // Bit flips may have changed any of it.
             _ if !case.damage.is_empty() => return false,
-            Kind::Stage1 { asid, .. } => (asid, 16, 0),
+            Kind::Stage1 { asid, .. } => (asid, 64, 0),
             Kind::El2 { asid } => (asid, 1, 1),
             // VMIDs tag stage 1 too, and only with stage 2 implemented.
             Kind::Stage2 { vmid } | Kind::Nested { vmid, .. } => (vmid, 1, 2),
@@ -443,7 +451,7 @@ fn random_cases_end_both_ways() {
     println!(
         "{adopted} adopted ({strict} without shared identifiers), {reset} reset, {none} without memory or in Service Failure Mode"
     );
-    assert!(adopted > 150 && strict > 100 && reset > 150, "{adopted} {reset} {none}");
+    assert!(adopted > 150 && strict > 80 && reset > 150, "{adopted} {reset} {none}");
 }
 
 /// LOG2SIZE 25 on an SMMU with 32 bits of StreamID, and every descriptor leads to the same full level 2.
