@@ -39,6 +39,8 @@ fn takeover(start: &Machine, policy: Policy, schedule: Schedule, choices: Choice
         timeout_us: 2000,
         frames: &mut frames,
         rmr_streams: &[StreamId(0x10)],
+        own: addr::PhysAddr(0)..addr::PhysAddr(0),
+        attach: &[],
     };
     let taken = take_over(policy, &mut machine, site);
     let right = taken.is_ok_and(|taken| taken.did == policy);

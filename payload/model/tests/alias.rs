@@ -33,7 +33,7 @@ fn attach(machine: &mut Machine, taken: &mut Taken, frames: &mut FreshFrames, st
     machine.barrier(Barrier::PublishStructure);
     machine.store(SMMU, Structure::Ste, ste_at, ste[0]);
     machine.barrier(Barrier::PublishStructure);
-    taken.commands.issue_and_sync(machine, &[cfgi_ste(SID, true)]).unwrap();
+    taken.commands.as_mut().unwrap().issue_and_sync(machine, &[cfgi_ste(SID, true)]).unwrap();
 }
 
 /// Adopts, lets the device go on, attaches; where DMA lands then.

@@ -59,8 +59,11 @@ pub(crate) fn take_with(
         cpu_is_vhe: false,
         queue_cap_log2: 8,
         timeout_us: 2000,
+        // Nothing of the crashed kernel's lies in the taker's frames: random tables may point there, and are then refused.
+        own: PhysAddr(0)..PhysAddr(0),
         frames,
         rmr_streams,
+        attach: &[],
     };
     take_over(policy, hw, site)
 }
