@@ -96,7 +96,7 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
     let (seen, expected) = if applies {
         ((rule.check)(evidence), (rule.expected)(evidence))
     } else {
-        (Seen::skip(format!("the policy is {}", evidence.scenario)), Verdict::Skip)
+        (Seen::skip(elsewhere(rule, evidence)), Verdict::Skip)
     };
     // What needs the log or the oracle says nothing without it, good or bad.
     let seen = match seen.verdict {
@@ -107,4 +107,13 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
     };
     let must_run = expected != Verdict::Skip;
     Check { id: rule.id, verdict: seen.verdict, expected, must_run, reason: seen.reason, source: rule.source }
+}
+
+/// Why a check does not apply; where an adoption was to be refused, by which rule it was.
+fn elsewhere(rule: &Rule, evidence: &Evidence<'_>) -> String {
+    let refusal = evidence.smmus.iter().find_map(|smmu| smmu.taken.ok()?.refusal);
+    match refusal.filter(|_| rule.group == Group::Adopt && evidence.scenario.policy_expectation().adopts) {
+        Some(refusal) => format!("reset instead: {refusal}"),
+        None => format!("the policy is {}", evidence.scenario),
+    }
 }

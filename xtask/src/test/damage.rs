@@ -49,6 +49,28 @@ const IN_REGISTERS: &[(&str, &str, u64, u64)] = &[
     ("stale-cmdq-error", "CMDQ_CONS", 0x7F << 24, 1 << 24),
 ];
 
+/// The rule that must be the reason, by the beginning of the damage's name; none where there is no reason to refuse.
+const RULES: &[(&str, &str)] = &[
+    ("strtab-log2size-", "strtab-log2size"),
+    ("strtab-split-", "strtab-split"),
+    ("strtab-fmt-reserved", "strtab-format"),
+    ("strtab-fmt-linear", "strtab-alignment"),
+    // 16 bits of StreamID: too large for the SMMU already.
+    ("l1-beyond-2-17", "strtab-log2size"),
+    ("l1-span-", "l1-span"),
+    ("l2-null", "l2-null"),
+    ("l2-misaligned", "l2-alignment"),
+    ("l2-outside-ram", "unbacked"),
+    ("l2-in-kdump", "own-memory"),
+    ("cd-null", "cd-table-null"),
+    ("s1cdmax-too-large", "cd-table-size"),
+    ("s1fmt-reserved", "cd-table-format"),
+    ("asid-0", "asid"),
+    ("s2vmid-0", "vmid"),
+    ("ste-config-unknown", "ste-config"),
+    ("smmu-disabled", "smmu-disabled"),
+];
+
 /// Each followed by an `adopt` that nothing of it may disturb, in one boot.
 fn damages(session: &Session<'_>) -> Expected {
     let names: Vec<_> = all_damages().map(|damage| format!("{},adopt", with_adopt(damage))).collect();
@@ -85,6 +107,11 @@ fn judged(damage: Damage, run: &Value) -> Expected {
         let seen = verdict(id)?;
         ensure(seen == wanted, || format!("{id} is {seen}, not {wanted}"))?;
     }
+    let adopted = expect::array(run, "checks")?.iter().find(|check| check["id"] == "adopt.adopted");
+    let reason = adopted.map(|check| check["reason"].to_string()).unwrap_or_default();
+    let rule = RULES.iter().find(|row| damage.name().starts_with(row.0)).map(|row| row.1);
+    let holds = rule.map_or(!falls_back, |rule| reason.contains(&format!("reset instead: {rule}: ")));
+    ensure(holds, || format!("adopt.adopted says {reason}, wanted {rule:?}"))?;
     for (_, name, bits, value) in IN_REGISTERS.iter().filter(|row| row.0 == damage.name()) {
         let (before, _) = register(run, name)?;
         ensure(before & bits == *value, || format!("{name} was {before:#x} before the takeover"))?;

@@ -1,5 +1,7 @@
 //! Every damage with what it documents, and what is not as documented.
 
+extern crate std;
+
 use super::super::outcome;
 use super::{
     find,
@@ -42,6 +44,11 @@ fn every_damage_passes_with_what_it_documents() {
         }
         let contained = if damage.is_adopted() { Verdict::Skip } else { Verdict::Pass };
         assert_eq!(find(&checks, "damage.contained").verdict, contained, "{}", damage.name());
+        let adopted = find(&checks, "adopt.adopted");
+        if let Some(rule) = damage.rule(&world.before) {
+            let wanted = std::format!("reset instead: {}: ", rule.name());
+            assert_eq!((adopted.verdict, adopted.reason.starts_with(&wanted)), (Verdict::Skip, true), "{adopted:?}");
+        }
         // A fallback shows what a reset shows, an adoption what `adopt` shows.
         let as_policy = World::new(if damage.is_adopted() { Policy::Adopt } else { Policy::Reset });
         let dma = |world: &World| {
