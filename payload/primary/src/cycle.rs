@@ -89,11 +89,15 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let armed = arm(&mut setting, &mut frames, &mut units, &mut live);
     let crashed = armed.map_err(NoCrash::from);
     match crashed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
-        Ok(from_kdump) => report = from_kdump,
+        Ok((from_kdump, stopped)) => {
+            report = from_kdump;
+            match stopped {
+                Err(reason) => setting.fail(&mut end, "cycle.cpus-off", &reason, PSCI),
+                Ok(()) if setting.scenario.crash.needs_second_cpu() => setting.pass(&mut end, "cycle.cpus-off", PSCI),
+                Ok(()) => {}
+            }
+        }
         Err(NoCrash { id, verdict, reason, source }) => setting.tell(&mut end, id, verdict, &reason, source),
-    }
-    if setting.scenario.crash.needs_second_cpu() && end.failed == 0 {
-        setting.pass(&mut end, "cycle.cpus-off", PSCI);
     }
     if report.outcome != Ended::PASS {
         end.outcome = Outcome::Fail;
@@ -229,13 +233,13 @@ fn refuse_linear_after_two_level(setting: &mut Setting<'_>, smmu: SmmuIndex) -> 
     Ok(())
 }
 
-/// Records the oracle, loads the taker, crashes, and returns with what the taker left.
+/// Records the oracle, loads the taker, crashes, and returns with what the taker left, and whether the other CPUs are off.
 fn crash(
     setting: &mut Setting<'_>,
     frames: &mut FramePool,
     units: &mut [Unit],
     live: &mut [Live],
-) -> Result<Report, NoCrash> {
+) -> Result<(Report, Result<(), String>), NoCrash> {
     let (run, cycle) = (setting.run, setting.cycle);
     let armed_tick = timer::now();
     let is_sender_stopped = setting.options.plant == Some(Plant::SenderStopped);
@@ -278,7 +282,6 @@ fn crash(
     // In any case, and before an endpoint is stopped: one of them may be ringing its doorbell.
     let stopped = others.stop();
     died?;
-    stopped.map_err(|reason| NoCrash { id: "cycle.cpus-off", verdict: Verdict::Fail, reason, source: PSCI })?;
 
     let report = setting.places.report();
     report.verify().map_err(|error| format!("the kdump image's report: {error}"))?;
@@ -287,7 +290,7 @@ fn crash(
         return Err(text.into());
     }
     console::set_next_sequence(report.next_sequence);
-    Ok(report)
+    Ok((report, stopped))
 }
 
 /// What the boot block says of the machine.

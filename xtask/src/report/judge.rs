@@ -33,7 +33,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
     let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints)).collect();
-    if !runs.is_empty() && runs.iter().all(|run| run.checks.iter().all(|check| SKIPPED.contains(&&*check.id))) {
+    if !runs.is_empty() && runs.iter().all(is_skipped) {
         problems.push(
             "no scenario ran: the board does not allow their risks (its key allow-risks), or lacks what they take"
                 .into(),
@@ -61,6 +61,11 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
         platform: raw.platform,
         runs,
     }
+}
+
+/// Nothing was told of the run but that it does not apply.
+fn is_skipped(run: &Run) -> bool {
+    !run.checks.is_empty() && run.checks.iter().all(|check| SKIPPED.contains(&&*check.id))
 }
 
 /// The first reasons; a torn console brings hundreds.
