@@ -55,12 +55,10 @@ fn unpacked() -> Result<&'static [u8], Failure> {
     }
     let pages = boot::allocate_pages(AllocateType::AnyPages, MemoryType::LOADER_DATA, length.div_ceil(4096).max(1));
     let pages = pages.map_err(|error| (error.status(), cstr16!("inflight: no memory to unpack the image\r\n")))?;
-    // SAFETY: as many bytes as were just allocated, at least, and never freed; zeroed first, for a slice holds no
-    // uninitialised bytes.
-    let memory = unsafe {
-        pages.as_ptr().write_bytes(0, length);
-        slice::from_raw_parts_mut(pages.as_ptr(), length)
-    };
+    // SAFETY: as many bytes as were just allocated, at least.
+    unsafe { pages.as_ptr().write_bytes(0, length) }
+    // SAFETY: the same bytes, initialised by now, and never freed.
+    let memory = unsafe { slice::from_raw_parts_mut(pages.as_ptr(), length) };
     match decompress_slice_iter_to_slice(memory, core::iter::once(stream), true, false) {
         Ok(written) if written == length => Ok(memory),
         _ => Err(damaged),

@@ -1,5 +1,7 @@
 //! The protocol checker on what a cycle told: the access log is put together again, and judged on the host.
 
+mod documented;
+
 use smmu::access::{Barrier, SmmuIndex, Structure};
 use smmu::checker::{Checker, Coverage, Found, Report as Judged, Severity, Violation};
 use smmu::log::{Entry, Op, What, structure_name};
@@ -50,8 +52,7 @@ fn barrier(value: u64) -> Option<Barrier> {
 /// first; a run without one, whose takeovers never began, has none.
 pub fn judge(run: &RawRun) -> Option<(Check, Protocol)> {
     let told = run.cycles.iter().filter(|(_, cycle)| !cycle.entries.is_empty());
-    let has_reference = has_reference(&run.scenario);
-    let judged: Vec<_> = told.map(|(number, cycle)| one_cycle(*number, cycle, run.is_damaged, has_reference)).collect();
+    let judged: Vec<_> = told.map(|(number, cycle)| one_cycle(*number, cycle, run)).collect();
     let first_bad = judged.iter().position(|(check, _)| !check.is_as_expected());
     judged.into_iter().nth(first_bad.unwrap_or(0))
 }
@@ -62,8 +63,8 @@ fn has_reference(scenario: &str) -> bool {
     matches!(scenario.split(['+', '@']).next(), Some("adopt" | "reset"))
 }
 
-fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool, has_reference: bool) -> (Check, Protocol) {
-    let missing = missing(cycle, is_damaged);
+fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
+    let missing = missing(cycle, run.is_damaged);
     let found = found(&cycle.registers);
     let mut checker = Checker::new(&found, Coverage::ALL);
     for (_, entry) in &in_order(cycle) {
@@ -72,12 +73,11 @@ fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool, has_reference: bool) 
     let report = checker.finish(missing.is_none());
     let unknown = (report.unjudged > 0 || found.is_empty())
         .then(|| "the registers of an SMMU before the takeover were not told".to_owned());
-    let (verdict, reason) = verdict(&report, missing.clone().or(unknown), has_reference);
+    let (verdict, reason) = verdict(&report, missing.clone().or(unknown), has_reference(&run.scenario));
     let check = Check {
         id: CHECK.into(),
         verdict,
-        // Every scenario of this version documents a legal sequence that follows its reference to the end.
-        expected: Verdict::Pass,
+        expected: documented::expected(&run.scenario, cycle, &report),
         must_run: true,
         reason,
         source: SOURCE.into(),

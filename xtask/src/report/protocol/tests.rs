@@ -128,3 +128,32 @@ fn a_run_without_a_takeover_has_no_such_check() {
     assert!(runs[0].checks.iter().all(|check| check.id != CHECK) && runs[0].protocol.is_none());
     assert_eq!(verdict(&runs[1]).0, Verdict::Pass);
 }
+
+/// The first run with another scenario's name and the access log of `policy`.
+fn as_scenario(name: &'static str, policy: Policy) -> Run {
+    let mut records = two_runs();
+    for record in &mut records {
+        if let Record::RunBegin { run: 0, scenario, .. } = record {
+            *scenario = name;
+        }
+    }
+    records.retain(|record| {
+        !matches!(record, Record::Access { run: 0, .. } | Record::Step { run: 0, .. } | Record::Register { run: 0, .. })
+    });
+    let place = records.iter().position(|record| matches!(record, Record::Timing { .. })).unwrap();
+    records.splice(place..place, takeover::records(0, 0, policy, false));
+    from_log(&log(Some(&request()), &records)).runs.swap_remove(0)
+}
+
+#[test]
+fn a_documented_violation_is_expected_and_its_absence_or_another_is_not() {
+    let said = |name, policy| {
+        let run = as_scenario(name, policy);
+        let check = protocol_check(&run);
+        (check.verdict, check.expected)
+    };
+    assert_eq!(said("bypass", Policy::Bypass), (Verdict::Fail, Verdict::Fail));
+    assert_eq!(said("bypass", Policy::Abort), (Verdict::Pass, Verdict::Fail), "it did not bypass");
+    assert_eq!(said("abort", Policy::Bypass), (Verdict::Fail, Verdict::Pass), "nobody documents that");
+    assert_eq!(said("adopt-rmr-bypass", Policy::Bypass), (Verdict::Fail, Verdict::Pass), "another rule");
+}
