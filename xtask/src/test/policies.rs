@@ -30,8 +30,16 @@ pub fn all() -> Vec<Case> {
             courses(run, After::Delivered, After::Untranslated)?;
             only_failed(
                 run,
-                &["dma.no-mis-steer", "adopt.tables-identical", "adopt.no-table-stores", "rmr.ste-unchanged"],
-            )
+                &[
+                    "dma.no-mis-steer",
+                    "adopt.tables-identical",
+                    "adopt.no-table-stores",
+                    "rmr.ste-unchanged",
+                    "protocol.no-violation",
+                ],
+            )?;
+            expect::violates(run, "adopt.table-store")?;
+            expect::violates(run, "structure.words-before-valid")
         }),
         Case::new("policy-abort", |session| {
             let run = &witnessed(session, "abort")?;
@@ -41,7 +49,8 @@ pub fn all() -> Vec<Case> {
         Case::new("policy-bypass", |session| {
             let run = &witnessed(session, "bypass")?;
             courses(run, After::Untranslated, After::Untranslated)?;
-            only_failed(run, &["dma.no-mis-steer", "dma.delivered-after"])
+            only_failed(run, &["dma.no-mis-steer", "dma.delivered-after", "protocol.no-violation"])?;
+            expect::violates(run, "disable.without-abort")
         }),
         Case::new("policy-reset-evtq", |session| {
             // An RMR stream shares the level-2 table with all others: their STEs abort, and an abort is silent.
