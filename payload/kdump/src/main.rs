@@ -19,7 +19,7 @@ use arch::{
     bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
     console, exceptions,
     frames::FrameRange,
-    gic, jump, lost,
+    gic, jump, lost, mmio,
     power::{self, Conduit},
     timer,
 };
@@ -167,6 +167,11 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         plants: &plants,
         observer: &mut observer,
     };
+    if options.plant == Some(Plant::BusError) {
+        exceptions::step("planted bus error");
+        // SAFETY: the primary mapped the page as Device memory for this. Nothing answers there, and the abort is recorded.
+        let _ = unsafe { mmio::read32(arch::cpu::last_page().0) };
+    }
     let note = observe::note(boot.crash_note);
     let (takeover, taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
 

@@ -105,7 +105,7 @@ fn prepare() -> Result<Session, String> {
     let candidates = endpoints::find(&mut machine, &mut notes);
     machine.set_dma_coherent(candidates.iter().all(|candidate| candidate.is_coherent));
     notes.say();
-    let prepared = places.prepare(&machine, &kdump, options.e2h);
+    let prepared = places.prepare(&machine, &kdump, &options);
     let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
     Ok(Session { machine, candidates, options, prepared, places })
 }

@@ -22,6 +22,7 @@ use handover::{
     oracle,
     report::Report,
 };
+use scenario::{Plant, options::RunOptions};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The whole region.
@@ -110,9 +111,17 @@ impl Places {
     ///
     /// # Errors
     /// One line where the tables do not fit their place.
-    pub(crate) fn prepare(&self, machine: &Machine, kdump: &KdumpImage, e2h: bool) -> Result<Prepared, String> {
-        let e2h = e2h || cpu::is_e2h();
+    pub(crate) fn prepare(
+        &self,
+        machine: &Machine,
+        kdump: &KdumpImage,
+        options: &RunOptions,
+    ) -> Result<Prepared, String> {
+        let e2h = options.e2h || cpu::is_e2h();
         let mut regions = machine.regions();
+        if options.plant == Some(Plant::BusError) {
+            regions.push(Region { start: cpu::last_page(), bytes: 0x1000, kind: Kind::Device });
+        }
         regions.push(Region { start: self.image, bytes: kdump.memory_bytes(), kind: Kind::Image });
         let (tables, regime) = mmu::identity_map(&regions, self.tables, e2h, cpu::pa_range())
             .map_err(|error| format!("the kdump image's map: {error}"))?;

@@ -20,11 +20,13 @@ pub enum Plant {
     StaleOracle = 7,
     /// The digest of the kdump image is wrong: there must be no jump.
     KdumpDigest = 8,
+    /// The taker loads from where nothing answers: an external abort, taken and passed over.
+    BusError = 9,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -33,10 +35,11 @@ impl Plant {
         Self::EndpointOff,
         Self::StaleOracle,
         Self::KdumpDigest,
+        Self::BusError,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
-                                     endpoint-off, stale-oracle, kdump-digest";
+                                     endpoint-off, stale-oracle, kdump-digest, bus-error";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -50,6 +53,7 @@ impl Plant {
             Self::EndpointOff => "endpoint-off",
             Self::StaleOracle => "stale-oracle",
             Self::KdumpDigest => "kdump-digest",
+            Self::BusError => "bus-error",
         }
     }
 

@@ -23,7 +23,7 @@ struct Plant {
     counts: fn(&[Value]) -> Expected,
 }
 
-const PLANTS: [Plant; 7] = [
+const PLANTS: [Plant; 8] = [
     Plant {
         name: "leaf-unmapped",
         broken: &["dma.no-blocked"],
@@ -31,6 +31,14 @@ const PLANTS: [Plant; 7] = [
         has_events: true,
         rules: &[],
         counts: one_blocked,
+    },
+    Plant {
+        name: "bus-error",
+        broken: &["cpu.no-serror"],
+        has_fetches: false,
+        has_events: false,
+        rules: &[],
+        counts: all_delivered,
     },
     Plant {
         name: "leaf-canary",

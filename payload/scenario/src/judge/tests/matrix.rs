@@ -2,6 +2,7 @@
 
 use super::super::outcome;
 use super::{
+    verdicts::ABORT,
     with_verdict,
     world::{World, counts},
 };
@@ -32,6 +33,7 @@ fn planted(plant: Plant) -> World {
         }
         Plant::EndpointOff => world.streams[1].cuts = Default::default(),
         Plant::StaleOracle => world.oracle_cycle -= 1,
+        Plant::BusError => world.aborts = Some(vec![ABORT]),
         Plant::SteRewritten | Plant::SmmuenCleared | Plant::KdumpDigest => {}
     }
     world
@@ -44,6 +46,7 @@ fn wanted(plant: Plant) -> (Vec<&'static str>, Vec<&'static str>) {
         Plant::LeafCanary => (vec!["dma.no-mis-steer"], vec![]),
         Plant::SteRewritten => (vec!["adopt.no-table-stores"], vec![]),
         Plant::SmmuenCleared => (vec!["adopt.smmuen-kept"], vec![]),
+        Plant::BusError => (vec!["cpu.no-serror"], vec![]),
         Plant::SenderStopped => (vec![], [&LIVE[1..], &["dma.delivered-after"]].concat()),
         Plant::EndpointOff => (vec![], [&LIVE[..], &["dma.delivered-after", "dma.delivered-before"]].concat()),
         Plant::StaleOracle => {

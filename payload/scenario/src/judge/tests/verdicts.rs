@@ -92,7 +92,7 @@ const RESET: &[(&str, Change, Option<Change>)] = &[
     ),
 ];
 
-const ABORT: AbortTaken<'static> =
+pub(super) const ABORT: AbortTaken<'static> =
     AbortTaken { step: "watch", esr: 0xBE00_0000, elr: 0, far: 0, is_serror: true, count: 1 };
 
 fn entry(offset: u32, value: u64) -> Entry {
