@@ -265,6 +265,10 @@ impl Watch<'_> {
     }
 }
 
+/// The emulator writes the console character by character. Woken for each, a reader would cost both sides more than the
+/// character itself; what comes within this time is read together.
+const TOGETHER: Duration = Duration::from_millis(1);
+
 /// Reads a pipe in a thread of its own, so that waiting for it can have a deadline.
 fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
     let (sender, receiver) = sync_channel(64);
@@ -274,6 +278,7 @@ fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
             if sender.send(buffer[..count].to_vec()).is_err() {
                 return;
             }
+            std::thread::sleep(TOGETHER);
         }
     });
     receiver
