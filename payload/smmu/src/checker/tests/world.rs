@@ -120,8 +120,10 @@ pub(super) fn taken(policy: Policy, mut fake: Fake, plant: Option<Plant>) -> (Fo
         cpu_is_vhe: true,
         queue_cap_log2: 8,
         timeout_us: 1000,
+        own: PhysAddr(frames.free.start)..PhysAddr(frames.free.end),
         frames: &mut frames,
         rmr_streams: &rmr,
+        attach: &[],
     };
     let mut logged = Logged::new(&mut fake, &mut log);
     let result = match plant {
