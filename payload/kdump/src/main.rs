@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod attach;
 mod entry;
 mod observe;
 mod quiesce;
@@ -32,7 +33,7 @@ use handover::{
 use observe::Before;
 use scenario::{
     Crash, Plant, Policy, Scenario,
-    judge::{self, Crashed, Evidence},
+    judge::{self, AttachEvidence, Crashed, Evidence},
     options::RunOptions,
 };
 use smmu::log::Log;
@@ -173,7 +174,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         let _ = unsafe { mmio::read32(arch::cpu::last_page().0) };
     }
     let note = observe::note(boot.crash_note);
-    let (takeover, taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
+    let (takeover, mut taken) = takeover::take_all(scenario.policy, means, &mut hw, &mut log);
 
     // Observer again.
     let note_taken = observe::note(boot.crash_note);
@@ -181,8 +182,11 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let looked_again = observe::look_again(&mut hw, &before, scenario.damage, &own, &streams);
     let least_us = match options.plant {
         Some(Plant::LeafUnmapped | Plant::LeafCanary) => LEAF_WATCH_US,
+        // What the attached stream's device then uses must be cached by then: its whole buffer.
+        _ if scenario.policy.attaches() => attach::ROUND_US,
         _ => 0,
     };
+    let taken_over = log.entries().len();
     let mut handlers = observe::handlers(&taken);
     let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
         handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));
@@ -195,7 +199,15 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::record_aborts(false);
     let after = observe::after(&mut hw, &before, &streams, handlers);
 
-    let seen = observe::Seen::new(&before, &after, &taken, &looked_again, &streams);
+    // Only now, so that all that is said of the adoption is not about it.
+    let means =
+        Means { boot, iort, config: &mut config, devices, frames: &mut frames, plants: &plants, observer: &mut |_| () };
+    let watch_us = u64::from(options.watch_us);
+    let again = attach::after_adoption(scenario.policy, means, &mut hw, &mut log, &mut taken, &mut streams, watch_us);
+    let stes_at_end: Vec<_> = after.iter().map(|after| observe::stes(&mut hw, &after.registers, &streams)).collect();
+
+    let seen = observe::Seen::new(&before, &after, &taken, &looked_again, &streams, &stes_at_end);
+    let (takeover_log, attach_log) = log.entries().split_at(taken_over);
     let evidence = Evidence {
         scenario,
         plant: options.plant,
@@ -205,11 +217,18 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         oracle,
         smmus: &seen.smmus,
         streams: &seen.streams,
-        log: log.entries(),
+        log: takeover_log,
         log_overflowed: log.overflowed(),
         own: (own.start, own.end),
         aborts: Some(&seen.aborts),
         crashed: Crashed { boot_cpu: boot.boot_cpu, taker_cpu: arch::cpu::affinity(), before: note, after: note_after },
+        attach: again.as_ref().map(|again| AttachEvidence {
+            stream: again.index,
+            attached: again.attached,
+            is_armed: again.is_armed,
+            overruns: streams.overruns_again(),
+            log: attach_log,
+        }),
     };
     let checks = judge::judge(&evidence);
     let outcome = judge::outcome(&checks, options.plant);
@@ -221,6 +240,9 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         cycle.checks(&checks);
         cycle.streams(&streams, boot.crash_tick);
         cycle.log(log.entries());
+        if let Some(again) = &again {
+            cycle.attach(again, &streams.totals(again.index));
+        }
         cycle.aborts();
         cycle.crash(boot.boot_cpu, &[note, note_taken, note_after]);
         for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {

@@ -128,15 +128,20 @@ pub(crate) fn after(
             drain(old.events, old.registers.eventq_prod);
             drain(new_events, registers.eventq_prod);
         }
-        let stes = streams.all.iter().map(|watched| {
-            let is_here = watched.stream.smmu == u32::from(index.0);
-            is_here.then(|| ste(hw, &registers, watched.stream.stream_id).ok().flatten()).flatten().map(|(_, ste)| ste)
-        });
-        let stes = stes.collect();
+        let stes = stes(hw, &registers, streams);
         let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
         After { registers, events, events_readable, events_lost, digest, stes }
     };
     before.iter().zip(handlers).map(one).collect()
+}
+
+/// STEs in force of the oracle's streams, in its order; `None` for another SMMU's.
+pub(crate) fn stes(hw: &mut Smmus, registers: &Registers, streams: &Streams) -> Vec<Option<Ste>> {
+    let of = |watched: &Watched| {
+        let is_here = watched.stream.smmu == u32::from(registers.smmu.0);
+        is_here.then(|| ste(hw, registers, watched.stream.stream_id).ok().flatten()).flatten().map(|(_, ste)| ste)
+    };
+    streams.all.iter().map(of).collect()
 }
 
 /// Who reads the event queues that were left on, by SMMU.
@@ -183,6 +188,7 @@ impl<'a> Seen<'a> {
         taken: &'a [Result<Taken, TakeoverError>],
         looked_again: &[Option<LookedAgain>],
         streams: &Streams,
+        stes_at_end: &[Vec<Option<Ste>>],
     ) -> Self {
         let all = before.iter().zip(after).zip(taken).zip(looked_again);
         let smmus = all.map(|(((before, after), taken), looked_again)| SmmuEvidence {
@@ -201,6 +207,8 @@ impl<'a> Seen<'a> {
             first_delivery: watched.first_delivery,
             has_flr: watched.has_flr,
             ste_after: after.get(watched.stream.smmu as usize).and_then(|after| *after.stes.get(index)?),
+            at_end: streams.totals(index),
+            ste_at_end: stes_at_end.get(watched.stream.smmu as usize).and_then(|stes| *stes.get(index)?),
         };
         let streams = streams.all.iter().enumerate().map(stream).collect();
         Self { smmus: smmus.collect(), streams, aborts: aborts() }

@@ -1,13 +1,16 @@
 //! Counting on: the live streams of the oracle, sampled until each has been seen to attempt DMA.
 
+use crate::attach::Request;
+use addr::Bdf;
 use alloc::vec::Vec;
 use arch::{
     bus::{Devices, Ecam},
     timer,
 };
-use handover::oracle::{Counts, Stream};
+use handover::oracle::{Counts, STREAM_NON_COHERENT, Stream, Window};
 use pci::Function;
 use scenario::phase::Cuts;
+use smmu::stage1::Memory;
 
 /// Time between two samples while waiting.
 const STEP_US: u64 = 250;
@@ -50,6 +53,8 @@ impl Watched {
 pub(crate) struct Streams {
     pub(crate) all: Vec<Watched>,
     pub(crate) samples: Vec<Sample>,
+    /// The stream of this index works in a new domain, and is counted there.
+    pub(crate) again: Option<(usize, Stream)>,
     bus: Devices,
 }
 
@@ -67,7 +72,8 @@ impl Streams {
             watched.cuts.dry[0] = watched.dry_samples();
             watched
         };
-        Self { all: streams.iter().map(watched).collect(), samples: Vec::with_capacity(KEPT_SAMPLES), bus }
+        let all = streams.iter().map(watched).collect();
+        Self { all, samples: Vec::with_capacity(KEPT_SAMPLES), again: None, bus }
     }
 
     fn sample(&mut self) {
@@ -81,10 +87,40 @@ impl Streams {
 
     /// Brings all totals up to date.
     pub(crate) fn count(&mut self) {
-        for watched in &mut self.all {
-            if let Some(driver) = dma::by_id(watched.stream.driver) {
-                driver.sample(&mut self.bus, &mut watched.stream);
+        for (index, watched) in self.all.iter_mut().enumerate() {
+            let stream = match &mut self.again {
+                Some((again, stream)) if *again == index => stream,
+                _ => &mut watched.stream,
+            };
+            if let Some(driver) = dma::by_id(stream.driver) {
+                driver.sample(&mut self.bus, stream);
             }
+        }
+    }
+
+    /// What the driver of a function asks for when it starts it again: the addresses that an allocator gives which starts
+    /// empty, as the dead image's did. `None` where the function did no DMA.
+    pub(crate) fn request(&self, bdf: Bdf) -> Option<Request> {
+        let index = self.all.iter().position(|watched| watched.stream.bdf == bdf)?;
+        let stream = &self.all.get(index)?.stream;
+        let is_coherent = stream.flags & STREAM_NON_COHERENT == 0;
+        let memory = if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
+        // What is still translated as before shows where it did before.
+        let iova_and_stale = Window { canary: stream.window.target, ..stream.window };
+        Some(Request { index, iova_and_stale, rmr: stream.rmr, memory })
+    }
+
+    /// Samples in the new domain that came too late.
+    pub(crate) fn overruns_again(&self) -> u64 {
+        let overruns = |(_, stream): &(usize, Stream)| Some(dma::by_id(stream.driver)?.overruns(stream));
+        self.again.as_ref().and_then(overruns).unwrap_or(0)
+    }
+
+    /// Totals of a stream where it works now.
+    pub(crate) fn totals(&self, index: usize) -> Counts {
+        match &self.again {
+            Some((again, stream)) if *again == index => stream.totals,
+            _ => self.all.get(index).map_or(Counts::default(), |watched| watched.stream.totals),
         }
     }
 
@@ -167,5 +203,25 @@ impl Streams {
             watched.cuts.dry[2] = watched.dry_samples();
         }
         ticks
+    }
+
+    /// Goes on with one stream in a new domain: watches until all have used their windows since the end of the watch before,
+    /// at least `least_us` and at most `limit_us`.
+    pub(crate) fn watch_again(&mut self, index: usize, stream: Stream, least_us: u64, limit_us: u64) {
+        self.again = Some((index, stream));
+        let start = timer::now();
+        let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));
+        loop {
+            self.count();
+            let is_used = |(at, watched): (usize, &Watched)| {
+                let from = if at == index { 0 } else { watched.cuts.end.attempted };
+                self.totals(at).attempted.saturating_sub(from) >= watched.round
+            };
+            let passed = timer::now() - start;
+            if passed >= least && (self.all.iter().enumerate().all(is_used) || passed >= limit) {
+                return;
+            }
+            timer::sleep_us(STEP_US);
+        }
     }
 }

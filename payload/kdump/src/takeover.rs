@@ -81,20 +81,10 @@ pub(crate) fn take_all(
             (Policy::ResetAttach, Some(iort)) => attach(&iort, smmu.base, &functions),
             _ => Vec::new(),
         };
-        let site = Site {
-            smmu: smmu_index,
-            coherent: (smmu.flags & SMMU_COHERENT_OVERRIDE != 0).then_some(true),
-            cpu_is_vhe: boot.e2h != 0,
-            queue_cap_log2: match policy {
-                Policy::ResetEvtq | Policy::ResetAttach => EVENT_QUEUE_CAP_LOG2,
-                _ => QUEUE_CAP_LOG2,
-            },
-            timeout_us: TIMEOUT_US,
-            own: own_memory(boot),
-            frames,
-            rmr_streams: &rmr_streams,
-            attach: &attach,
-        };
+        let mut site = site(boot, index, smmu, frames, &rmr_streams, &attach);
+        if matches!(policy, Policy::ResetEvtq | Policy::ResetAttach) {
+            site.queue_cap_log2 = EVENT_QUEUE_CAP_LOG2;
+        }
         let mut logged = Logged::new(hw, log);
         let mut sabotaged;
         let hw: &mut dyn Access = match plant {
@@ -113,13 +103,35 @@ pub(crate) fn take_all(
     (last_ack.saturating_sub(start), ended)
 }
 
+/// An SMMU of the boot block, as [`take_over`] wants it.
+pub(crate) fn site<'a>(
+    boot: &Boot,
+    index: u8,
+    smmu: &boot::Smmu,
+    frames: &'a mut FrameRange,
+    rmr_streams: &'a [StreamId],
+    attach: &'a [Attach],
+) -> Site<'a> {
+    Site {
+        smmu: SmmuIndex(index),
+        coherent: (smmu.flags & SMMU_COHERENT_OVERRIDE != 0).then_some(true),
+        cpu_is_vhe: boot.e2h != 0,
+        queue_cap_log2: QUEUE_CAP_LOG2,
+        timeout_us: TIMEOUT_US,
+        own: own_memory(boot),
+        frames,
+        rmr_streams,
+        attach,
+    }
+}
+
 /// What no structure of the dead image may lie in.
 pub(crate) fn own_memory(boot: &Boot) -> Range<PhysAddr> {
     boot.region.base..boot.region.base.plus(boot.region.bytes)
 }
 
 /// The PCI functions that a crash kernel finds, as the firmware numbered them.
-fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bdf, Identity)> {
+pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bdf, Identity)> {
     let window =
         |window: &boot::Ecam| BusRange { segment: window.segment, first: window.first_bus, last: window.last_bus };
     let windows: Vec<BusRange> = boot.ecam().iter().map(window).collect();
@@ -131,7 +143,7 @@ fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bd
 }
 
 /// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.
-fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[(Bdf, Identity)]) -> Vec<Attach> {
+pub(crate) fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[(Bdf, Identity)]) -> Vec<Attach> {
     /// Ranges are mapped in pages of this size.
     const PAGE: u64 = 4096;
     let mut all: Vec<Attach> = Vec::new();
@@ -159,7 +171,7 @@ fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[(Bdf, Identity)]) -> Vec
 }
 
 /// StreamIDs of the RMR nodes that name the SMMU at `base`.
-fn rmr_streams(iort: &Iort<'_>, base: PhysAddr) -> Vec<StreamId> {
+pub(crate) fn rmr_streams(iort: &Iort<'_>, base: PhysAddr) -> Vec<StreamId> {
     /// More than any table of the corpus names.
     const MOST: usize = 4096;
     let mut streams: Vec<StreamId> = Vec::new();

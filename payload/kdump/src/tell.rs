@@ -1,11 +1,14 @@
 //! What the host is told of a cycle.
 
-use crate::streams::{Streams, Watched};
+use crate::{
+    attach::Again,
+    streams::{Streams, Watched},
+};
 use addr::Bdf;
 use alloc::string::{String, ToString};
 use arch::console;
 use handover::crash_note::CrashNote;
-use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR};
+use handover::oracle::{Counts, STREAM_NO_ATTEMPTS, STREAM_RMR};
 use scenario::{judge::Check, phase};
 use smmu::{
     event,
@@ -155,6 +158,22 @@ impl Cycle {
             far,
             spins: notes.map(|note| note.spins),
             rings: notes.map(|note| note.rings),
+        });
+    }
+
+    /// The stream that was moved to a new domain, and what it did there.
+    pub(crate) fn attach(self, again: &Again, totals: &Counts) {
+        let Self { run, cycle } = self;
+        let Counts { attempted, delivered, mis_steered } = *totals;
+        console::record(&Record::Attach {
+            run,
+            cycle,
+            bdf: &again.stream.bdf.to_string(),
+            stream_id: again.stream.stream_id.0,
+            asid: again.attached.map_or(0, |attached| attached.asid),
+            attempted,
+            delivered,
+            mis_steered,
         });
     }
 

@@ -184,8 +184,9 @@ fn arm(
             Strtab::TwoLevel => Format::TwoLevel,
         });
         // The lower or the upper half of 8-bit ASIDs, in turn: beside the invalidations, no TLB entry of the last cycle
-        // can match.
-        options.first_asid = if setting.cycle.is_multiple_of(2) { 1 } else { 128 };
+        // can match. A taker whose allocator starts empty counts from 1, and is to be met there.
+        let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.scenario.policy.attaches();
+        options.first_asid = if starts_at_1 { 1 } else { 128 };
         let unit = Unit::bring_up(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
             .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
         units.push(unit);

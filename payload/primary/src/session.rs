@@ -70,6 +70,10 @@ impl Session {
         if is_single && scenario.crash.needs_second_cpu() {
             return skip(run, "scenario.possible", "the MADT enables no second CPU", "ACPI 6.5, 5.2.12.14");
         }
+        let has_audio = self.candidates.iter().any(|candidate| candidate.driver.name() == "hda");
+        if scenario.policy.attaches() && !has_audio {
+            return skip(run, "scenario.possible", "no HD Audio controller to start again", "DESIGN.md 5");
+        }
         let mut last_oracle = None;
         let mut failed = 0;
         for cycle in 0..cycles {

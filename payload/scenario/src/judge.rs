@@ -4,6 +4,7 @@
 //! stands beside it, as the expectation.
 
 mod adopt;
+mod attach;
 mod crash;
 mod damage;
 mod dma;
@@ -15,7 +16,7 @@ mod rules;
 mod seen;
 mod trace;
 
-pub use evidence::{AbortTaken, Crashed, Evidence, SmmuEvidence, StreamEvidence};
+pub use evidence::{AbortTaken, AttachEvidence, Crashed, Evidence, SmmuEvidence, StreamEvidence};
 
 use crate::{Damage, Plant};
 use alloc::{format, string::String, vec::Vec};
@@ -91,6 +92,7 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
         Group::Damaged => has_damage,
         Group::Examined => has_damage && policy.adopts,
         Group::Fallback => policy.adopts && !expectation.adopts,
+        Group::Attach => expectation.adopts && expectation.attaches,
         Group::Later => policy.adopts && evidence.scenario.damage.later_rule().is_some(),
     };
     let (seen, expected) = if applies {

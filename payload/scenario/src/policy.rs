@@ -62,6 +62,8 @@ pub struct Expectation {
     pub reserves_identifiers: bool,
     /// The event queue stays on, and refused DMA is recorded.
     pub records_events: bool,
+    /// After the adoption one stream moves to a domain of the taker's own.
+    pub attaches: bool,
     /// A stopped device's own counter may run on: nothing resets it, its requests only go nowhere.
     pub is_only_muted: bool,
 }
@@ -77,6 +79,7 @@ impl Expectation {
         keeps_rmr_stes: true,
         reserves_identifiers: true,
         records_events: false,
+        attaches: false,
         is_only_muted: false,
     };
     /// Everything is refused but RMR streams, which bypass. Where an adoption is refused it ends like this too.
@@ -159,6 +162,12 @@ static ROWS: [Behaviour; Policy::ALL.len()] = [
     Behaviour { risks: REFUSES, expectation: Expectation { is_only_muted: true, ..Expectation::QUIET } },
     Behaviour { risks: STOPS, expectation: Expectation::QUIET },
     Behaviour { risks: STOPS, expectation: Expectation { needs_flr: true, ..Expectation::QUIET } },
+    Behaviour { risks: Risks::DEVICE_RESET, expectation: Expectation { attaches: true, ..Expectation::ADOPTED } },
+    // What is cached of the dead kernel's domain leads to its memory.
+    Behaviour {
+        risks: Risks::DEVICE_RESET.with(Risks::STRAY_WRITE),
+        expectation: Expectation { attaches: true, reserves_identifiers: false, ..Expectation::ADOPTED },
+    },
 ];
 
 /// The row of a policy.
@@ -169,7 +178,7 @@ pub fn behaviour(policy: Policy) -> &'static Behaviour {
 
 /// Names, for messages.
 pub(crate) const NAMES: &str = "adopt, adopt-v7, adopt-rmr-bypass, reset, reset-evtq, reset-attach, abort, bypass, \
-                                quiesce-bme, quiesce-driver, quiesce-flr";
+                                quiesce-bme, quiesce-driver, quiesce-flr, adopt-attach, adopt-v7-attach";
 /// Named in the design, not built.
 pub(crate) const LATER: &[&str] = &["quiesce-bus-reset", "quiesce-dpc"];
 
@@ -235,6 +244,16 @@ pub const fn documented(policy: Policy) -> Documented {
         Policy::QuiesceFlr => Documented {
             expects: "function level reset where there is one, then reset: those streams silent, others as under reset",
             source: "Kaya, RFC of 1 Mar 2018; PCI Express Base 6.0, 6.6.2",
+        },
+        Policy::AdoptAttach => Documented {
+            expects: "as adopt; then one device is stopped and started again in a new domain at its old addresses, whose ASID \
+                      is none of the dead kernel's: all of its DMA lands in the new pages, the other streams go on",
+            source: "Chen v7 4/7: deferred attach; Shrivastava, 1 Jul 2026; v10: identifiers reserved",
+        },
+        Policy::AdoptV7Attach => Documented {
+            expects: "as adopt-v7; then the same with an ASID in use and no TLBI: stale translations lead into the dead \
+                      kernel's pages, under QEMU always, on silicon by chance",
+            source: "Chen v7 (Jun 2026), measured on 7.3.4: 645 to 720 of 1,000 translations stale",
         },
     }
 }

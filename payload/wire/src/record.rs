@@ -192,4 +192,16 @@ pub enum Record<'a> {
         spins: [u64; 3],
         rings: [u64; 3],
     },
+    /// A stream that was moved to a new domain after an adoption: the domain's ASID, and what the stream moved in it.
+    /// Delivered is what landed in the new pages, mis-steered what landed in the dead image's.
+    Attach {
+        run: u32,
+        cycle: u32,
+        bdf: &'a str,
+        stream_id: u32,
+        asid: u16,
+        attempted: u64,
+        delivered: u64,
+        mis_steered: u64,
+    },
 }

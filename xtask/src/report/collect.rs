@@ -34,6 +34,8 @@ pub struct Cycle {
     pub aborts: Vec<Abort>,
     /// How the image died.
     pub crash: Option<Crash>,
+    /// The stream that was moved to a new domain.
+    pub attach: Option<Attach>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
     /// The same as the checker reads them, by their index.
@@ -290,6 +292,10 @@ impl Builder {
                 let [boot_cpu, taker_cpu, esr, far] = [boot_cpu, taker_cpu, esr, far].map(Hex);
                 cycle.crash = Some(Crash { boot_cpu, taker_cpu, cause, esr, far, spins, rings });
             }
+            Record::Attach { bdf, stream_id, asid, attempted, delivered, mis_steered, .. } => {
+                let bdf = bdf.into();
+                cycle.attach = Some(Attach { bdf, stream_id, asid, attempted, delivered, mis_steered });
+            }
             Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
                 let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
                 cycle.timing = Some(timing);
@@ -316,6 +322,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Register { run, cycle, .. }
         | Record::Abort { run, cycle, .. }
         | Record::Crash { run, cycle, .. }
+        | Record::Attach { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,

@@ -154,6 +154,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         registers: whole.registers,
         aborts: whole.aborts,
         crash: whole.crash,
+        attach: whole.attach,
         failed_cycles: if is_several { failed(raw, &lines) } else { Vec::new() },
         cycle_lines: lines,
     }
@@ -179,6 +180,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         registers: Vec::new(),
         aborts: Vec::new(),
         crash: None,
+        attach: None,
         failed_cycles: Vec::new(),
         cycle_lines: Vec::new(),
     }
@@ -316,6 +318,7 @@ fn failed(raw: &RawRun, lines: &[CycleLine]) -> Vec<FailedCycle> {
         registers: cycle.registers.clone(),
         aborts: cycle.aborts.clone(),
         crash: cycle.crash.clone(),
+        attach: cycle.attach.clone(),
         access_log: merge::access_log(cycle),
     };
     raw.cycles.iter().filter(|(number, _)| is_failed(number)).map(whole).collect()

@@ -277,6 +277,8 @@ pub struct Run {
     pub aborts: Vec<Abort>,
     /// How the image died and what its other CPUs did, of the first cycle that was sent whole.
     pub crash: Option<Crash>,
+    /// The stream that was moved to a new domain, of the first cycle that was sent whole.
+    pub attach: Option<Attach>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
     /// What the protocol checker says; absent where no takeover began.
@@ -403,6 +405,23 @@ pub struct Crash {
     pub rings: [u64; 3],
 }
 
+/// A stream that was moved to a new domain after an adoption, and what it moved there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attach {
+    /// The function.
+    pub bdf: String,
+    /// Its StreamID.
+    pub stream_id: u32,
+    /// Of the new domain; 0 where none was made.
+    pub asid: u16,
+    /// Units that the device tried to move since it was started again.
+    pub attempted: u64,
+    /// Units that landed in the new pages.
+    pub delivered: u64,
+    /// Units that landed in the dead image's.
+    pub mis_steered: u64,
+}
+
 /// An entry of the access log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Access {
@@ -521,5 +540,6 @@ pub struct FailedCycle {
     pub registers: Vec<Register>,
     pub aborts: Vec<Abort>,
     pub crash: Option<Crash>,
+    pub attach: Option<Attach>,
     pub access_log: Vec<Access>,
 }

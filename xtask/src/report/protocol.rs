@@ -57,10 +57,10 @@ pub fn judge(run: &RawRun) -> Option<(Check, Protocol)> {
     judged.into_iter().nth(first_bad.unwrap_or(0))
 }
 
-/// The scenario's policy is one of the two that are to follow a reference sequence to its end. Of any other a departure is
+/// The scenario's policy is one of those that are to follow a reference sequence to its end. Of any other a departure is
 /// told in the section, and fails nothing.
 fn has_reference(scenario: &str) -> bool {
-    matches!(scenario.split(['+', '@']).next(), Some("adopt" | "reset"))
+    matches!(scenario.split(['+', '@']).next(), Some("adopt" | "adopt-attach" | "reset"))
 }
 
 fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Report, Run, Stream};
+use super::model::{Attach, Report, Run, Stream};
 
 /// Failed checks and cycles that are shown; the report has all.
 const SHOWN: usize = 12;
@@ -58,6 +58,15 @@ fn one_run(text: &mut String, run: &Run) {
         let _ = write!(head, ", {} of {} cycles passed", run.cycles_done.saturating_sub(run.cycles_failed), run.cycles);
     }
     line(text, &head);
+    if let Some(Attach { bdf, asid, attempted, delivered, mis_steered, .. }) = &run.attach {
+        line(
+            text,
+            &format!(
+                "  {bdf} in a new domain, ASID {asid}: {delivered} of {attempted} delivered, \
+                 {mis_steered} into the dead kernel's pages"
+            ),
+        );
+    }
     let unexpected: Vec<_> = run.checks.iter().filter(|check| !check.is_as_expected()).collect();
     for check in unexpected.iter().take(SHOWN) {
         let reason = check.reason.as_deref().unwrap_or("no reason given");

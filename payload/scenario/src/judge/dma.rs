@@ -20,7 +20,7 @@ fn phases(stream: &Stream, evidence: &StreamEvidence) -> [Delta; 3] {
     evidence.cuts.phases(counts_attempts(stream))
 }
 
-const fn counts_attempts(stream: &Stream) -> bool {
+pub(super) const fn counts_attempts(stream: &Stream) -> bool {
     stream.flags & STREAM_NO_ATTEMPTS == 0
 }
 
@@ -83,7 +83,7 @@ fn moved(evidence: &Evidence<'_>) -> Seen {
     }
 }
 
-fn no_attempt(stream: &Stream) -> Seen {
+pub(super) fn no_attempt(stream: &Stream) -> Seen {
     Seen::not_covered(format!("{}: no DMA attempted", stream.bdf))
 }
 

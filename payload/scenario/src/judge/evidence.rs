@@ -7,7 +7,7 @@ use alloc::format;
 use handover::{
     HandoverError,
     crash_note::CrashNote,
-    oracle::{OracleView, SmmuLeft, Stream},
+    oracle::{Counts, OracleView, SmmuLeft, Stream},
 };
 use smmu::{
     access::SmmuIndex,
@@ -15,7 +15,7 @@ use smmu::{
     log::Entry,
     observe::{Digest, Registers},
     spec::ste::Ste,
-    takeover::{Taken, TakeoverError},
+    takeover::{Attached, Taken, TakeoverError},
 };
 
 /// One SMMU; its index is its place in [`Evidence::smmus`].
@@ -52,6 +52,26 @@ pub struct StreamEvidence {
     pub ste_after: Option<Ste>,
     /// The function has function level reset, by its configuration space.
     pub has_flr: bool,
+    /// Running totals at the end of the watch after the attach; of the stream that was attached those since it was started
+    /// again: delivered is what landed in its new pages, mis-steered what landed in the dead kernel's.
+    pub at_end: Counts,
+    /// The STE in force then.
+    pub ste_at_end: Option<Ste>,
+}
+
+/// The deferred attach of one stream.
+#[derive(Clone, Copy, Debug)]
+pub struct AttachEvidence<'a> {
+    /// Its place in the oracle.
+    pub stream: usize,
+    /// How it ended.
+    pub attached: Result<Attached, TakeoverError>,
+    /// Its device works again.
+    pub is_armed: bool,
+    /// Samples since then that came too late.
+    pub overruns: u64,
+    /// Access log of the attach.
+    pub log: &'a [Entry],
 }
 
 /// An SError or external abort that was taken.
@@ -113,6 +133,8 @@ pub struct Evidence<'a> {
     pub aborts: Option<&'a [AbortTaken<'a>]>,
     /// The crash.
     pub crashed: Crashed,
+    /// The stream that was moved to a new domain after all else; `None` where none was.
+    pub attach: Option<AttachEvidence<'a>>,
 }
 
 impl<'a> Evidence<'a> {

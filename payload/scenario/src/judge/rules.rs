@@ -1,7 +1,7 @@
 //! The list of checks: names, sources, what they need, what each scenario's documentation expects.
 
 use super::{
-    adopt, crash, damage, dma, events,
+    adopt, attach, crash, damage, dma, events,
     evidence::{Evidence, StreamEvidence},
     off, reset,
     seen::Seen,
@@ -33,6 +33,8 @@ pub(super) enum Group {
     Fallback,
     /// Something changes after the adoption.
     Later,
+    /// A stream moves to a new domain.
+    Attach,
 }
 
 /// One check.
@@ -165,6 +167,28 @@ pub(super) const RULES: &[Rule] = &[
         "Shrivastava, 28 Jun 2026; Chen v4: L2 tables are mapped late",
     )
     .only(Group::Later),
+    Rule::new("attach.completed", attach::completed, "Chen v7 4/7: deferred attach; facts adopting-kernel 5")
+        .only(Group::Attach)
+        .by_oracle(),
+    Rule::new("attach.asid-fresh", attach::asid_fresh, "IHI 0070 3.17; Shrivastava, 1 Jul 2026; Chen v10")
+        .only(Group::Attach)
+        .by_oracle()
+        .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
+    Rule::new("attach.no-stale-translation", attach::no_stale, "IHI 0070 3.17; facts adopting-kernel 5")
+        .only(Group::Attach)
+        .by_oracle()
+        .expecting(|evidence| attach::expected(evidence, attach::no_stale)),
+    Rule::new("attach.delivered", attach::delivered, "facts adopting-kernel 5")
+        .only(Group::Attach)
+        .by_oracle()
+        .expecting(|evidence| attach::expected(evidence, attach::delivered)),
+    Rule::new("attach.others-live", attach::others_live, "Chen v7 4/7: deferred attach")
+        .only(Group::Attach)
+        .by_oracle(),
+    Rule::new("attach.others-untouched", attach::others_untouched, "IHI 0070 3.21.3; Chen v7 4/7")
+        .only(Group::Attach)
+        .by_log()
+        .by_oracle(),
     Rule::new("crash.as-named", crash::as_named, "ARCHITECTURE.md, crash kinds"),
     Rule::new("cpu.other-than-boot", crash::other_than_boot, "Linux arm64, machine_crash_shutdown()")
         .expecting(crash::other_cpu),

@@ -7,7 +7,7 @@ use crate::access::Structure;
 use crate::log::{Entry, Op};
 use crate::spec::cd::Cd0;
 use crate::spec::registers as reg;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
@@ -20,6 +20,8 @@ pub(super) struct Adoption {
     suspicions: Findings,
     /// ASIDs by the address of their CDs, as loaded.
     asids: BTreeMap<u64, u16>,
+    /// CDs that were stored: they are the taker's own.
+    own: BTreeSet<u64>,
 }
 
 impl Adoption {
@@ -57,7 +59,8 @@ impl Adoption {
         if entry.op == Op::Load {
             let cd = Cd0::from(entry.value);
             let is_first = structure == Structure::Cd && entry.address.is_multiple_of(64);
-            if goes_on && is_first && cd.v() && self.asids.len() < MAX_CDS {
+            let is_adopted = is_first && cd.v() && !self.own.contains(&entry.address);
+            if is_adopted && self.asids.len() < MAX_CDS {
                 self.asids.insert(entry.address, cd.asid());
             }
             return;
@@ -68,6 +71,9 @@ impl Adoption {
         }
         let cd = Cd0::from(entry.value);
         if structure == Structure::Cd && entry.address.is_multiple_of(64) && cd.v() {
+            if self.own.len() < MAX_CDS {
+                self.own.insert(entry.address);
+            }
             let mut others = self.asids.iter().filter(|(at, _)| **at != entry.address);
             if let Some((at, asid)) = others.find(|(_, asid)| **asid == cd.asid()).map(|(at, asid)| (*at, *asid)) {
                 let text =

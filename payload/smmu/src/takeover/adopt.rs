@@ -40,9 +40,9 @@ pub(super) fn examine(
     features: &Features,
 ) -> Result<Identifiers, Refusal> {
     hw.step("adopt.validate");
-    let revision = if policy == Policy::AdoptV7 { Revision::V7 } else { Revision::V10 };
+    let revision = if policy.is_v7() { Revision::V7 } else { Revision::V10 };
     let table = validate::table(hw, site.smmu, features, revision)?;
-    if policy == Policy::AdoptV7 {
+    if policy.is_v7() {
         return Ok(Identifiers::default());
     }
     // Revision 10: without this a new domain gets an ASID whose translations are still cached for the old one.

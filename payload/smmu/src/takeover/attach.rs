@@ -8,11 +8,11 @@
 use super::common::Features;
 use super::fresh::FreshTable;
 use super::{Site, Taken, TakeoverError};
-use crate::access::{Access, Barrier, Structure};
+use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::queue::{CommandQueue, QueueError};
-use crate::spec::cd::CD_BYTES;
+use crate::spec::cd::{CD_BYTES, Cd};
 use crate::spec::command::{Command, cfgi_cd, cfgi_ste, prefetch_config};
-use crate::spec::ste::Ste1;
+use crate::spec::ste::{Ste, Ste1};
 use crate::stage1::{Attributes, Geometry, Stage1};
 use crate::table::{context_descriptor, stage1_ste};
 use addr::{Iova, PhysAddr, StreamId};
@@ -64,43 +64,93 @@ fn domain(
     at: PhysAddr,
     commands: &mut CommandQueue,
 ) -> Result<Option<QueueError>, TakeoverError> {
-    let (smmu, stream) = (site.smmu, attach.stream);
-    let failed = TakeoverError::Domain { stream };
-    let tables = Stage1::new(smmu, geometry, site.frames).map_err(|_| failed)?;
-    for (base, bytes) in &attach.identity {
-        // Two nodes may reserve the same range: it is mapped twice, to the same.
-        let mapped = tables.map_over(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default());
-        mapped.map_err(|_| failed)?;
-    }
-    let cd_at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
-    let cd = context_descriptor(&tables, asid, features.idr0, features.coherent);
-    let ste = stage1_ste(cd_at, features.coherent);
-    let ste1 = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
+    let domain = Domain::new(hw, site, features, geometry, attach, asid)?;
+    // A bypass STE that overrides shareability uses word 1 too: then there is no way but through V=0.
+    let breaks = features.idr1.attr_types_ovr() && site.rmr_streams.contains(&attach.stream);
+    Ok(domain.install(hw, site.smmu, commands, at, breaks, None))
+}
 
-    let mut error = None;
-    let mut sync = |hw: &mut dyn Access, command: Command| {
-        hw.barrier(Barrier::PublishStructure);
-        if let Err(failure) = commands.issue_and_sync(hw, &[command]) {
+/// A translation for one stream, and the CD that is going to lead to it.
+pub(super) struct Domain {
+    stream: StreamId,
+    pub(super) tables: Stage1,
+    cd_at: PhysAddr,
+    cd: Cd,
+    pub(super) ste: Ste,
+}
+
+impl Domain {
+    /// Maps what firmware reserves for the stream to itself. Of CD and STE nothing is stored yet.
+    pub(super) fn new(
+        hw: &mut dyn Access,
+        site: &mut Site<'_>,
+        features: &Features,
+        geometry: Geometry,
+        attach: &Attach,
+        asid: u16,
+    ) -> Result<Self, TakeoverError> {
+        let stream = attach.stream;
+        let failed = TakeoverError::Domain { stream };
+        let tables = Stage1::new(site.smmu, geometry, site.frames).map_err(|_| failed)?;
+        for (base, bytes) in &attach.identity {
+            // Two nodes may reserve the same range: it is mapped twice, to the same.
+            let mapped = tables.map_over(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default());
+            mapped.map_err(|_| failed)?;
+        }
+        let cd_at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
+        let cd = context_descriptor(&tables, asid, features.idr0, features.coherent);
+        let mut ste = stage1_ste(cd_at, features.coherent);
+        ste[1] = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
+        Ok(Self { stream, tables, cd_at, cd, ste })
+    }
+
+    /// Writes the CD, then the STE at `at`, each step followed by its invalidation and CMD_SYNC. `breaks`: through V=0, as
+    /// 3.21.3 has it for words that the SMMU uses; else the last store is the one that counts. Words of `old` that are
+    /// right already are not written. Returns the first command that failed.
+    pub(super) fn install(
+        &self,
+        hw: &mut dyn Access,
+        smmu: SmmuIndex,
+        commands: &mut CommandQueue,
+        at: PhysAddr,
+        breaks: bool,
+        old: Option<&Ste>,
+    ) -> Option<QueueError> {
+        let Self { stream, cd_at, cd, ste, .. } = self;
+        let mut error = None;
+        let mut sync = |hw: &mut dyn Access, command: Command| {
+            hw.barrier(Barrier::PublishStructure);
+            if let Err(failure) = commands.issue_and_sync(hw, &[command]) {
+                error.get_or_insert(failure);
+            }
+        };
+        for word in [1_u64, 3] {
+            hw.store(smmu, Structure::Cd, cd_at.plus(word * 8), cd[word as usize]);
+        }
+        sync(hw, cfgi_cd(*stream, 0, true));
+        hw.store(smmu, Structure::Cd, *cd_at, cd[0]);
+        sync(hw, cfgi_cd(*stream, 0, true));
+        if breaks {
+            hw.store(smmu, Structure::Ste, at, 0);
+            sync(hw, cfgi_ste(*stream, true));
+        }
+        let mut is_changed = false;
+        for (word, value) in (1_u64..).zip(&ste[1..]) {
+            // Of a table that was just made only the word that has something is not 0 yet.
+            let is_right = old.map_or(word != 1, |old| old[word as usize] == *value);
+            if !is_right {
+                hw.store(smmu, Structure::Ste, at.plus(word * 8), *value);
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            sync(hw, cfgi_ste(*stream, true));
+        }
+        hw.store(smmu, Structure::Ste, at, ste[0]);
+        sync(hw, cfgi_ste(*stream, true));
+        if let Err(failure) = commands.issue(hw, &[prefetch_config(*stream)]) {
             error.get_or_insert(failure);
         }
-    };
-    for word in [1_u64, 3] {
-        hw.store(smmu, Structure::Cd, cd_at.plus(word * 8), cd[word as usize]);
+        error
     }
-    sync(hw, cfgi_cd(stream, 0, true));
-    hw.store(smmu, Structure::Cd, cd_at, cd[0]);
-    sync(hw, cfgi_cd(stream, 0, true));
-    // A bypass STE that overrides shareability uses word 1 too: then there is no way but through V=0.
-    if features.idr1.attr_types_ovr() && site.rmr_streams.contains(&stream) {
-        hw.store(smmu, Structure::Ste, at, 0);
-        sync(hw, cfgi_ste(stream, true));
-    }
-    hw.store(smmu, Structure::Ste, at.plus(8), ste1);
-    sync(hw, cfgi_ste(stream, true));
-    hw.store(smmu, Structure::Ste, at, ste[0]);
-    sync(hw, cfgi_ste(stream, true));
-    if let Err(failure) = commands.issue(hw, &[prefetch_config(stream)]) {
-        error.get_or_insert(failure);
-    }
-    Ok(error)
 }

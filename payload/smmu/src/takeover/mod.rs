@@ -5,6 +5,7 @@
 mod adopt;
 mod attach;
 mod common;
+mod deferred;
 mod events;
 mod fresh;
 mod held;
@@ -17,6 +18,7 @@ mod reset;
 mod validate;
 
 pub use attach::Attach;
+pub use deferred::{Attached, Change, NewDomain, attach_deferred};
 pub use events::EventHandler;
 pub use held::Held;
 pub use identifiers::{IdSet, Identifiers};
@@ -121,7 +123,7 @@ pub enum TakeoverError {
 pub fn take_over(policy: Policy, hw: &mut dyn Access, mut site: Site<'_>) -> Result<Taken, TakeoverError> {
     hw.step("probe");
     let mut features = common::Features::read(hw, &site);
-    if policy == Policy::AdoptV7 {
+    if policy.is_v7() {
         // Physical addresses are not vetted there.
         features.own = PhysAddr(0)..PhysAddr(0);
     }

@@ -28,6 +28,10 @@ pub enum Policy {
     QuiesceDriver,
     /// Function level reset where there is one, then reset.
     QuiesceFlr,
+    /// Adopt; then the driver of one device starts it again, with a domain of its own.
+    AdoptAttach,
+    /// The same by the rules of revision 7: the domain gets an identifier that the dead kernel used.
+    AdoptV7Attach,
 }
 
 /// Names in scenarios and reports, in the order of the enum.
@@ -43,11 +47,13 @@ const NAMES: [&str; Policy::ALL.len()] = [
     "quiesce-bme",
     "quiesce-driver",
     "quiesce-flr",
+    "adopt-attach",
+    "adopt-v7-attach",
 ];
 
 impl Policy {
     /// Every policy, in the order in which they are listed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Adopt,
         Self::AdoptV7,
         Self::AdoptRmrBypass,
@@ -59,6 +65,8 @@ impl Policy {
         Self::QuiesceBme,
         Self::QuiesceDriver,
         Self::QuiesceFlr,
+        Self::AdoptAttach,
+        Self::AdoptV7Attach,
     ];
 
     /// The name in scenarios and reports.
@@ -70,7 +78,19 @@ impl Policy {
     /// The crashed kernel's table stays in force.
     #[must_use]
     pub const fn adopts(self) -> bool {
-        matches!(self, Self::Adopt | Self::AdoptV7 | Self::AdoptRmrBypass)
+        matches!(self, Self::Adopt | Self::AdoptV7 | Self::AdoptRmrBypass) || self.attaches()
+    }
+
+    /// The adoption goes by revision 7.
+    #[must_use]
+    pub const fn is_v7(self) -> bool {
+        matches!(self, Self::AdoptV7 | Self::AdoptV7Attach)
+    }
+
+    /// After the adoption one stream moves to a domain of the taker's own.
+    #[must_use]
+    pub const fn attaches(self) -> bool {
+        matches!(self, Self::AdoptAttach | Self::AdoptV7Attach)
     }
 
     /// The SMMU is left disabled.

@@ -1,6 +1,7 @@
 //! The policies on the host fake, access by access.
 
 mod adopt;
+mod deferred;
 mod identifiers;
 mod plant;
 mod refusals;

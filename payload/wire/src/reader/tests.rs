@@ -162,6 +162,16 @@ fn one_of_each() -> Vec<Record<'static>> {
             spins: [1, 2, 3],
             rings: [4, 5, 6],
         },
+        Record::Attach {
+            run: 0,
+            cycle: 1,
+            bdf: "0000:00:02.0",
+            stream_id: 0x10,
+            asid: 3,
+            attempted: 9,
+            delivered: 5,
+            mis_steered: 4,
+        },
     ]
 }
 

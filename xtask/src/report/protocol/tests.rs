@@ -4,6 +4,7 @@ use super::CHECK;
 use crate::capture::fixture::*;
 use crate::report::model::{Check, Outcome, Run, Verdict};
 use crate::report::{from_log, html};
+use smmu::log::Op;
 use smmu::takeover::Policy;
 
 /// Adopt and reset with the records changed.
@@ -156,4 +157,49 @@ fn a_documented_violation_is_expected_and_its_absence_or_another_is_not() {
     assert_eq!(said("bypass", Policy::Abort), (Verdict::Pass, Verdict::Fail), "it did not bypass");
     assert_eq!(said("abort", Policy::Bypass), (Verdict::Fail, Verdict::Pass), "nobody documents that");
     assert_eq!(said("adopt-rmr-bypass", Policy::Bypass), (Verdict::Fail, Verdict::Pass), "another rule");
+}
+
+#[test]
+fn a_reused_identifier_is_what_the_attach_of_revision_7_is_to_show() {
+    let with = |name: &'static str, asids: [u64; 2]| {
+        let runs = runs(|records| {
+            for record in records.iter_mut() {
+                if let Record::RunBegin { run: 0, scenario, .. } = record {
+                    *scenario = name;
+                }
+            }
+            let is_own =
+                |record: &Record<'_>| matches!(record, Record::Access { run: 0, .. } | Record::Step { run: 0, .. });
+            let last = records.iter().rposition(is_own).unwrap();
+            let (Record::Access { index, .. } | Record::Step { index, .. }) = records[last] else { panic!() };
+            let access = |kind: Op, index, address, asid: u64| Record::Access {
+                run: 0,
+                cycle: 0,
+                index,
+                ticks: 0,
+                smmu: 0,
+                kind: kind as u8,
+                name: "CD",
+                address,
+                value: asid << 48 | 1 << 31,
+                count: 1,
+                stride: 0,
+                unbacked: false,
+            };
+            let added = [(Op::Load, 0x4028_0000), (Op::Store, 0x5010_0000)];
+            let added = (1..).zip(added.into_iter().zip(asids));
+            let added: Vec<_> = added.map(|(more, ((kind, at), asid))| access(kind, index + more, at, asid)).collect();
+            records.splice(last + 1..last + 1, added);
+        });
+        let check = protocol_check(&runs[0]).clone();
+        (check.verdict, check.expected, check.reason.unwrap_or_default())
+    };
+    let (found, expected, reason) = with("adopt-v7-attach", [9, 9]);
+    assert_eq!((found, expected), (Verdict::Fail, Verdict::Fail));
+    assert!(reason.starts_with("adopt.identifier-reused"), "{reason}");
+    // Not shown is not as documented, and elsewhere it is no excuse.
+    assert_eq!(with("adopt-v7-attach", [9, 10]), (Verdict::Pass, Verdict::Fail, String::new()));
+    assert_eq!(with("adopt-attach", [9, 10]), (Verdict::Pass, Verdict::Pass, String::new()));
+    let (found, expected, _) = with("adopt-attach", [9, 9]);
+    assert_eq!((found, expected), (Verdict::Fail, Verdict::Pass));
 }

@@ -5,16 +5,19 @@ use super::{
     find,
     verdicts::{Change, edit, still, uncounted, verdict},
     with_verdict,
-    world::{World, counts},
+    world::{Reattached, World, counts},
 };
 use crate::{Policy, policy::behaviour};
+use addr::StreamId;
 use alloc::vec::Vec;
 use smmu::{
     event::Counts,
+    queue::QueueError,
     spec::{
         event::id,
         registers::{self as reg, Cr0},
     },
+    takeover::TakeoverError,
 };
 use wire::record::{Outcome, Verdict};
 
@@ -35,7 +38,32 @@ pub(super) const OTHERS: &[(Policy, &str, Change, Change)] = &[
     (Policy::ResetAttach, "evtq.recorded", |w| w.events = Some(Counts::with_capacity(4)), |w| w.events = None),
     (Policy::QuiesceDriver, "quiesce.silent", |w| w.streams[0].cuts.end = counts(31, 30, 0), |w| w.streams.clear()),
     (Policy::QuiesceBme, "quiesce.silent", |w| w.streams[0].cuts.end = counts(31, 31, 0), |w| w.streams.clear()),
+    (Policy::AdoptAttach, "attach.completed", |w| attach(w).is_armed = false, |w| w.attach = None),
+    (Policy::AdoptAttach, "attach.asid-fresh", |w| w.known[1].asid = 10, |w| w.attach = None),
+    (
+        Policy::AdoptAttach,
+        "attach.no-stale-translation",
+        |w| w.streams[0].at_end = counts(40, 39, 1),
+        |w| w.streams[0].at_end = counts(0, 0, 0),
+    ),
+    (Policy::AdoptAttach, "attach.delivered", |w| w.streams[0].at_end = counts(40, 39, 0), |w| attach(w).overruns = 1),
+    (
+        Policy::AdoptAttach,
+        "attach.others-live",
+        |w| w.streams[1].at_end.attempted += 1,
+        |w| w.streams[1].at_end = w.streams[1].cuts.end,
+    ),
+    (
+        Policy::AdoptAttach,
+        "attach.others-untouched",
+        |w| w.streams[1].ste_at_end = Some([1; 8]),
+        |w| w.streams[1].ste_at_end = None,
+    ),
 ];
+
+fn attach(world: &mut World) -> &mut Reattached {
+    world.attach.as_mut().unwrap()
+}
 
 /// Checks that fail as documented; every other one passes or does not apply.
 fn documented(policy: Policy) -> &'static [&'static str] {
@@ -51,6 +79,10 @@ fn documented(policy: Policy) -> &'static [&'static str] {
         Policy::Abort => &["dma.no-blocked", "dma.delivered-after"],
         Policy::Bypass => &["dma.no-mis-steer", "dma.delivered-after"],
         Policy::QuiesceBme | Policy::QuiesceDriver => &["rmr.ste-unchanged"],
+        Policy::AdoptAttach => &[],
+        Policy::AdoptV7Attach => {
+            &["adopt.identifiers-reserved", "attach.asid-fresh", "attach.no-stale-translation", "attach.delivered"]
+        }
     }
 }
 
@@ -173,4 +205,61 @@ fn an_adoption_without_rmr_streams_writes_no_table() {
     world.digest_after = World::new(Policy::Adopt).digest_after;
     world.drop_stream(2);
     assert_eq!(with_verdict(&world.judge(), Verdict::Fail), [""; 0]);
+}
+
+#[test]
+fn a_stale_translation_is_luck_on_silicon_and_certain_under_qemu() {
+    let run = |iidr, totals, change: fn(&mut World)| {
+        let mut world = World::new(Policy::AdoptV7Attach);
+        world.before.iidr = iidr;
+        world.streams[0].at_end = totals;
+        change(&mut world);
+        outcome(&world.judge(), None)
+    };
+    let (all, some, none) = (counts(40, 0, 40), counts(40, 25, 15), counts(40, 40, 0));
+    // QEMU does not evict: no stale hit means that nothing was shown.
+    assert_eq!(run(0, all, |_| {}), Outcome::Pass);
+    assert_eq!(run(0, none, |_| {}), Outcome::Fail);
+    for totals in [all, some, none] {
+        assert_eq!(run(0x43B, totals, |_| {}), Outcome::Pass, "{totals:?}");
+    }
+    // That the ASID was in use does not depend on luck, nor does a device that stands still.
+    assert_eq!(run(0x43B, none, |world| world.known.iter_mut().for_each(|known| known.asid += 100)), Outcome::Fail);
+    assert_eq!(run(0x43B, counts(0, 0, 0), |_| {}), Outcome::Fail);
+    // With a reserved one there is no luck.
+    let mut world = World::new(Policy::AdoptAttach);
+    (world.before.iidr, world.streams[0].at_end) = (0x43B, some);
+    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+}
+
+#[test]
+fn only_the_attached_entry_may_be_written() {
+    let stored = |address, structure| {
+        let mut world = World::new(Policy::AdoptAttach);
+        let mut entry = world.log[0];
+        (entry.op, entry.address) = (smmu::log::Op::Store, address);
+        entry.what = smmu::log::What::Structure(structure);
+        attach(&mut world).log.push(entry);
+        find(&world.judge(), "attach.others-untouched").verdict
+    };
+    let at = attach(&mut World::new(Policy::AdoptAttach)).attached.unwrap().ste_at.0;
+    use smmu::access::Structure::{Cd, Ste};
+    assert_eq!(stored(at, Ste), Verdict::Pass);
+    assert_eq!(stored(at + 64, Ste), Verdict::Fail);
+    assert_eq!(stored(at, Cd), Verdict::Fail);
+}
+
+#[test]
+fn an_attach_that_did_not_come_about_is_told() {
+    for change in [
+        (|world| attach(world).attached = Err(TakeoverError::Domain { stream: StreamId(0x10) })) as Change,
+        |world| attach(world).attached.as_mut().unwrap().ignored = Some(QueueError::Refused { code: 1, cons: 2 }),
+        |world| attach(world).stream = 9,
+    ] {
+        let mut world = World::new(Policy::AdoptAttach);
+        change(&mut world);
+        let completed = find(&world.judge(), "attach.completed").clone();
+        assert!(!completed.is_as_expected(), "{completed:?}");
+        assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+    }
 }

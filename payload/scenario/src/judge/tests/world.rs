@@ -1,8 +1,8 @@
 //! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
 
-use super::super::{AbortTaken, Check, Crashed, Evidence, SmmuEvidence, StreamEvidence, judge};
+use super::super::{AbortTaken, AttachEvidence, Check, Crashed, Evidence, SmmuEvidence, StreamEvidence, judge};
 use crate::{Damage, Plant, Policy, Scenario, damage::LookedAgain, phase::Cuts, policy::After};
-use addr::{Bdf, PhysAddr, StreamId};
+use addr::{Bdf, Iova, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 use handover::{
@@ -19,7 +19,8 @@ use smmu::{
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
     spec::{event::id, registers as reg},
-    takeover::{self, Attach, Site, Taken, TakeoverError, plant::Sabotaged},
+    stage1::Memory,
+    takeover::{self, Attach, Attached, Change, NewDomain, Site, Taken, TakeoverError, plant::Sabotaged},
 };
 use zerocopy::IntoBytes;
 
@@ -55,6 +56,16 @@ pub(super) struct World {
     pub(super) aborts: Option<Vec<AbortTaken<'static>>>,
     pub(super) crashed: Crashed,
     pub(super) no_smmu: bool,
+    pub(super) attach: Option<Reattached>,
+}
+
+/// The first stream in a domain of the taker's own.
+pub(super) struct Reattached {
+    pub(super) stream: usize,
+    pub(super) attached: Result<Attached, TakeoverError>,
+    pub(super) is_armed: bool,
+    pub(super) overruns: u64,
+    pub(super) log: Vec<Entry>,
 }
 
 pub(super) const fn counts(attempted: u64, delivered: u64, mis_steered: u64) -> Counts {
@@ -121,7 +132,7 @@ impl World {
         let mut own = FakeFrames { free: OWN.start.0..OWN.end.0 };
         let mut log = Log::with_capacity(4096);
         let mut logged = Logged::new(&mut hw, &mut log);
-        let taken = match plant {
+        let mut taken = match plant {
             Some(Plant::SteRewritten) => {
                 let plant = takeover::plant::Plant::SteRewritten { at: ste_at };
                 take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut own)
@@ -135,6 +146,9 @@ impl World {
         let looked_again = damage.change_and_look(&mut hw, SMMU, &OWN, SIDS[0]);
         let after = Registers::read(&mut hw, SMMU);
         let stes = SIDS.map(|sid| ste(&mut hw, sid));
+        let digest_after = observe::digest(&mut hw, &after, 1 << 20).ok();
+        let attach = scenario.expectation().attaches.then(|| reattach(&mut hw, &mut own, &mut taken));
+        let at_end = SIDS.map(|sid| ste(&mut hw, sid));
         let left = SmmuLeft {
             level1_digest: digest_before.level1,
             level2_digest: digest_before.level2,
@@ -150,10 +164,10 @@ impl World {
             oracle_cycle: CYCLE,
             known,
             left: vec![left],
-            streams: (0..3).map(|index| sampled(scenario, index, stes[index])).collect(),
+            streams: (0..3).map(|index| sampled(scenario, index, stes[index], at_end[index])).collect(),
             before,
             after: Some(after),
-            digest_after: observe::digest(&mut hw, &after, 1 << 20).ok(),
+            digest_after,
             taken,
             damage_found,
             looked_again,
@@ -164,6 +178,7 @@ impl World {
             aborts: Some(Vec::new()),
             crashed: Crashed { before: NOTE, after: NOTE, ..Crashed::default() },
             no_smmu: false,
+            attach,
         }
     }
 
@@ -204,8 +219,38 @@ impl World {
             own: (OWN.start, OWN.end),
             aborts: self.aborts.as_deref(),
             crashed: self.crashed,
+            attach: self.attach.as_ref().map(|attach| AttachEvidence {
+                stream: attach.stream,
+                attached: attach.attached,
+                is_armed: attach.is_armed,
+                overruns: attach.overruns,
+                log: &attach.log,
+            }),
         })
     }
+}
+
+/// Seven domains were made before, as the dead kernel's allocator began at 7.
+fn reattach(hw: &mut Fake, frames: &mut FakeFrames, taken: &mut Result<Taken, TakeoverError>) -> Reattached {
+    let attach = Attach { stream: SIDS[0], identity: Vec::new() };
+    let window = (Iova(0x4700_0000), frames.allocate(0x1_0000, 0x1_0000).unwrap(), 0x1_0000);
+    let (memory, earlier, change) = (Memory::WriteBack, 6, Change::Hitless);
+    let wanted = NewDomain { attach: &attach, window, memory, earlier, change };
+    let mut site = Site {
+        smmu: SMMU,
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 1000,
+        own: OWN,
+        frames,
+        rmr_streams: &[],
+        attach: &[],
+    };
+    let mut log = Log::with_capacity(4096);
+    let mut logged = Logged::new(hw, &mut log);
+    let attached = takeover::attach_deferred(&mut logged, &mut site, taken.as_mut().unwrap(), &wanted);
+    Reattached { stream: 0, attached, is_armed: true, overruns: 0, log: log.entries().to_vec() }
 }
 
 fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Result<Taken, TakeoverError> {
@@ -242,7 +287,7 @@ fn events(Scenario { policy, damage, .. }: Scenario) -> event::Counts {
 }
 
 /// How a stream fares: as is documented. None has function level reset.
-fn sampled(scenario: Scenario, index: usize, ste: [u64; 8]) -> StreamEvidence {
+fn sampled(scenario: Scenario, index: usize, ste: [u64; 8], at_end: [u64; 8]) -> StreamEvidence {
     let end = match scenario.expectation().of(index == 2, false) {
         After::Delivered => counts(60, 60, 0),
         After::Untranslated if index == 2 => counts(60, 45, 15),
@@ -252,5 +297,19 @@ fn sampled(scenario: Scenario, index: usize, ste: [u64; 8]) -> StreamEvidence {
         After::Silent => counts(30, 30, 0),
     };
     let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, dry: [0; 3] };
-    StreamEvidence { cuts, overruns: 0, first_delivery: Some(1000), ste_after: Some(ste), has_flr: false }
+    // The attached stream counts anew; with an ASID in use all that it moves goes to the dead kernel's pages.
+    let at_end_counts = match (index, scenario.expectation().reserves_identifiers) {
+        (0, true) => counts(40, 40, 0),
+        (0, false) => counts(40, 0, 40),
+        _ => counts(end.attempted + 40, end.delivered + 40, end.mis_steered),
+    };
+    StreamEvidence {
+        cuts,
+        overruns: 0,
+        first_delivery: Some(1000),
+        ste_after: Some(ste),
+        has_flr: false,
+        at_end: at_end_counts,
+        ste_at_end: Some(at_end),
+    }
 }

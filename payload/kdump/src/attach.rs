@@ -1,0 +1,170 @@
+//! One device is started again under an adopted table, as a crash kernel's driver does it: stopped, given a domain of its
+//! own, and put to work. The taker finds it by class in configuration space, and its stream in the IORT.
+//!
+//! Which I/O virtual addresses the driver gets is the caller's word: a crash kernel's allocator starts empty, as the dead
+//! one's did, and gives the same again (facts: adopting-kernel.md 5). The pages behind them are new.
+
+use crate::{
+    streams::Streams,
+    takeover::{self, Means},
+};
+use addr::{Bdf, PhysAddr, StreamId};
+use alloc::vec::Vec;
+use arch::{
+    bus::{Ecam, Smmus},
+    cpu, exceptions,
+};
+use dma::{Endpoint, Stopper, Witness, hda::Hda};
+use handover::{
+    boot::{self, Boot},
+    oracle::{Stream, Window},
+};
+use pci::{Function, Identity};
+use smmu::{
+    frames::Frames,
+    log::{Log, Logged},
+    stage1::Memory,
+    takeover::{Attach, Attached, Change, NewDomain, Policy, Taken, TakeoverError, attach_deferred},
+};
+use tables::iort::Iort;
+
+/// The slowest cyclic buffer has come round once: 170.7 ms.
+pub(crate) const ROUND_US: u64 = 200_000;
+/// Streams of RMR nodes without a driver that get domains, as in the dead image.
+const MOST_FOREIGN: usize = 64;
+
+/// What the driver asks for, beside the pages.
+pub(crate) struct Request {
+    /// The stream's place in the report.
+    pub(crate) index: usize,
+    /// Addresses for the device, and where its DMA lands if it is still translated as before.
+    pub(crate) iova_and_stale: Window,
+    /// Where firmware has reserved a range that the driver uses.
+    pub(crate) rmr: Window,
+    pub(crate) memory: Memory,
+}
+
+/// How it ended.
+pub(crate) struct Again {
+    pub(crate) index: usize,
+    /// The stream in its new window.
+    pub(crate) stream: Stream,
+    pub(crate) attached: Result<Attached, TakeoverError>,
+    pub(crate) is_armed: bool,
+}
+
+/// A device that is to be started again.
+struct Chosen {
+    bdf: Bdf,
+    smmu: u8,
+    registers: PhysAddr,
+    attach: Attach,
+    /// Domains that were made before its own.
+    earlier: u16,
+}
+
+/// All of it, where the policy wants it: the device is started again, and every stream watched until it has moved.
+pub(crate) fn after_adoption(
+    policy: Policy,
+    means: Means<'_>,
+    hw: &mut Smmus,
+    log: &mut Log,
+    taken: &mut [Result<Taken, TakeoverError>],
+    streams: &mut Streams,
+    watch_us: u64,
+) -> Option<Again> {
+    if !policy.attaches() {
+        return None;
+    }
+    exceptions::record_aborts(true);
+    exceptions::step("attach");
+    let again = start_again(means, hw, log, taken, &|bdf| streams.request(bdf));
+    if let Some(again) = &again {
+        streams.watch_again(again.index, again.stream, ROUND_US, watch_us);
+    }
+    exceptions::record_aborts(false);
+    again
+}
+
+/// Stops one device, attaches its stream to a new domain, and starts it. `None` where there is none to be found, or its SMMU
+/// was not adopted.
+fn start_again(
+    means: Means<'_>,
+    hw: &mut Smmus,
+    log: &mut Log,
+    taken: &mut [Result<Taken, TakeoverError>],
+    request: &dyn Fn(Bdf) -> Option<Request>,
+) -> Option<Again> {
+    let Means { boot, iort, config, mut devices, frames, .. } = means;
+    let iort = Iort::parse_again(iort).ok()?;
+    let chosen = choose(boot, &iort, config)?;
+    let taken = taken.get_mut(usize::from(chosen.smmu))?.as_mut().ok().filter(|taken| taken.did.adopts())?;
+    let Request { index, iova_and_stale: wanted, rmr, memory } = request(chosen.bdf)?;
+    // A device that does not stop shows itself: it moves data that nobody armed it for.
+    let _ = Hda.stop(config, &mut devices, chosen.bdf, chosen.registers);
+
+    let smmu = boot.smmus().get(usize::from(chosen.smmu))?;
+    let stream = chosen.attach.stream;
+    let pages = frames.allocate(wanted.bytes, 0x1_0000);
+    let attached = pages.ok_or(TakeoverError::Domain { stream }).and_then(|pages| {
+        let window = (wanted.iova, pages, wanted.bytes);
+        let Chosen { ref attach, earlier, .. } = chosen;
+        let domain = NewDomain { attach, window, memory, earlier, change: Change::Hitless };
+        let mut site = takeover::site(boot, chosen.smmu, smmu, frames, &[], &[]);
+        attach_deferred(&mut Logged::new(hw, log), &mut site, taken, &domain)
+    });
+    let mut again = Stream {
+        bdf: chosen.bdf,
+        stream_id: stream,
+        smmu: chosen.smmu.into(),
+        driver: Hda.id(),
+        registers: chosen.registers,
+        window: Window { target: pages.unwrap_or_default(), ..wanted },
+        rmr,
+        ..Stream::default()
+    };
+    let is_armed = attached.is_ok() && Hda.arm(config, &mut devices, &mut again).is_ok();
+    Some(Again { index, stream: again, attached, is_armed })
+}
+
+/// The first HD Audio controller whose stream no RMR node names, else the first of all: its DMA needs no peer.
+fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam) -> Option<Chosen> {
+    let functions = takeover::functions(boot, Some(iort), config);
+    let mut found: Vec<(Chosen, bool)> = Vec::new();
+    for (bdf, identity) in &functions {
+        let Some((smmu, at, registers)) = place(boot, iort, config, *bdf, identity) else { continue };
+        let attach = takeover::attach(iort, at.base, &[(*bdf, *identity)]).pop();
+        found.extend(
+            attach.map(|attach| (Chosen { bdf: *bdf, smmu, registers, attach, earlier: 0 }, Hda.claims(identity))),
+        );
+    }
+    let is_plain = |(chosen, is_hda): &(Chosen, bool)| *is_hda && chosen.attach.identity.is_empty();
+    let at = found.iter().position(is_plain).or_else(|| found.iter().position(|(_, is_hda)| *is_hda))?;
+    let smmu = found.get(at)?.0.smmu;
+    // Drivers are probed one after the other, HD Audio last, as in the dead image; streams that RMR nodes name and no driver
+    // uses have their domains before all.
+    let here = || found.iter().enumerate().filter(|(_, (other, _))| other.smmu == smmu);
+    let probed = here().filter(|(index, (_, is_hda))| !is_hda || *index < at).count();
+    let is_used = |id: &StreamId| here().any(|(_, (other, _))| other.attach.stream == *id);
+    let named = takeover::rmr_streams(iort, boot.smmus().get(usize::from(smmu))?.base);
+    let foreign = named.iter().filter(|id| !is_used(id)).take(MOST_FOREIGN).count();
+    let earlier = u16::try_from(probed + foreign).ok()?;
+    let (chosen, _) = found.into_iter().nth(at)?;
+    Some(Chosen { earlier, ..chosen })
+}
+
+/// The SMMU and the registers of a function that has a driver here.
+fn place<'a>(
+    boot: &'a Boot,
+    iort: &Iort<'_>,
+    config: &mut Ecam,
+    bdf: Bdf,
+    identity: &Identity,
+) -> Option<(u8, &'a boot::Smmu, PhysAddr)> {
+    let driver = dma::stopper_for(identity)?;
+    let base = iort.resolve(bdf).smmu?.base;
+    let (smmu, at) = (0_u8..).zip(boot.smmus()).find(|(_, at)| at.base == base)?;
+    let bar = Function::new(config, bdf)?.memory_bar(driver.bar()).ok()??;
+    // The primary mapped the registers of every endpoint at work.
+    cpu::device_memory_at(bar.address.0).then_some((smmu, at, bar.address))
+}
