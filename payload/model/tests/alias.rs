@@ -1,4 +1,5 @@
-//! A new domain with the ASID of a stream that is still live: stale translations are hit (adopting-kernel.md 5).
+//! The deferred attach: with the ASID of a stream that the dead kernel had, stale translations are hit (adopting-kernel.md 5);
+//! the other streams never notice.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on must stop it")]
 
@@ -7,58 +8,60 @@ mod common;
 use addr::{Iova, PhysAddr, StreamId};
 use common::*;
 use model::{Choices, FreshFrames, Hardware, Machine, Outcome, Path, Personality, Schedule};
-use smmu::access::{Access, Barrier, Structure};
-use smmu::frames::Frames;
-use smmu::spec::cd::CD_BYTES;
-use smmu::spec::command::cfgi_ste;
-use smmu::spec::registers::Idr5;
-use smmu::stage1::{Attributes, Geometry, Stage1};
-use smmu::table::{context_descriptor, stage1_ste, write_cd};
-use smmu::takeover::{Policy, Taken};
+use smmu::spec::ste::{STE_WORDS, Ste};
+use smmu::stage1::Memory;
+use smmu::takeover::{Attach, Attached, Change, NewDomain, Policy, Site, Taken, attach_deferred};
 
 const NEW: PhysAddr = PhysAddr(0x7000_0000);
 const SID: StreamId = StreamId(0x18);
+/// Its function, and those of streams that stay.
+const MOVED: usize = 1;
+const STAYING: [usize; 2] = [0, 2];
+/// Domains before the stream's own in the order of the first kernel, whose ASIDs here count from 1.
+const SAME_ORDER: u16 = 2;
 
-/// Moves stream 0x18 to a new domain with `asid`, as a kernel does it: CD, then one store to the live STE, CFGI_STE,
-/// CMD_SYNC, and no TLBI.
-fn attach(machine: &mut Machine, taken: &mut Taken, frames: &mut FreshFrames, ste_at: PhysAddr, asid: u16) {
-    let idr0 = machine.units[0].hardware.idr0;
-    let geometry = Geometry::choose(Idr5::from(0x74)).unwrap();
-    let tables = Stage1::new(SMMU, geometry, frames).unwrap();
-    tables.map(machine, frames, Iova(IOVA), NEW, 0x1000, Attributes::default()).unwrap();
-    let cd = frames.allocate(CD_BYTES, CD_BYTES).unwrap();
-    write_cd(machine, SMMU, cd, &context_descriptor(&tables, asid, idr0, true));
-    let ste = stage1_ste(cd, true);
-    machine.store(SMMU, Structure::Ste, ste_at.plus(8), ste[1]);
-    machine.barrier(Barrier::PublishStructure);
-    machine.store(SMMU, Structure::Ste, ste_at, ste[0]);
-    machine.barrier(Barrier::PublishStructure);
-    taken.commands.as_mut().unwrap().issue_and_sync(machine, &[cfgi_ste(SID, true)]).unwrap();
+/// Moves stream 0x18 to a new domain, as the images do it. Its old window is its new one.
+fn attach(
+    machine: &mut Machine,
+    taken: &mut Taken,
+    frames: &mut FreshFrames,
+    earlier: u16,
+    change: Change,
+) -> Attached {
+    let attach = Attach { stream: SID, identity: Vec::new() };
+    let window = (Iova(IOVA), NEW, 0x1000);
+    let wanted = NewDomain { attach: &attach, window, memory: Memory::WriteBack, earlier, change };
+    let mut site = Site {
+        smmu: SMMU,
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 2000,
+        own: PhysAddr(0)..PhysAddr(0),
+        frames,
+        rmr_streams: &[],
+        attach: &[],
+    };
+    attach_deferred(machine, &mut site, taken, &wanted).unwrap()
 }
 
-/// Adopts, lets the device go on, attaches; where DMA lands then.
-fn after_attach(personality: Personality, choices: Choices, pick: impl Fn(&Taken) -> u16) -> Vec<Outcome> {
-    let (mut machine, stes) = crashed(Hardware::virt(personality), choices, &STREAMS);
+/// Adopts, lets the device go on, stops it, attaches it and starts it again; where its DMA lands then.
+fn after_attach(policy: Policy, personality: Personality, choices: Choices, earlier: u16) -> Vec<Outcome> {
+    let (mut machine, _) = crashed(Hardware::virt(personality), choices, &STREAMS);
     let mut frames = FreshFrames::default();
-    let mut taken = take_with(Policy::Adopt, &mut machine, &[], &mut frames).unwrap();
+    let mut taken = take_with(policy, &mut machine, &[], &mut frames).unwrap();
     // One frame between the takeover's TLBI and the driver's reset of the device is enough.
     machine.dma_all();
-    let asid = pick(&taken);
+    let mut windows = std::mem::take(&mut machine.functions[MOVED].windows);
+    machine.record.clear();
+    attach(&mut machine, &mut taken, &mut frames, earlier, Change::Hitless);
+    // Between any two of its accesses.
+    let others: Vec<_> = machine.record.rows().iter().filter(|seen| STAYING.contains(&seen.function)).collect();
+    assert!(others.len() >= STAYING.len() && others.iter().all(|seen| seen.outcome.is_delivered()), "{others:?}");
     machine.schedule = Schedule::Off;
-    attach(&mut machine, &mut taken, &mut frames, stes[1], asid);
-    machine.functions[1].windows[0].target = Some(NEW);
-    (0..8).map(|_| machine.dma(1, 0)).collect()
-}
-
-/// As revision 7: the allocator starts empty, and devices attach in the order of the first kernel.
-const fn same_order(_: &Taken) -> u16 {
-    3
-}
-
-/// The first ASID that no adopted stream uses.
-fn fresh(taken: &Taken) -> u16 {
-    assert!(taken.reserved.asids.contains(2) && taken.reserved.asids.contains(3));
-    (1..).find(|asid| !taken.reserved.asids.contains(*asid)).unwrap()
+    windows[0].target = Some(NEW);
+    machine.functions[MOVED].windows = windows;
+    (0..8).map(|_| machine.dma(MOVED, 0)).collect()
 }
 
 const STALE: Outcome = Outcome::MisSteered(PhysAddr(TARGET + 0x1000), Path::Tlb);
@@ -66,14 +69,14 @@ const STALE: Outcome = Outcome::MisSteered(PhysAddr(TARGET + 0x1000), Path::Tlb)
 #[test]
 fn a_reused_asid_hits_the_dead_kernels_translation() {
     for personality in [Personality::Qemu10, Personality::Architecture { minor: 1 }] {
-        let outcomes = after_attach(personality, Choices::kind(), same_order);
+        let outcomes = after_attach(Policy::AdoptV7Attach, personality, Choices::kind(), SAME_ORDER);
         assert_eq!(outcomes, [STALE; 8], "{personality:?}");
     }
 }
 
 #[test]
 fn the_asid_of_another_live_stream_hits_that_streams_translation() {
-    let outcomes = after_attach(Personality::Qemu10, Choices::kind(), |_| 2);
+    let outcomes = after_attach(Policy::AdoptV7Attach, Personality::Qemu10, Choices::kind(), 1);
     assert_eq!(outcomes, [Outcome::MisSteered(PhysAddr(TARGET), Path::Tlb); 8]);
 }
 
@@ -81,7 +84,8 @@ fn the_asid_of_another_live_stream_hits_that_streams_translation() {
 fn on_hardware_that_evicts_a_reused_asid_is_a_matter_of_luck() {
     let (mut stale, mut right) = (0, 0);
     for seed in 0..500 {
-        for outcome in after_attach(Personality::Architecture { minor: 3 }, Choices::seeded(seed), same_order) {
+        let personality = Personality::Architecture { minor: 3 };
+        for outcome in after_attach(Policy::AdoptV7Attach, personality, Choices::seeded(seed), SAME_ORDER) {
             stale += u32::from(outcome == STALE);
             right += u32::from(outcome.is_delivered());
         }
@@ -94,11 +98,40 @@ fn on_hardware_that_evicts_a_reused_asid_is_a_matter_of_luck() {
 fn a_fresh_asid_never_meets_an_old_translation() {
     for personality in Personality::ALL {
         for seed in 0..200 {
-            let outcomes = after_attach(personality, Choices::seeded(seed), fresh);
+            let outcomes = after_attach(Policy::AdoptAttach, personality, Choices::seeded(seed), SAME_ORDER);
             assert!(
                 outcomes.iter().all(|outcome| outcome.is_delivered()),
                 "{personality:?}, seed {seed}: {outcomes:?}"
             );
         }
+    }
+}
+
+/// What a device meets that is not stopped while its stream moves.
+fn meanwhile(personality: Personality, choices: Choices, change: Change) -> Vec<Hazard> {
+    let (mut machine, stes) = crashed(Hardware::virt(personality), choices, &STREAMS);
+    let mut frames = FreshFrames::default();
+    let mut taken = take_with(Policy::AdoptAttach, &mut machine, &[], &mut frames).unwrap();
+    let old: Ste = ste_in_memory(&machine, stes[MOVED]);
+    machine.record.clear();
+    attach(&mut machine, &mut taken, &mut frames, SAME_ORDER, change);
+    let new: Ste = ste_in_memory(&machine, stes[MOVED]);
+    assert_ne!(old[..STE_WORDS / 2], new[..STE_WORDS / 2]);
+    let own = machine.record.rows().iter().filter(|seen| seen.function == MOVED);
+    // To the new pages it may go: they are not where this window led before.
+    let is_new = |hazard: &Hazard| *hazard != Hazard::MisSteered;
+    own.flat_map(|seen| hazards(seen, &[old, new, [0; STE_WORDS]], true)).filter(is_new).collect()
+}
+
+#[test]
+fn a_hitless_attach_has_no_state_between_old_and_new_and_one_through_an_invalid_entry_has() {
+    for personality in Personality::ALL {
+        for seed in 0..50 {
+            let choices = || Choices::seeded(seed);
+            assert_eq!(meanwhile(personality, choices(), Change::Hitless), [], "{personality:?}, seed {seed}");
+        }
+        let broken = meanwhile(personality, Choices::kind(), Change::BreakBeforeMake);
+        assert!(broken.contains(&Hazard::NotValid) && broken.contains(&Hazard::Blocked), "{personality:?}: {broken:?}");
+        assert!(!broken.contains(&Hazard::Mixed), "{personality:?}: {broken:?}");
     }
 }
