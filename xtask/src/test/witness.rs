@@ -3,6 +3,8 @@
 //! Two things are compared: the takeover's register writes, one by one, and for each StreamID and phase whether DMA was
 //! translated, with what the report says of delivered and mis-steered.
 
+use std::collections::BTreeSet;
+
 mod claim;
 mod trace;
 
@@ -32,16 +34,70 @@ pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
         let before = &trace[armed_at(trace, trace.len())..];
         return streams(claim, [before, &[], &[]], before, &[0]);
     }
-    let stretches = stretches(trace);
-    let Some(takeover) = stretches.iter().rev().find(|stretch| stretch.is_takeover(&claim.writes)) else {
-        return vec![closest(&stretches, &claim.writes)];
+    let (observed, end) = match takeover(trace, claim) {
+        Ok(places) => places,
+        Err(difference) => return vec![difference],
     };
-    let armed = armed_at(trace, takeover.observed);
-    let end = takeover.ends[claim.writes.len() - 1];
-    let (before, rest) = (&trace[armed..takeover.observed], &trace[end..]);
+    let armed = armed_at(trace, observed);
+    let (before, rest) = (&trace[armed..observed], &trace[end..]);
     let watched = rest.iter().position(is_look).unwrap_or(rest.len());
-    let phases = [before, &trace[takeover.observed..end], &rest[..watched]];
+    let phases = [before, &trace[observed..end], &rest[..watched]];
     streams(claim, phases, &trace[armed..end + watched], &[0, 1, 2])
+}
+
+/// The look before the takeover's first write, and the place after its last.
+fn takeover(trace: &[Entry], claim: &Claim) -> Result<(usize, usize), String> {
+    let stretches = stretches(trace);
+    let takeover = stretches.iter().rev().find(|stretch| stretch.is_takeover(&claim.writes));
+    let end =
+        takeover.and_then(|stretch| Some((stretch.observed, *stretch.ends.get(claim.writes.len().checked_sub(1)?)?)));
+    end.ok_or_else(|| closest(&stretches, &claim.writes))
+}
+
+/// What QEMU did with the DMA of a stream once it was in its new domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Went to the page where the same address led before the crash.
+    pub stale: usize,
+    /// Went to another page, or into a reserved range.
+    pub fresh: usize,
+    pub refused: usize,
+}
+
+/// Offset of CMDQ_PROD: an attach writes nothing else.
+const CMDQ_PROD: u64 = 0x98;
+
+/// Follows a stream of a deferred attach, from the attach's last command on. It comes after a look at the SMMU.
+pub fn moved(trace: &[Entry], claim: &Claim, stream: u32) -> Result<Moved, String> {
+    let (observed, end) = takeover(trace, claim)?;
+    let of = |entry: &Entry| match *entry {
+        Entry::Dma { stream_id, address, through } if stream_id == stream => Some((address, through)),
+        _ => None,
+    };
+    let page = |address: u64| address >> 12;
+    let old: BTreeSet<_> = trace[armed_at(trace, observed)..observed]
+        .iter()
+        .filter_map(of)
+        .filter_map(|(address, through)| match through {
+            Through::Translated(to) => Some((page(address), page(to))),
+            _ => None,
+        })
+        .collect();
+    let look = trace[end..].iter().position(is_look).ok_or("nobody looks at the SMMU after the takeover")?;
+    let rest = &trace[end + look..];
+    let is_command = |entry: &Entry| matches!(entry, Entry::Write(Reg { offset: CMDQ_PROD, .. }));
+    let stop = rest.iter().position(|entry| matches!(entry, Entry::Write(_)) && !is_command(entry));
+    let rest = &rest[..stop.unwrap_or(rest.len())];
+    let last = rest.iter().rposition(is_command).ok_or("no command after the takeover")?;
+    let mut moved = Moved::default();
+    for (address, through) in rest[last..].iter().filter_map(of) {
+        match through {
+            Through::Translated(to) if to == address || !old.contains(&(page(address), page(to))) => moved.fresh += 1,
+            Through::Translated(_) => moved.stale += 1,
+            _ => moved.refused += 1,
+        }
+    }
+    Ok(moved)
 }
 
 fn is_look(entry: &Entry) -> bool {

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::trace::Reg;
 
+/// The step with which a deferred attach begins, after the watch.
+const ATTACH: &str = "attach.deferred";
+
 /// What is claimed of one run of one cycle.
 #[derive(Clone, Debug, Default)]
 pub struct Claim {
@@ -36,7 +39,8 @@ impl Claim {
         let run = run["failed_cycles"].as_array().and_then(|cycles| cycles.last()).unwrap_or(run);
         let log = run["access_log"].as_array().ok_or("the report has no access_log")?;
         let mut writes = Vec::new();
-        for access in log {
+        // What follows the takeover: the trace has it after the next look at the SMMU.
+        for access in log.iter().take_while(|access| access["step"] != ATTACH) {
             writes.extend(register_write(access)?);
         }
         let streams = run["streams"].as_array().ok_or("the report has no streams")?;

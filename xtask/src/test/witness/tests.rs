@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::claim::{Claim, Stream};
 use super::trace::{Entry, Reg, Through};
-use super::{compare, parse};
+use super::{Moved, compare, moved, parse};
 
 /// Bring-up, DMA, crash, observation, takeover, DMA: as QEMU 10 writes it.
 const TRACE: &str = "\
@@ -263,4 +263,45 @@ fn a_silent_stream_that_reaches_the_smmu_is_noticed() {
     let cut = format!("{}{}", &TRACE[..at], &TRACE[at + last.len()..]);
     assert_eq!(differences(&cut, &silent), [] as [String; 0]);
     assert_eq!(differences(&format!("{cut}{refused}"), &silent).len(), 1);
+}
+
+/// After [`TRACE`]: a look, three commands, DMA of the stream in its new domain, and the primary's shut-down.
+fn attached(dma: &str) -> Result<Moved, String> {
+    let command = "smmuv3_write_mmio addr: 0x98 val:0x8 size: 0x4(0)\n";
+    let look = "smmuv3_read_mmio addr: 0x0 val:0xd44101b size: 0x4(0)\n";
+    let old = translated(0x4800_1000, 0x4800_5000);
+    let off = "smmuv3_write_mmio addr: 0x20 val:0x0 size: 0x4(0)\n";
+    // What comes before the last command, or after the attach, is another translation's.
+    let trace = format!("{TRACE}{look}{old}{look}{command}{command}{dma}{off}{old}");
+    assert_eq!(differences(&trace, &claim()), [] as [String; 0]);
+    moved(&parse(&trace).unwrap(), &claim(), 0x10)
+}
+
+fn translated(from: u64, to: u64) -> String {
+    format!(
+        "smmuv3_translate_success smmuv3-iommu-memory-region-16-0 sid=0x10 iova={from:#x} translated={to:#x} perm=0x3 stage=1\n"
+    )
+}
+
+#[test]
+fn a_moved_stream_is_told_from_one_that_is_still_translated_as_before() {
+    let fresh = translated(0x4800_1010, 0x7700_1010);
+    assert_eq!(attached(&fresh), Ok(Moved { fresh: 1, ..Moved::default() }));
+    let stale = translated(0x4800_1010, 0x4800_5010);
+    assert_eq!(attached(&format!("{stale}{fresh}{stale}")), Ok(Moved { fresh: 1, stale: 2, ..Moved::default() }));
+    let refused = "smmuv3_translate_abort x sid=0x10 abort on iova:0x48001000 is_write=1\n";
+    assert_eq!(attached(refused), Ok(Moved { refused: 1, ..Moved::default() }));
+    // A reserved range leads to itself before and after.
+    assert_eq!(attached(&translated(0x5000_0000, 0x5000_0000)), Ok(Moved { fresh: 1, ..Moved::default() }));
+    assert!(moved(&parse(TRACE).unwrap(), &claim(), 0x10).is_err(), "nothing was attached");
+}
+
+#[test]
+fn what_follows_the_takeover_is_not_claimed_to_belong_to_it() {
+    let write = |step: &str| json!({ "smmu": 0, "kind": "write32", "address": "0x98", "value": "0x8", "step": step });
+    let report = json!({ "runs": [{
+        "access_log": [write("adopt.invalidate"), write("attach.deferred"), write("attach.install")],
+        "streams": [],
+    }] });
+    assert_eq!(Claim::from_report(&report).unwrap().writes, [(0x98, 8)]);
 }
