@@ -6,7 +6,7 @@ use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
 use super::model::*;
-use super::{judge, merge, protocol};
+use super::{board, judge, merge, protocol};
 use crate::capture::Request;
 
 /// A cycle as its records told it.
@@ -185,22 +185,7 @@ impl Builder {
                 let firmware_sha256 = firmware_sha256.map(|digest| hex(&digest));
                 platform.iort = Some(Iort { origin, sha256: hex(&sha256), firmware_sha256, bytes });
             }
-            Record::Smmu { index, base, idr0, idr1, idr3, idr5, iidr, aidr, cr0, gbpa, coherent } => {
-                let word = |value: u32| Hex(value.into());
-                platform.smmus.push(Smmu {
-                    index,
-                    base: Hex(base),
-                    idr0: word(idr0),
-                    idr1: word(idr1),
-                    idr3: word(idr3),
-                    idr5: word(idr5),
-                    iidr: word(iidr),
-                    aidr: word(aidr),
-                    cr0: word(cr0),
-                    gbpa: word(gbpa),
-                    coherent,
-                });
-            }
+            Record::Smmu { .. } => platform.smmus.extend(board::smmu(record)),
             Record::Endpoint { bdf, vendor, device, class, smmu, stream_id, driver, bus_master, armed } => {
                 let endpoint = Endpoint {
                     bdf: bdf.into(),
@@ -281,7 +266,7 @@ impl Builder {
             }
             Record::Step { index, name, .. } => cycle.steps.push((index, name.into())),
             Record::Register { smmu, name, before, after, .. } => {
-                cycle.registers.push(Register { smmu, name: name.into(), before: Hex(before), after: Hex(after) });
+                cycle.registers.push(board::register(smmu, name, before, after));
             }
             Record::Abort { step, esr, elr, far, serror, count, .. } => {
                 let (esr, elr, far) = (Hex(esr), Hex(elr), Hex(far));

@@ -4,7 +4,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::model::Report;
-use super::terminal;
+use super::view::View;
+use super::words;
 
 /// The name ends in `.html`: everything put into it is escaped.
 const NAME: &str = "report.html";
@@ -15,15 +16,12 @@ pub fn render(report: &Report) -> anyhow::Result<String> {
     // A key that the template spells wrong is an error, not an empty cell.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_template(NAME, include_str!("report.html"))?;
-    let rows = terminal::rows(report);
-    let (heading, comparison) = rows.split_first().map_or((&[][..], &[][..]), |(first, rest)| (first.as_slice(), rest));
-    let marks = |run: &super::model::Run| run.checks.iter().map(|check| !check.is_as_expected()).collect();
-    let unexpected: Vec<Vec<bool>> = report.runs.iter().map(marks).collect();
-    let values = context! {
-        report => Serde(report),
-        heading => Serde(heading),
-        comparison => Serde(comparison),
-        unexpected => Serde(unexpected),
-    };
+    environment.add_function("reason_words", |text: String| words::reason(&text).unwrap_or_default());
+    environment.add_function("clause", |name: String| words::meaning::clause(&name));
+    environment.add_function("access_words", |name: String, address: String, value: String| {
+        let [address, value] = [address, value].map(|number| words::hex(&number).unwrap_or_default());
+        words::access(&name, address, value)
+    });
+    let values = context! { report => Serde(report), view => Serde(View::of(report)) };
     Ok(environment.get_template(NAME)?.render(values)?)
 }

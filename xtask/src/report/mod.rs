@@ -1,7 +1,9 @@
 //! The report: model, the host's own check, and its renderings.
 
+mod board;
 mod collect;
 mod counts;
+mod damage;
 mod html;
 mod judge;
 mod junit;
@@ -12,6 +14,8 @@ mod protocol;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+mod view;
+mod words;
 mod write;
 
 pub use collect::Builder;

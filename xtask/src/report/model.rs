@@ -189,6 +189,14 @@ pub struct Smmu {
     pub cr0: Hex,
     pub gbpa: Hex,
     pub coherent: bool,
+    /// What became of DMA before anybody set the SMMU up: GBPA.ABORT as found, `abort` or `bypass`.
+    pub gbpa_reset: &'static str,
+    /// The version by AIDR, such as `SMMUv3.1`.
+    pub architecture: String,
+    /// Implementer and product by IIDR, where they are known.
+    pub product: Option<String>,
+    /// The registers above, field by field: name and words.
+    pub words: Vec<(&'static str, String)>,
 }
 
 /// A PCI function.
@@ -374,6 +382,10 @@ pub struct Register {
     pub name: String,
     pub before: Hex,
     pub after: Hex,
+    /// The fields before; empty where no layout is known.
+    pub words: String,
+    /// What differs, field by field; absent where nothing does.
+    pub change: Option<String>,
 }
 
 /// An SError or external abort.

@@ -4,10 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Report, Run, Stream};
+use super::model::{Attach, Report, Run};
+use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
 const SHOWN: usize = 12;
+/// Scenarios whose streams are shown one by one.
+const FEW: usize = 8;
+/// Kinds of events that are shown of a run.
+const EVENTS: usize = 4;
 
 /// Prints the summary.
 pub fn print(report: &Report, folder: &Path) {
@@ -30,9 +35,14 @@ pub fn summary(report: &Report) -> String {
         line(&mut text, &format!("  not as it should be: {problem}"));
     }
     let rows = rows(report);
-    if rows.len() > 1 {
+    if report.runs.len() > FEW {
+        line(&mut text, "\nFrom the crash on (the report has each stream):");
+        table(&mut text, &brief(report));
+        line(&mut text, "");
+    } else if rows.len() > 1 {
         line(&mut text, "\nFrom the crash on:");
         table(&mut text, &rows);
+        events(&mut text, report);
         line(&mut text, "");
     }
     if let Some(planted) = &report.planted {
@@ -90,48 +100,41 @@ fn one_run(text: &mut String, run: &Run) {
 }
 
 /// The comparison's cells, the heading first: policy, stream, what became of its DMA from the crash on.
-pub fn rows(report: &Report) -> Vec<[String; 7]> {
+fn rows(report: &Report) -> Vec<[String; 7]> {
     let mut rows = vec![["policy", "stream", "delivered", "blocked", "mis-steered", "gap", "events"].map(String::from)];
     for run in &report.runs {
         for stream in &run.streams {
-            rows.push(row(run, stream));
+            let Row { scenario, stream, delivered, blocked, mis_steered, gap, events, rate, .. } = Row::of(run, stream);
+            let events = if rate.is_empty() { events.to_string() } else { format!("{events} ({rate})") };
+            rows.push([scenario, stream, delivered, blocked, mis_steered.to_string(), gap, events]);
         }
     }
     rows
 }
 
-fn row(run: &Run, stream: &Stream) -> [String; 7] {
-    let counts = stream.phases.since_crash();
-    let events: u64 = run.events.iter().filter(|e| e.stream_id == stream.stream_id).map(|event| event.count).sum();
-    let rmr = if stream.rmr { " RMR" } else { "" };
-    [
-        run.scenario.clone(),
-        format!("{} {}{rmr}", stream.bdf, stream.endpoint),
-        format!("{} {}", counts.delivered, stream.unit),
-        counts.blocked.map_or_else(|| "?".into(), |blocked| blocked.to_string()),
-        counts.mis_steered.to_string(),
-        gap(stream.gap_ticks, run.timing.map_or(0, |timing| timing.counter_hz)),
-        with_rate(events, run),
-    ]
-}
-
-/// Events with how many there were in a second of the watch, where the queue was on for it.
-fn with_rate(events: u64, run: &Run) -> String {
-    let Some(timing) = run.timing.filter(|timing| events > 0 && run.cycles == 1 && timing.watch > 0) else {
-        return events.to_string();
+/// One line for each scenario: how many of its streams were delivered to, blocked, mis-steered.
+fn brief(report: &Report) -> Vec<[String; 7]> {
+    let heading = ["scenario", "outcome", "streams delivered", "blocked", "mis-steered", "blackout", "events"];
+    let cells = |run: &Run| {
+        let Line { scenario, outcome, streams, delivered, blocked, mis_steered, blackout, events, .. } = Line::of(run);
+        let of = |count: usize| format!("{count} of {streams}");
+        [scenario, outcome.into(), of(delivered), of(blocked), of(mis_steered), blackout, events.to_string()]
     };
-    let rate = u128::from(events) * u128::from(timing.counter_hz) / u128::from(timing.watch);
-    format!("{events} ({rate}/s)")
+    std::iter::once(heading.map(String::from)).chain(report.runs.iter().map(cells)).collect()
 }
 
-/// A gap in milliseconds, where the counter's frequency is known.
-fn gap(ticks: Option<u64>, counter_hz: u64) -> String {
-    match ticks {
-        None => "never".into(),
-        Some(ticks) if counter_hz == 0 => format!("{ticks} ticks"),
-        Some(ticks) => {
-            let us = u128::from(ticks) * 1_000_000 / u128::from(counter_hz);
-            format!("{}.{:02} ms", us / 1000, us % 1000 / 10)
+/// What kinds of events there were, where a taker left its queue on.
+fn events(text: &mut String, report: &Report) {
+    for run in &report.runs {
+        let rows = view::events(run);
+        for row in rows.iter().take(EVENTS) {
+            let view::EventRow { scenario, event, stream, page, direction, count, rate } = row;
+            let direction = if page == "none" { String::new() } else { format!(", {direction} of page {page}") };
+            let rate = if rate.is_empty() { String::new() } else { format!(" ({rate})") };
+            line(text, &format!("  {scenario}: {count} {event}{rate} of {stream}{direction}"));
+        }
+        if rows.len() > EVENTS {
+            line(text, &format!("  {}: and {} more kinds", run.scenario, rows.len() - EVENTS));
         }
     }
 }

@@ -257,6 +257,57 @@ fn the_terminal_shows_failed_checks_and_the_comparison() {
 }
 
 #[test]
+fn many_scenarios_are_one_line_each_and_few_show_their_streams() {
+    let mut report = judged(&two_runs());
+    while report.runs.len() < 8 {
+        report.runs.push(report.runs[1].clone());
+    }
+    let summary = terminal::summary(&report);
+    assert!(summary.contains("0000:00:03.0 hda RMR"), "{summary}");
+    assert!(
+        summary.contains("reset: 3 C_BAD_STREAMID (750000/s) of 0000:00:02.0, read of page 0x80000000"),
+        "{summary}"
+    );
+    report.runs.push(report.runs[1].clone());
+    let summary = terminal::summary(&report);
+    let rows: Vec<Vec<&str>> = summary.lines().map(|line| line.split_whitespace().collect()).collect();
+    let brief = |scenario, counts: [&'static str; 3]| {
+        let of = counts.into_iter().flat_map(|count| [count, "of", "2"]);
+        [scenario, "pass"].into_iter().chain(of).collect::<Vec<_>>()
+    };
+    assert!(rows.iter().any(|row| row.starts_with(&brief("adopt", ["2", "0", "0"]))), "{summary}");
+    assert!(rows.iter().any(|row| row.starts_with(&brief("reset", ["0", "2", "2"]))), "{summary}");
+    assert!(!summary.contains("0000:00:03.0 hda RMR") && summary.contains("the report has each stream"), "{summary}");
+}
+
+#[test]
+fn the_page_tells_registers_accesses_and_failures_in_words() {
+    let mut records = two_runs();
+    for record in &mut records {
+        match record {
+            Record::Register { run: 1, name: "GBPA", before, after, .. } => (*before, *after) = (0, 1 << 20),
+            Record::Check { run: 1, id: "adopt.smmuen-kept", reason, .. } => {
+                *reason = "0000:00:03.0: STE word 0 was 0x7ab0900b, is 0x9";
+            }
+            _ => {}
+        }
+    }
+    let page = html::render(&judged(&records)).unwrap();
+    for needed in [
+        "GBPA: ABORT 0→1 (bypass to abort)",
+        "CONFIG 5→4 (stage 1 translates to bypass)",
+        "CFGI_ALL",
+        "6.3.14",
+        "href=\"#run-1\"",
+        "id=\"run-1\"",
+        "SMMUEN 1, CMDQEN 1",
+        "adopt.queues-off",
+    ] {
+        assert!(page.contains(needed), "{needed}");
+    }
+}
+
+#[test]
 fn html_escapes_what_comes_from_the_machine() {
     let report = judged(&two_runs());
     let page = html::render(&report).unwrap();
@@ -265,7 +316,9 @@ fn html_escapes_what_comes_from_the_machine() {
     for needed in ["adopt.smmuen-kept", "mis-steered", "C_BAD_STREAMID", "Access log", STREAMS[1], "amended"] {
         assert!(page.contains(needed), "{needed}");
     }
-    assert!(!page.contains("src=") && !page.contains("href="), "self-contained");
+    let links = page.matches("href=").count();
+    assert!(links > 0 && links == page.matches("href=\"#").count(), "links lead into the page");
+    assert!(!page.contains("src=") && !page.contains("url(") && !page.contains("<link"), "self-contained");
 }
 
 #[test]
