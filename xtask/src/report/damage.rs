@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::counts::Phase;
 use super::model::{Check, Run, Verdict};
 use super::words;
 
@@ -16,21 +17,28 @@ pub struct Damaged {
     pub rule: String,
     /// The sequence that the access log follows.
     pub did: String,
-    /// Streams and what became of them after the takeover.
-    pub dma: String,
+    /// Live streams, and those of which something was delivered, blocked, mis-steered after the takeover.
+    pub streams: usize,
+    pub delivered: usize,
+    pub blocked: usize,
+    pub mis_steered: usize,
 }
 
 /// Of a run; `None` where nothing was damaged.
 pub fn row(run: &Run) -> Option<Damaged> {
     let (_, name) = run.scenario.split_once('+')?;
     let name = name.split('@').next().unwrap_or(name);
+    let of = |count: &dyn Fn(&Phase) -> bool| run.streams.iter().filter(|stream| count(&stream.phases.after)).count();
     Some(Damaged {
         scenario: run.scenario.clone(),
         outcome: run.outcome.word(),
         left: left(name).unwrap_or("not described by this version"),
         rule: rule(run),
         did: did(run),
-        dma: dma(run),
+        streams: run.streams.len(),
+        delivered: of(&|after| after.delivered > 0),
+        blocked: of(&|after| after.blocked.is_some_and(|blocked| blocked > 0)),
+        mis_steered: of(&|after| after.mis_steered > 0),
     })
 }
 
@@ -60,18 +68,6 @@ fn did(run: &Run) -> String {
     let Some(protocol) = &run.protocol else { return "nothing".into() };
     let names = protocol.smmus.iter().map(|smmu| smmu.profile.unwrap_or("no known sequence"));
     names.collect::<Vec<_>>().join(", ")
-}
-
-fn dma(run: &Run) -> String {
-    let of = |count: &dyn Fn(&super::counts::Phase) -> bool| {
-        run.streams.iter().filter(|stream| count(&stream.phases.after)).count()
-    };
-    let (delivered, stray) = (of(&|after| after.delivered > 0), of(&|after| after.mis_steered > 0));
-    let blocked = of(&|after| after.blocked.is_some_and(|blocked| blocked > 0));
-    match run.streams.len() {
-        0 => "no stream".into(),
-        all => format!("of {all} streams: {delivered} delivered, {blocked} blocked, {stray} mis-steered"),
-    }
 }
 
 /// What the image that crashes does, by the damage's name.

@@ -77,8 +77,10 @@ pub fn from_log(log: &[u8]) -> Report {
         Some(HostLine::Request(request)) => Some(request),
         _ => None,
     };
+    // A line of all scenarios is longer than the reader keeps: read above, it must not come again in pieces.
+    let rest = if request.is_some() { log.get(first.len()..).unwrap_or_default() } else { log };
     let mut capture = Capture::new(request);
-    capture.feed(log, |_| {});
+    capture.feed(rest, |_| {});
     capture.finish(None)
 }
 

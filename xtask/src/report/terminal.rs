@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Report, Run};
+use super::model::{Attach, Check, Outcome, Report, Run};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -28,14 +28,18 @@ pub fn summary(report: &Report) -> String {
         let (severity, table) = (finding.severity, &finding.table);
         line(&mut text, &format!("{severity} {table}{at} {}: {}", finding.id, finding.text));
     }
-    for run in &report.runs {
+    let is_many = report.runs.len() > FEW;
+    // Of many, the table says what passed without a word.
+    let is_silent =
+        |run: &&Run| is_many && run.outcome == Outcome::Pass && run.checks.iter().all(Check::is_as_expected);
+    for run in report.runs.iter().filter(|run| !is_silent(run) || is_skipped(run)) {
         one_run(&mut text, run);
     }
     for problem in &report.problems {
         line(&mut text, &format!("  not as it should be: {problem}"));
     }
     let rows = rows(report);
-    if report.runs.len() > FEW {
+    if is_many {
         line(&mut text, "\nFrom the crash on (the report has each stream):");
         table(&mut text, &brief(report));
         line(&mut text, "");
@@ -52,6 +56,11 @@ pub fn summary(report: &Report) -> String {
         line(&mut text, &format!("lost: {}; last seen: {}", lost.reason, lost.last_seen));
     }
     text
+}
+
+/// The whole scenario, or a check of it, was left out for a reason worth telling.
+fn is_skipped(run: &Run) -> bool {
+    run.checks.iter().any(|check| SKIPPED.contains(&&*check.id))
 }
 
 fn line(text: &mut String, line: &str) {
@@ -113,12 +122,16 @@ fn rows(report: &Report) -> Vec<[String; 7]> {
 }
 
 /// One line for each scenario: how many of its streams were delivered to, blocked, mis-steered.
-fn brief(report: &Report) -> Vec<[String; 7]> {
-    let heading = ["scenario", "outcome", "streams delivered", "blocked", "mis-steered", "blackout", "events"];
+fn brief(report: &Report) -> Vec<[String; 8]> {
+    let heading =
+        ["scenario", "outcome", "as expected", "streams delivered", "blocked", "mis-steered", "blackout", "events"];
     let cells = |run: &Run| {
-        let Line { scenario, outcome, streams, delivered, blocked, mis_steered, blackout, events, .. } = Line::of(run);
-        let of = |count: usize| format!("{count} of {streams}");
-        [scenario, outcome.into(), of(delivered), of(blocked), of(mis_steered), blackout, events.to_string()]
+        let line = Line::of(run);
+        let checks = format!("{} of {}", line.as_expected, line.checks);
+        let [delivered, blocked, mis_steered] =
+            [line.delivered, line.blocked, line.mis_steered].map(|count| format!("{count} of {}", line.streams));
+        let (outcome, events) = (line.outcome.into(), line.events.to_string());
+        [line.scenario, outcome, checks, delivered, blocked, mis_steered, line.blackout, events]
     };
     std::iter::once(heading.map(String::from)).chain(report.runs.iter().map(cells)).collect()
 }
@@ -139,9 +152,9 @@ fn events(text: &mut String, report: &Report) {
     }
 }
 
-fn table(text: &mut String, rows: &[[String; 7]]) {
+fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 7] = std::array::from_fn(width);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
     for row in rows {
         let mut out = String::from(" ");
         for (column, (cell, width)) in row.iter().zip(widths).enumerate() {

@@ -243,12 +243,26 @@ fn a_missing_cycle_or_stream_of_a_cycle_fails() {
 
 #[test]
 fn the_terminal_shows_failed_checks_and_the_comparison() {
-    let summary = terminal::summary(&judged(&two_runs()));
+    let mut report = judged(&two_runs());
+    report.runs[1].scenario = "reset-evtq".into();
+    let summary = terminal::summary(&report);
     let rows: Vec<Vec<&str>> = summary.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(rows.contains(&vec!["pass", "adopt:", "3", "of", "3", "checks", "as", "expected"]), "{summary}");
     assert!(rows.contains(&vec!["adopt", STREAMS[0], "hda", "50", "bytes", "0", "0", "1.50", "ms", "0"]), "{summary}");
     assert!(
-        rows.contains(&vec!["reset", STREAMS[1], "hda", "RMR", "20", "bytes", "25", "5", "never", "3", "(750000/s)"]),
+        rows.contains(&vec![
+            "reset-evtq",
+            STREAMS[1],
+            "hda",
+            "RMR",
+            "20",
+            "bytes",
+            "25",
+            "5",
+            "never",
+            "3",
+            "(750000/s)"
+        ]),
         "{summary}"
     );
     let failed = with(change!(Record::Check { verdict, .. } => *verdict = Verdict::Fail));
@@ -259,13 +273,14 @@ fn the_terminal_shows_failed_checks_and_the_comparison() {
 #[test]
 fn many_scenarios_are_one_line_each_and_few_show_their_streams() {
     let mut report = judged(&two_runs());
+    report.runs[1].scenario = "reset-evtq".into();
     while report.runs.len() < 8 {
         report.runs.push(report.runs[1].clone());
     }
     let summary = terminal::summary(&report);
     assert!(summary.contains("0000:00:03.0 hda RMR"), "{summary}");
     assert!(
-        summary.contains("reset: 3 C_BAD_STREAMID (750000/s) of 0000:00:02.0, read of page 0x80000000"),
+        summary.contains("reset-evtq: 3 C_BAD_STREAMID (750000/s) of 0000:00:02.0, read of page 0x80000000"),
         "{summary}"
     );
     report.runs.push(report.runs[1].clone());
@@ -273,10 +288,11 @@ fn many_scenarios_are_one_line_each_and_few_show_their_streams() {
     let rows: Vec<Vec<&str>> = summary.lines().map(|line| line.split_whitespace().collect()).collect();
     let brief = |scenario, counts: [&'static str; 3]| {
         let of = counts.into_iter().flat_map(|count| [count, "of", "2"]);
-        [scenario, "pass"].into_iter().chain(of).collect::<Vec<_>>()
+        [scenario, "pass", "3", "of", "3"].into_iter().chain(of).collect::<Vec<_>>()
     };
     assert!(rows.iter().any(|row| row.starts_with(&brief("adopt", ["2", "0", "0"]))), "{summary}");
-    assert!(rows.iter().any(|row| row.starts_with(&brief("reset", ["0", "2", "2"]))), "{summary}");
+    assert!(rows.iter().any(|row| row.starts_with(&brief("reset-evtq", ["0", "2", "2"]))), "{summary}");
+    assert!(!summary.contains("pass adopt: 3 of 3"), "what passed needs no second line: {summary}");
     assert!(!summary.contains("0000:00:03.0 hda RMR") && summary.contains("the report has each stream"), "{summary}");
 }
 
@@ -433,4 +449,14 @@ fn a_damaged_line_of_the_host_is_lost() {
     let report = from_log(text.replacen("\"board\"", "\"bo", 1).as_bytes());
     assert_eq!(report.outcome, Outcome::Lost);
     assert!(report.lost.unwrap().reason.contains("the host itself"));
+}
+
+#[test]
+fn a_kept_log_whose_request_is_longer_than_a_line_of_the_reader_is_read_as_it_was() {
+    let mut asked = request();
+    // Names that were asked for and never ran fail the report; they do not lose it.
+    asked.scenarios.extend((0..200).map(|number| format!("adopt+{number:04}-of-a-long-name")));
+    let report = from_log(&log(Some(&asked), &two_runs()));
+    assert_eq!(report.lost, None);
+    assert_eq!(report.outcome, Outcome::Fail);
 }

@@ -172,7 +172,9 @@ pub fn events(run: &Run) -> Vec<EventRow> {
 
 /// Events in a second of the watch, where the queue was on for it.
 pub fn rate(events: u64, run: &Run) -> Option<u128> {
-    let timing = run.timing.filter(|timing| events > 0 && run.cycles == 1 && timing.watch > 0)?;
+    let policy = scenario::Scenario::parse(&run.scenario).ok()?;
+    let is_recorded = policy.policy_expectation().records_events && events > 0 && run.cycles == 1;
+    let timing = run.timing.filter(|timing| is_recorded && timing.watch > 0)?;
     Some(u128::from(events) * u128::from(timing.counter_hz) / u128::from(timing.watch))
 }
 

@@ -2,8 +2,11 @@ use super::*;
 use crate::capture::fixture::*;
 use crate::report::from_log;
 
+/// The second run is of a policy that leaves the event queue on.
 fn view() -> View {
-    View::of(&from_log(&log(Some(&request()), &two_runs())))
+    let mut report = from_log(&log(Some(&request()), &two_runs()));
+    report.runs[1].scenario = "reset-evtq".into();
+    View::of(&report)
 }
 
 #[test]
@@ -26,7 +29,7 @@ fn a_run_is_one_line_of_streams_counted() {
 fn the_comparison_has_gap_blackout_events_and_their_rate() {
     let rows = view().comparison;
     let reset = rows.last().unwrap();
-    assert_eq!((reset.scenario.as_str(), reset.stream.as_str()), ("reset", "0000:00:03.0 hda RMR"));
+    assert_eq!((reset.scenario.as_str(), reset.stream.as_str()), ("reset-evtq", "0000:00:03.0 hda RMR"));
     assert_eq!((reset.delivered.as_str(), reset.blocked.as_str(), reset.mis_steered), ("20 bytes", "25", 5));
     assert_eq!((reset.gap.as_str(), reset.events, reset.rate.as_str()), ("never", 3, "750000/s"));
     assert_eq!((rows[0].gap.as_str(), rows[0].rate.as_str()), ("1.50 ms", ""));
@@ -35,6 +38,8 @@ fn the_comparison_has_gap_blackout_events_and_their_rate() {
 #[test]
 fn events_are_told_by_stream_page_and_direction_most_first() {
     let mut run = from_log(&log(Some(&request()), &two_runs())).runs.remove(1);
+    assert_eq!(events(&run)[0].rate, "", "reset leaves the queue off: they are of before the takeover");
+    run.scenario = "reset-evtq".into();
     let mut other = run.events[0].clone();
     (other.count, other.read, other.input_address.0) = (4, false, 0x9000);
     run.events.push(other);
