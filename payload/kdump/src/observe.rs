@@ -1,4 +1,5 @@
-//! What is looked at before and after the takeover, and how it becomes evidence. Nothing here writes.
+//! What is looked at before and after the takeover, and how it becomes evidence. Nothing here writes, but for one register
+//! when all is seen, where the architecture says that the write is ignored.
 
 use crate::streams::{Streams, Watched};
 use addr::PhysAddr;
@@ -14,6 +15,7 @@ use scenario::{
 use smmu::{
     access::SmmuIndex,
     event,
+    guard::{self, Guard},
     observe::{Digest, Registers, digest, ste},
     queue::EventQueue,
     spec::{
@@ -45,6 +47,7 @@ pub(crate) struct After {
     events_readable: bool,
     events_lost: bool,
     digest: Option<Digest>,
+    strtab_guard: Option<Guard>,
     /// STEs of the oracle's streams, in its order; `None` for another SMMU's.
     stes: Vec<Option<Ste>>,
 }
@@ -130,7 +133,9 @@ pub(crate) fn after(
         }
         let stes = stes(hw, &registers, streams);
         let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
-        After { registers, events, events_readable, events_lost, digest, stes }
+        // The last look: after it the SMMU may be written, where its architecture says that nothing comes of it.
+        let strtab_guard = guard::strtab(hw, index);
+        After { registers, events, events_readable, events_lost, digest, strtab_guard, stes }
     };
     before.iter().zip(handlers).map(one).collect()
 }
@@ -200,6 +205,7 @@ impl<'a> Seen<'a> {
             taken: taken.as_ref().map_err(|error| *error),
             events: after.events_readable.then_some(&after.events),
             events_lost: after.events_lost,
+            strtab_guard: after.strtab_guard,
         });
         let stream = |(index, watched): (usize, &Watched)| StreamEvidence {
             cuts: watched.cuts,

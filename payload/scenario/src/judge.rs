@@ -10,6 +10,7 @@ mod damage;
 mod dma;
 mod events;
 mod evidence;
+mod guard;
 mod off;
 mod reset;
 mod rules;

@@ -154,7 +154,10 @@ impl Access for Fake {
 
     fn write64(&mut self, smmu: SmmuIndex, offset: u32, value: u64) {
         self.ticks += 1;
-        self.unit(smmu).set64(offset, value);
+        let unit = self.unit(smmu);
+        if offset != reg::STRTAB_BASE || !unit.guards_strtab || !Cr0::from(unit.get(reg::CR0ACK)).smmuen() {
+            unit.set64(offset, value);
+        }
     }
 
     fn load(&mut self, _: SmmuIndex, _: Structure, at: PhysAddr) -> Result<u64, Unbacked> {

@@ -14,6 +14,7 @@ pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod frames;
+pub mod guard;
 pub mod log;
 pub mod observe;
 pub mod poll;

@@ -12,6 +12,7 @@ use handover::{
 use smmu::{
     access::SmmuIndex,
     event,
+    guard::Guard,
     log::Entry,
     observe::{Digest, Registers},
     spec::ste::Ste,
@@ -37,6 +38,8 @@ pub struct SmmuEvidence<'a> {
     pub events: Option<&'a event::Counts>,
     /// Events were lost, so that their count is a lower bound.
     pub events_lost: bool,
+    /// What a write to STRTAB_BASE did after the watch; `None` where it was not tried.
+    pub strtab_guard: Option<Guard>,
 }
 
 /// One stream; its place is that of [`Stream`] in the oracle.

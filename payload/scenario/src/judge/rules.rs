@@ -3,7 +3,7 @@
 use super::{
     adopt, attach, crash, damage, dma, events,
     evidence::{Evidence, StreamEvidence},
-    off, reset,
+    guard, off, reset,
     seen::Seen,
 };
 use crate::policy::After;
@@ -194,6 +194,7 @@ pub(super) const RULES: &[Rule] = &[
         .expecting(crash::other_cpu),
     Rule::new("cpu.others-ran", crash::others_ran, "Linux arm64, crash_smp_send_stop()").expecting(crash::hung_cpu),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
+    Rule::new("smmu.guard-strtab", guard::strtab, "IHI 0070 6.3.24").expecting(guard::expected),
     Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018").expecting(events_are_told),
 ];
 
@@ -201,7 +202,7 @@ const fn fails_if(condition: bool) -> Verdict {
     if condition { Verdict::Fail } else { Verdict::Pass }
 }
 
-const fn passes_unless(lacking: bool) -> Verdict {
+pub(super) const fn passes_unless(lacking: bool) -> Verdict {
     if lacking { Verdict::Skip } else { Verdict::Pass }
 }
 

@@ -34,7 +34,8 @@ fn ids_are_unique_readable_and_sourced() {
 fn a_good_adoption_passes() {
     let checks = World::new(Policy::Adopt).judge();
     for check in &checks {
-        let elsewhere = ["reset.", "off.", "evtq.", "quiesce.", "damage.", "attach.", "dma.as-documented"];
+        let elsewhere =
+            ["reset.", "off.", "evtq.", "quiesce.", "damage.", "attach.", "dma.as-documented", "smmu.guard"];
         let is_elsewhere = elsewhere.iter().any(|group| check.id.starts_with(group)) || crash::IDS.contains(&check.id);
         let wanted = if is_elsewhere { Verdict::Skip } else { Verdict::Pass };
         assert_eq!((check.verdict, check.expected), (wanted, wanted), "{}: {}", check.id, check.reason);
@@ -54,6 +55,29 @@ fn a_reset_shows_what_it_does_and_passes_because_that_is_documented() {
         assert_eq!(check.verdict, Verdict::Pass, "{}: {}", check.id, check.reason);
     }
     assert_eq!((outcome(&checks, None), failed(&checks)), (Outcome::Pass, 0));
+}
+
+#[test]
+fn a_guarded_register_is_tried_only_where_the_architecture_says_ignored() {
+    let with = |aidr, is_guarded| {
+        let checks = World::with(Policy::Adopt, None, |hw| {
+            let unit = hw.unit(world::SMMU);
+            unit.set(smmu::spec::registers::AIDR, aidr);
+            unit.guards_strtab = is_guarded;
+        })
+        .judge();
+        let check = find(&checks, "smmu.guard-strtab").clone();
+        (check.verdict, check.expected, outcome(&checks, None))
+    };
+    assert_eq!(with(1, false), (Verdict::Skip, Verdict::Skip, Outcome::Pass), "SMMUv3.1: it might do anything");
+    assert_eq!(with(2, true), (Verdict::Pass, Verdict::Pass, Outcome::Pass));
+    assert_eq!(with(2, false), (Verdict::Fail, Verdict::Pass, Outcome::Fail));
+    let mut world = World::new(Policy::Adopt);
+    world.after.as_mut().unwrap().aidr = 2;
+    assert_eq!(find(&world.judge(), "smmu.guard-strtab").verdict, Verdict::NotCovered, "it was not tried");
+    let mut world = World::new(Policy::Adopt);
+    world.strtab_guard = Some(smmu::guard::Guard::Ignored);
+    assert_eq!(find(&world.judge(), "smmu.guard-strtab").verdict, Verdict::Fail, "never to be written there");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Unit {
     pub freeze_gbpa: bool,
     /// The command queue consumes nothing.
     pub freeze_cmdq: bool,
+    /// STRTAB_BASE ignores writes while SMMUEN is 1 (6.3.24), as from SMMUv3.2 on.
+    pub guards_strtab: bool,
     /// GBPA.Update reads 1 so many times after a write.
     pub gbpa_delay: u32,
     gbpa_pending: Option<(u32, u32)>,
@@ -42,6 +44,7 @@ impl Default for Unit {
             freeze_irq_ctrlack: false,
             freeze_gbpa: false,
             freeze_cmdq: false,
+            guards_strtab: false,
             gbpa_delay: 0,
             gbpa_pending: None,
         }

@@ -164,9 +164,11 @@ fn every_check_can_fail_and_none_passes_without_evidence() {
 fn every_check_is_in_these_tables() {
     // These never fail: a phase without DMA is not covered, and damage that is not there neither.
     let found = "damage.found";
+    // Of another AIDR than that of the fake: it has a test of its own.
+    let guarded = "smmu.guard-strtab";
     let live = ["dma.live-before", "dma.live-blackout", "dma.live-after"];
     let tabled = ADOPT.iter().chain(RESET).map(|row| row.0).chain(OTHERS.iter().map(|row| row.1));
-    let tabled = tabled.chain(DAMAGES.iter().map(|row| row.1)).chain([found]);
+    let tabled = tabled.chain(DAMAGES.iter().map(|row| row.1)).chain([found, guarded]);
     let tabled: BTreeSet<&str> = tabled.chain(live).chain(IDS).collect();
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(tabled, all);

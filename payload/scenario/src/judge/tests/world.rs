@@ -16,6 +16,7 @@ use smmu::{
     event,
     fake::{Fake, FakeFrames},
     frames::Frames,
+    guard::{self, Guard},
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
     spec::{event::id, registers as reg},
@@ -51,6 +52,7 @@ pub(super) struct World {
     pub(super) looked_again: Option<LookedAgain>,
     pub(super) events: Option<event::Counts>,
     pub(super) events_lost: bool,
+    pub(super) strtab_guard: Option<Guard>,
     pub(super) log: Vec<Entry>,
     pub(super) log_overflowed: bool,
     pub(super) aborts: Option<Vec<AbortTaken<'static>>>,
@@ -145,6 +147,7 @@ impl World {
         };
         let looked_again = damage.change_and_look(&mut hw, SMMU, &OWN, SIDS[0]);
         let after = Registers::read(&mut hw, SMMU);
+        let strtab_guard = guard::strtab(&mut hw, SMMU);
         let stes = SIDS.map(|sid| ste(&mut hw, sid));
         let digest_after = observe::digest(&mut hw, &after, 1 << 20).ok();
         let attach = scenario.expectation().attaches.then(|| reattach(&mut hw, &mut own, &mut taken));
@@ -173,6 +176,7 @@ impl World {
             looked_again,
             events: Some(events(scenario)),
             events_lost: false,
+            strtab_guard,
             log: log.entries().to_vec(),
             log_overflowed: log.overflowed(),
             aborts: Some(Vec::new()),
@@ -204,6 +208,7 @@ impl World {
             looked_again: self.looked_again,
             events: self.events.as_ref(),
             events_lost: self.events_lost,
+            strtab_guard: self.strtab_guard,
         };
         judge(&Evidence {
             scenario: self.scenario,
