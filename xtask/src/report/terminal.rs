@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Check, Outcome, Report, Run};
+use super::model::{Attach, Check, Outcome, Report, Run, Smmu};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -27,6 +27,11 @@ pub fn summary(report: &Report) -> String {
         let at = finding.offset.map_or_else(String::new, |offset| format!("+{offset:#x}"));
         let (severity, table) = (finding.severity, &finding.table);
         line(&mut text, &format!("{severity} {table}{at} {}: {}", finding.id, finding.text));
+    }
+    for smmu in &report.platform.smmus {
+        let product = smmu.product.as_ref().map_or_else(String::new, |product| format!(", {product}"));
+        let Smmu { index, architecture, gbpa_reset, .. } = smmu;
+        line(&mut text, &format!("SMMU {index}: {architecture}{product}, found with GBPA {gbpa_reset}"));
     }
     let is_many = report.runs.len() > FEW;
     // Of many, the table says what passed without a word.

@@ -242,6 +242,24 @@ fn a_missing_cycle_or_stream_of_a_cycle_fails() {
 }
 
 #[test]
+fn page_and_terminal_say_what_the_smmu_was_found_with() {
+    let found = |gbpa| {
+        let mut records = two_runs();
+        let (idr0, idr1, idr3, idr5) = (0x0D44_101B, 0x0273_0010, 0x1414, 0x74);
+        let (index, base, iidr, aidr, cr0, coherent) = (0, 0x905_0000, 0x4873_143B, 2, 0, true);
+        let smmu = Record::Smmu { index, base, idr0, idr1, idr3, idr5, iidr, aidr, cr0, gbpa, coherent };
+        records.insert(1, smmu);
+        let report = judged(&records);
+        (terminal::summary(&report), html::render(&report).unwrap())
+    };
+    let (summary, page) = found(1 << 20);
+    assert!(summary.contains("SMMU 0: SMMUv3.2, Arm MMU-700 r3p1, found with GBPA abort"), "{summary}");
+    assert!(page.contains("<td>SMMUv3.2</td><td>Arm MMU-700 r3p1</td><td>yes</td><td>abort</td>"));
+    assert!(page.contains("COHACC 1 (coherent walks)") && page.contains(">0xd44101b<"));
+    assert!(found(0).0.contains("found with GBPA bypass"));
+}
+
+#[test]
 fn the_terminal_shows_failed_checks_and_the_comparison() {
     let mut report = judged(&two_runs());
     report.runs[1].scenario = "reset-evtq".into();
