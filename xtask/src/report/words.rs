@@ -149,7 +149,7 @@ pub fn access(name: &str, address: u64, value: u64) -> String {
             let words = if value == 0 { "0".into() } else { of(&format!("{name}{word}"), value) };
             format!("word {word}: {words}").trim_end_matches([' ', ':']).to_owned()
         }
-        "CMD" if address / 8 % 2 == 0 => command(value),
+        "CMD" if (address / 8).is_multiple_of(2) => command(value),
         "CMD" => "second half".into(),
         "EVENT" => of(&format!("EVENT{}", address / 8 % 4), value),
         _ => of(name, value),
