@@ -157,7 +157,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let mut observer = |moment| match moment {
         Moment::Step if options.step_hold => streams.hold_step(),
         Moment::Step => {}
-        Moment::Wait => streams.count(),
+        Moment::Wait => streams.count_beside_resets(),
     };
     let means = Means {
         boot,

@@ -75,6 +75,7 @@ fn by_function_level_reset(config: &mut Ecam, functions: &[(Bdf, Identity)], mea
             function.reset(saved);
         }
     }
+    // Nobody touches the functions now, their registers neither: where their memory space is off a bus error may answer.
     wait_while(RESET_US, meanwhile, &mut || true);
     for (bdf, saved) in &prepared {
         wait_while(ANSWER_US, meanwhile, &mut || Function::new(config, *bdf).is_none());

@@ -85,9 +85,22 @@ impl Streams {
         }
     }
 
+    /// Brings totals up to date while functions are being reset: those must not be accessed (PCI Express Base 6.0, 6.6.2),
+    /// and the cyclic buffers of the others go on.
+    pub(crate) fn count_beside_resets(&mut self) {
+        self.count_where(&|watched| !watched.has_flr);
+    }
+
     /// Brings all totals up to date.
     pub(crate) fn count(&mut self) {
+        self.count_where(&|_| true);
+    }
+
+    fn count_where(&mut self, is_counted: &dyn Fn(&Watched) -> bool) {
         for (index, watched) in self.all.iter_mut().enumerate() {
+            if !is_counted(watched) {
+                continue;
+            }
             let stream = match &mut self.again {
                 Some((again, stream)) if *again == index => stream,
                 _ => &mut watched.stream,

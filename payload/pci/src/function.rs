@@ -59,10 +59,11 @@ pub struct Function<'a> {
 }
 
 impl<'a> Function<'a> {
-    /// Finds the function; `None` where nobody answers (vendor ID all ones, or zero on some root complexes).
+    /// Finds the function; `None` where nobody answers: vendor ID all ones, zero on some root complexes, or 1 from a function
+    /// that is not ready, where the root port makes that visible (PCI Express Base 6.0, 2.3.1).
     pub fn new(space: &'a mut dyn ConfigSpace, bdf: Bdf) -> Option<Self> {
         let vendor = space.read32(bdf, VENDOR_ID) as u16;
-        (vendor != 0xffff && vendor != 0).then_some(Self { space, bdf })
+        (!matches!(vendor, 0 | 1 | 0xffff)).then_some(Self { space, bdf })
     }
 
     /// Its number.

@@ -241,7 +241,7 @@ fn what_has_no_function_level_reset_is_left_as_it_is() {
 fn functions_are_found_once_below_all_roots() {
     let mut space = FakeSpace::default();
     for bus in [0, 8] {
-        space.add(Bdf::new(0, bus, 1, 0), 1, 1);
+        space.add(Bdf::new(0, bus, 1, 0), 0x8086, 1);
     }
     let window = BusRange { segment: 0, first: 0, last: 15 };
     let mut all = Vec::from([window]);
@@ -252,4 +252,13 @@ fn functions_are_found_once_below_all_roots() {
     let found: Vec<_> = functions(&mut space, &all, 10).into_iter().map(|(bdf, _)| bdf).collect();
     assert_eq!(found, [Bdf::new(0, 0, 1, 0), Bdf::new(0, 8, 1, 0)]);
     assert_eq!(functions(&mut space, &all, 1).len(), 1);
+}
+
+#[test]
+fn a_function_that_is_not_ready_does_not_answer() {
+    let mut space = FakeSpace::default();
+    for vendor in [0, 1, 0xffff] {
+        space.add(NIC, vendor, 0x10d3);
+        assert!(Function::new(&mut space, NIC).is_none(), "vendor {vendor:#x}");
+    }
 }

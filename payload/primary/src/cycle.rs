@@ -187,7 +187,7 @@ fn arm(
         // can match. A taker whose allocator starts empty counts from 1, and is to be met there.
         let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.scenario.policy.attaches();
         options.first_asid = if starts_at_1 { 1 } else { 128 };
-        let unit = Unit::bring_up(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
+        let unit = Unit::prepare(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
             .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
         units.push(unit);
         let unit = units.last_mut().ok_or("no unit")?;
@@ -196,6 +196,10 @@ fn arm(
     for candidate in setting.candidates {
         let Some(unit) = units.get_mut(candidate.smmu) else { continue };
         live.push(streams::attach(setting.machine, unit, frames, *candidate)?);
+    }
+    // Every stream has its STE by now: DMA of the firmware's that a reserved range serves is not cut off for a moment.
+    for (unit, at) in units.iter_mut().zip(setting.machine.smmus.clone()) {
+        unit.start(&mut setting.machine.hw).map_err(|error| format!("SMMU at {}: {error}", at.base))?;
     }
     let started =
         if setting.options.plant == Some(Plant::EndpointOff) { live.len().saturating_sub(1) } else { live.len() };
@@ -249,6 +253,9 @@ fn crash(
     }
     if is_sender_stopped {
         streams::wait_until_one_is_quiet(setting.machine, live, QUIET_US, QUIET_LIMIT_US);
+    }
+    for unit in &*units {
+        unit.discard_events(&mut setting.machine.hw);
     }
     plant_leaf(setting, frames, units, live)?;
 

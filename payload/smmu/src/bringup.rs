@@ -55,23 +55,40 @@ pub struct Unit {
     idr1: Idr1,
     geometry: Geometry,
     coherent: bool,
+    /// CR2.E2H is to be set.
+    e2h: bool,
     found: Found,
     table: StreamTable,
     commands: CommandQueue,
     eventq: QueueBase,
     next_asid: u16,
     domains: u16,
+    /// The command queue is there, and what changes must be invalidated.
+    is_started: bool,
 }
 
 impl Unit {
-    /// Takes `smmu` over from firmware and enables it with a table in which every StreamID aborts.
-    ///
-    /// Found disabled, GBPA is left as it is, as Linux leaves it: firmware's own setting holds until SMMUEN. Found
-    /// enabled, GBPA aborts from before SMMUEN goes to 0.
+    /// [`Unit::prepare`] and [`Unit::start`]: every StreamID aborts.
     ///
     /// # Errors
     /// [`BringUpError`]. Memory is taken before the first register is written.
     pub fn bring_up(
+        hw: &mut dyn Access,
+        smmu: SmmuIndex,
+        options: &Options,
+        frames: &mut dyn Frames,
+    ) -> Result<Self, BringUpError> {
+        let mut unit = Self::prepare(hw, smmu, options, frames)?;
+        unit.start(hw)?;
+        Ok(unit)
+    }
+
+    /// Looks at `smmu`, and makes a table in which every StreamID aborts, and queues. No register is written: until
+    /// [`Unit::start`] firmware's setting holds, and streams that must not be cut off are attached before that.
+    ///
+    /// # Errors
+    /// [`BringUpError`]: nothing that can be driven, or no memory.
+    pub fn prepare(
         hw: &mut dyn Access,
         smmu: SmmuIndex,
         options: &Options,
@@ -95,19 +112,46 @@ impl Unit {
 
         let largest_asid = if idr0.asid16() { u16::MAX } else { 0xFF };
         let next_asid = options.first_asid.saturating_sub(1) % largest_asid + 1;
-        let mut unit =
-            Self { control, idr0, idr1, geometry, coherent, found, table, commands, eventq, next_asid, domains: 0 };
-        let started = unit.start(hw, options);
+        let e2h = options.e2h && idr0.hyp();
+        let is_started = false;
+        Ok(Self {
+            control,
+            idr0,
+            idr1,
+            geometry,
+            coherent,
+            e2h,
+            found,
+            table,
+            commands,
+            eventq,
+            next_asid,
+            domains: 0,
+            is_started,
+        })
+    }
+
+    /// Takes the SMMU over from firmware and enables it with its table.
+    ///
+    /// Found disabled, GBPA is left as it is, as Linux leaves it: firmware's own setting holds until SMMUEN. Found
+    /// enabled, GBPA aborts from before SMMUEN goes to 0.
+    ///
+    /// # Errors
+    /// [`BringUpError`]; the SMMU is then disabled, and GBPA as it was found.
+    pub fn start(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        self.is_started = true;
+        let started = self.enable_with_table(hw);
         if started.is_err() {
             // Nothing of ours may stay in force; the first error is the one to report.
+            let Self { control, found, .. } = *self;
             let _ = control.disable(hw).and_then(|()| control.set_gbpa(hw, found.gbpa));
         }
-        started.map(|()| unit)
+        started
     }
 
     /// From any state to a live table.
-    fn start(&mut self, hw: &mut dyn Access, options: &Options) -> Result<(), BringUpError> {
-        let Self { control, idr0, coherent, found, .. } = *self;
+    fn enable_with_table(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        let Self { control, coherent, found, .. } = *self;
         let smmu = control.smmu;
         hw.step("smmu.disable");
         let acknowledged = Cr0::from(hw.read32(smmu, reg::CR0ACK));
@@ -120,7 +164,7 @@ impl Unit {
         // 6.3.11, 6.3.12: only while SMMUEN and all queue enables are 0.
         hw.write32(smmu, reg::CR1, if coherent { CR1_COHERENT } else { CR1_NON_COHERENT });
         // Faults of unknown StreamIDs are recorded, TLB maintenance of the CPUs is not for this SMMU.
-        let cr2 = Cr2::new().with_ptm(true).with_recinvsid(true).with_e2h(options.e2h && idr0.hyp());
+        let cr2 = Cr2::new().with_ptm(true).with_recinvsid(true).with_e2h(self.e2h);
         hw.write32(smmu, reg::CR2, cr2.into());
         hw.write64(smmu, reg::STRTAB_BASE, self.table.strtab_base().into());
         hw.write32(smmu, reg::STRTAB_BASE_CFG, self.table.strtab_base_cfg().into());
@@ -144,6 +188,14 @@ impl Unit {
     #[must_use]
     pub const fn table(&self) -> &StreamTable {
         &self.table
+    }
+
+    /// Consumes all events so far, and acknowledges an overflow (7.4), as a kernel does that is at work: what a device did
+    /// before it was armed is nobody's evidence.
+    pub fn discard_events(&self, hw: &mut dyn Access) {
+        let smmu = self.control.smmu;
+        let prod = hw.read32(smmu, reg::EVENTQ_PROD);
+        hw.write32(smmu, reg::EVENTQ_CONS, prod);
     }
 
     /// Its event queue.
@@ -216,7 +268,8 @@ impl Unit {
     /// # Errors
     /// [`BringUpError::Table`].
     pub fn detach(&mut self, hw: &mut dyn Access, stream_id: StreamId) -> Result<(), BringUpError> {
-        Ok(self.table.abort(hw, Some(&mut self.commands), stream_id)?)
+        let commands = self.is_started.then_some(&mut self.commands);
+        Ok(self.table.abort(hw, commands, stream_id)?)
     }
 
     fn install(
@@ -226,7 +279,8 @@ impl Unit {
         stream_id: StreamId,
         ste: &Ste,
     ) -> Result<(), BringUpError> {
-        Ok(self.table.write_ste(hw, Some(&mut self.commands), frames, stream_id, ste)?)
+        let commands = self.is_started.then_some(&mut self.commands);
+        Ok(self.table.write_ste(hw, commands, frames, stream_id, ste)?)
     }
 
     /// Drops cached translations of `domain`, after pages of it were unmapped.

@@ -92,8 +92,8 @@ impl StreamTable {
         frames: &mut dyn Frames,
     ) -> Result<Self, TableError> {
         let TableOptions { format, largest } = options;
-        // With fewer StreamIDs than one level-2 table holds, LOG2SIZE would be below SPLIT.
-        let has_two_level = idr0.st_level() == 1 && idr1.sidsize() >= SPLIT;
+        // With no more StreamIDs than one level-2 table holds a second level is of no use; Linux takes a linear table.
+        let has_two_level = idr0.st_level() == 1 && idr1.sidsize() > SPLIT;
         let format = match format {
             Some(Format::TwoLevel) if !has_two_level => {
                 return Err(TableError::NoTwoLevel { idr0: idr0.into_bits(), idr1: idr1.into_bits() });

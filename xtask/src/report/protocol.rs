@@ -57,12 +57,6 @@ pub fn judge(run: &RawRun) -> Option<(Check, Protocol)> {
     judged.into_iter().nth(first_bad.unwrap_or(0))
 }
 
-/// The scenario's policy is one of those that are to follow a reference sequence to its end. Of any other a departure is
-/// told in the section, and fails nothing.
-fn has_reference(scenario: &str) -> bool {
-    matches!(scenario.split(['+', '@']).next(), Some("adopt" | "adopt-attach" | "reset"))
-}
-
 fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
     let missing = missing(cycle, run.is_damaged);
     let found = found(&cycle.registers);
@@ -73,7 +67,7 @@ fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
     let report = checker.finish(missing.is_none());
     let unknown = (report.unjudged > 0 || found.is_empty())
         .then(|| "the registers of an SMMU before the takeover were not told".to_owned());
-    let (verdict, reason) = verdict(&report, missing.clone().or(unknown), has_reference(&run.scenario));
+    let (verdict, reason) = verdict(&report, missing.clone().or(unknown), &run.scenario);
     let check = Check {
         id: CHECK.into(),
         verdict,
@@ -127,7 +121,7 @@ fn found(registers: &[Register]) -> Vec<Found> {
     smmus.into_iter().filter_map(of).collect()
 }
 
-fn verdict(report: &Judged, missing: Option<String>, has_reference: bool) -> (Verdict, Option<String>) {
+fn verdict(report: &Judged, missing: Option<String>, scenario: &str) -> (Verdict, Option<String>) {
     if let Some(broken) = report.violations().next() {
         let Violation { rule, clause, text, smmu, .. } = broken;
         let at = broken.entries.last().map_or_else(String::new, |at| format!(", log entry {at}"));
@@ -137,6 +131,7 @@ fn verdict(report: &Judged, missing: Option<String>, has_reference: bool) -> (Ve
         return (Verdict::NotCovered, Some(missing));
     }
     let left = report.followed.iter().find_map(|(smmu, followed)| match (&followed.profile, &followed.left) {
+        (_, left) if documented::may_part(scenario, left.as_ref()) => None,
         (None, _) => Some(format!("SMMU {}: the log follows no reference sequence", smmu.0)),
         (Some(profile), Some(left)) => {
             let smmu::checker::Departure { at, expected, found } = left;
@@ -144,7 +139,7 @@ fn verdict(report: &Judged, missing: Option<String>, has_reference: bool) -> (Ve
         }
         (Some(_), None) => None,
     });
-    match left.filter(|_| has_reference) {
+    match left {
         Some(left) => (Verdict::Fail, Some(left)),
         None => (Verdict::Pass, None),
     }

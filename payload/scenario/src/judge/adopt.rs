@@ -154,14 +154,20 @@ pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn invalidated(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| invalidated_by(evidence, index, smmu, usize::MAX))
+    evidence.each_logged_smmu(&|index, smmu| invalidated_by(evidence, index, smmu, 0, usize::MAX))
 }
 
-/// Everything cached is invalidated before `place`, with the EL2 regime where there is one.
-pub(super) fn invalidated_by(evidence: &Evidence<'_>, index: SmmuIndex, smmu: &SmmuEvidence<'_>, place: usize) -> Seen {
+/// Everything cached is invalidated between two places, with the EL2 regime where there is one.
+pub(super) fn invalidated_by(
+    evidence: &Evidence<'_>,
+    index: SmmuIndex,
+    smmu: &SmmuEvidence<'_>,
+    from: usize,
+    to: usize,
+) -> Seen {
     let trace = Trace::new(evidence.log, index);
-    Seen::demand(trace.invalidated_before(place), "CFGI_ALL and TLBI_NSNH_ALL were not completed").and(|| {
-        let holds = !smmu.before.idr0.hyp() || trace.el2_invalidated_before(place);
+    Seen::demand(trace.invalidated(from, to), "CFGI_ALL and TLBI_NSNH_ALL were not completed").and(|| {
+        let holds = !smmu.before.idr0.hyp() || trace.el2_invalidated(from, to);
         Seen::demand(holds, "TLBI_EL2_ALL was not completed")
     })
 }

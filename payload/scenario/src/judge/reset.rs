@@ -87,6 +87,10 @@ pub(super) fn invalidated_before_enable(evidence: &Evidence<'_>) -> Seen {
     each_enabled(evidence, &|index, smmu, place| {
         let enabled = Trace::new(evidence.log, index).cr0_writes().find(|(at, cr0)| *at > place && cr0.smmuen());
         let Some((enabled, _)) = enabled else { return Seen::fail("SMMUEN was not set again") };
-        adopt::invalidated_by(evidence, index, smmu, enabled)
+        // What is invalidated while the SMMU translates is cached again.
+        let trace = Trace::new(evidence.log, index);
+        let off = trace.reads(reg::CR0ACK).find(|read| read.place > place && !Cr0::from(read.value as u32).smmuen());
+        let Some(off) = off else { return Seen::fail("CR0ACK.SMMUEN was not seen 0") };
+        adopt::invalidated_by(evidence, index, smmu, off.place, enabled)
     })
 }

@@ -80,17 +80,35 @@ impl<'a> Trace<'a> {
         })
     }
 
-    /// Tells whether every configuration and translation was invalidated, and the unit said so, before `place`: CFGI_ALL
-    /// and then TLBI_NSNH_ALL, each with a CMD_SYNC after it that was consumed (IHI 0070, 4.3, 4.4, 4.7.3).
-    pub(super) fn invalidated_before(self, place: usize) -> bool {
-        let Some(configuration) = self.command(opcode::CFGI_ALL, 0, place) else { return false };
-        let Some(translation) = self.command(opcode::TLBI_NSNH_ALL, 0, place) else { return false };
-        configuration < translation && self.completed(configuration, place) && self.completed(translation, place)
+    /// Tells whether every configuration and translation was invalidated between two places, and the unit said so:
+    /// CFGI_ALL and then TLBI_NSNH_ALL, each with a CMD_SYNC after it that was consumed (IHI 0070, 4.3, 4.4, 4.7.3).
+    pub(super) fn invalidated(self, from: usize, to: usize) -> bool {
+        let Some(configuration) = self.cfgi_all(from, to) else { return false };
+        let Some(translation) = self.command(opcode::TLBI_NSNH_ALL, configuration, to) else { return false };
+        self.completed(configuration, to) && self.completed(translation, to)
     }
 
-    /// Tells whether the EL2 regime was invalidated before `place` in the same way.
-    pub(super) fn el2_invalidated_before(self, place: usize) -> bool {
-        self.command(opcode::TLBI_EL2_ALL, 0, place).is_some_and(|command| self.completed(command, place))
+    /// Tells whether the EL2 regime was invalidated between two places in the same way.
+    pub(super) fn el2_invalidated(self, from: usize, to: usize) -> bool {
+        self.command(opcode::TLBI_EL2_ALL, from, to).is_some_and(|command| self.completed(command, to))
+    }
+
+    /// Place of the first CMD_CFGI_ALL: CMD_CFGI_STE_RANGE has the same opcode, and another Range in word 1 (4.3.2).
+    fn cfgi_all(self, from: usize, to: usize) -> Option<usize> {
+        const RANGE: u64 = 0x1f;
+        let all = |at: u64, place: usize| {
+            let mut words = self.stores().filter(|(other, ..)| (place..to).contains(other));
+            words.find(|(.., entry)| entry.address == at + 8).is_some_and(|(.., word)| word.value & RANGE == RANGE)
+        };
+        self.stores()
+            .filter(|(place, ..)| (from..to).contains(place))
+            .find(|(place, structure, entry)| {
+                *structure == Structure::Command
+                    && entry.address % 16 == 0
+                    && entry.value as u8 == opcode::CFGI_ALL
+                    && all(entry.address, *place)
+            })
+            .map(|(place, ..)| place)
     }
 
     /// Place of the first command with this opcode between two places. Entries are two words; the first is at a multiple

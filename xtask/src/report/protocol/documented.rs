@@ -2,7 +2,8 @@
 
 use crate::report::collect::Cycle;
 use crate::report::model::Verdict;
-use smmu::checker::Report as Judged;
+use smmu::checker::{Departure, Report as Judged};
+use smmu::spec::registers::Cr0;
 
 /// Rules that `scenario` is there to break, given what the cycle's streams are.
 fn rules(scenario: &str, cycle: &Cycle) -> &'static [&'static str] {
@@ -17,6 +18,25 @@ fn rules(scenario: &str, cycle: &Cycle) -> &'static [&'static str] {
         // No identifier is kept out of use. A damaged table may be reset before it comes to that.
         Some("adopt-v7-attach") if !scenario.contains('+') => &["adopt.identifier-reused"],
         _ => &[],
+    }
+}
+
+/// The scenario documents that its policy parts from the reference here. Any other departure fails the check.
+pub fn may_part(scenario: &str, left: Option<&Departure>) -> bool {
+    match scenario.split(['+', '@']).next() {
+        // Sequences of their own.
+        Some("adopt-rmr-bypass" | "abort" | "bypass") => true,
+        // The event queue stays on: the last CR0 write, and nothing before it.
+        Some("reset-evtq" | "reset-attach") => left.is_some_and(|left| {
+            let cr0 = |text: &str| {
+                let digits = text.strip_prefix("CR0 written 0x")?;
+                u32::from_str_radix(digits, 16).ok().map(Cr0::from)
+            };
+            cr0(&left.expected).zip(cr0(&left.found)).is_some_and(|(due, found)| {
+                due.smmuen() && found == due.with_eventqen(true).with_priqen(found.priqen())
+            })
+        }),
+        _ => false,
     }
 }
 
