@@ -12,7 +12,7 @@ use super::model::{Broken, Check, Departure, Protocol, ProtocolSmmu, Register, V
 
 /// Name of the check.
 pub const CHECK: &str = "protocol.no-violation";
-const SOURCE: &str = "IHI 0070; facts of each rule";
+const SOURCE: &str = "IHI 0070; the clause of each rule";
 
 /// An access as the log had it; `None` where a name or kind is one that this version does not know.
 pub fn entry(record: &Record<'_>) -> Option<Entry> {

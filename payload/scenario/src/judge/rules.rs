@@ -167,18 +167,18 @@ pub(super) const RULES: &[Rule] = &[
         "Shrivastava, 28 Jun 2026; Chen v4: L2 tables are mapped late",
     )
     .only(Group::Later),
-    Rule::new("attach.completed", attach::completed, "Chen v7 4/7: deferred attach; facts adopting-kernel 5")
+    Rule::new("attach.completed", attach::completed, "Chen v7 2/7: deferred attach")
         .only(Group::Attach)
         .by_oracle(),
     Rule::new("attach.asid-fresh", attach::asid_fresh, "IHI 0070 3.17; Shrivastava, 1 Jul 2026; Chen v10")
         .only(Group::Attach)
         .by_oracle()
         .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
-    Rule::new("attach.no-stale-translation", attach::no_stale, "IHI 0070 3.17; facts adopting-kernel 5")
+    Rule::new("attach.no-stale-translation", attach::no_stale, "IHI 0070 3.17; Shrivastava, 1 Jul 2026")
         .only(Group::Attach)
         .by_oracle()
         .expecting(|evidence| attach::expected(evidence, attach::no_stale)),
-    Rule::new("attach.delivered", attach::delivered, "facts adopting-kernel 5")
+    Rule::new("attach.delivered", attach::delivered, "Chen v7 2/7: deferred attach")
         .only(Group::Attach)
         .by_oracle()
         .expecting(|evidence| attach::expected(evidence, attach::delivered)),
