@@ -167,9 +167,7 @@ pub(super) const RULES: &[Rule] = &[
         "Shrivastava, 28 Jun 2026; Chen v4: L2 tables are mapped late",
     )
     .only(Group::Later),
-    Rule::new("attach.completed", attach::completed, "Chen v7 2/7: deferred attach")
-        .only(Group::Attach)
-        .by_oracle(),
+    Rule::new("attach.completed", attach::completed, "Chen v7 2/7: deferred attach").only(Group::Attach).by_oracle(),
     Rule::new("attach.asid-fresh", attach::asid_fresh, "IHI 0070 3.17; Shrivastava, 1 Jul 2026; Chen v10")
         .only(Group::Attach)
         .by_oracle()
