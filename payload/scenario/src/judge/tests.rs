@@ -240,3 +240,17 @@ fn a_verdict_does_not_bend_to_the_scenario() {
     assert_eq!(find(&as_adopt, "adopt.adopted").verdict, Verdict::Fail);
     assert_eq!(find(&as_adopt, "adopt.smmuen-kept").verdict, Verdict::Fail);
 }
+
+#[test]
+fn a_range_of_stes_is_not_every_configuration() {
+    // The same opcode; Range 31 alone makes it CMD_CFGI_ALL (IHI 0070, 4.3.2).
+    for (policy, id) in [(Policy::Adopt, "adopt.invalidated"), (Policy::Reset, "reset.invalidated-before-enable")] {
+        let mut world = World::new(policy);
+        assert_eq!(find(&world.judge(), id).verdict, Verdict::Pass);
+        let is_cfgi = |entry: &smmu::log::Entry| entry.name() == "CMD" && entry.value as u8 == 4;
+        let first = world.log.iter().position(is_cfgi).unwrap();
+        let at = world.log[first].address + 8;
+        world.log[first..].iter_mut().find(|entry| entry.address == at).unwrap().value = 7;
+        assert_eq!(find(&world.judge(), id).verdict, Verdict::Fail, "{id}");
+    }
+}

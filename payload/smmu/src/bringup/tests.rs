@@ -342,3 +342,28 @@ fn firmware_without_memory_says_so() {
     let error = unit.pass_all(&mut hw, &mut frames).unwrap_err();
     assert!(matches!(error, BringUpError::OutOfMemory { .. }), "{error}");
 }
+
+#[test]
+fn a_stream_attached_before_the_start_has_its_ste_when_smmuen_goes_to_1() {
+    let (mut hw, mut frames, mut log) = (Fake::default(), FakeFrames::default(), Log::with_capacity(1024));
+    let mut logged = Logged::new(&mut hw, &mut log);
+    let mut unit = Unit::prepare(&mut logged, SMMU, &options(), &mut frames).unwrap();
+    unit.attach_bypass(&mut logged, &mut frames, SID).unwrap();
+    assert!(hw.unit(SMMU).commands.is_empty(), "nothing is invalidated that nobody can have cached");
+    assert!(writes(&log).is_empty(), "no register is written yet");
+    unit.start(&mut Logged::new(&mut hw, &mut log)).unwrap();
+    let entries = log.entries();
+    let enabled = entries.iter().position(|e| e.op.is_write() && e.name() == "CR0" && e.value & 1 == 1).unwrap();
+    assert!(entries[enabled..].iter().all(|e| e.op != Op::Store || e.name() == "CMD"));
+    let registers = Registers::read(&mut hw, SMMU);
+    assert_eq!(observe::ste(&mut hw, &registers, SID).unwrap().unwrap().1[0], 9);
+}
+
+#[test]
+fn discarded_events_are_consumed_with_their_overflow() {
+    let mut hw = Fake::default();
+    let unit = bring_up(&mut hw).unwrap();
+    hw.unit(SMMU).set(reg::EVENTQ_PROD, 1 << 31 | 5);
+    unit.discard_events(&mut hw);
+    assert_eq!(hw.unit(SMMU).get(reg::EVENTQ_CONS), 1 << 31 | 5);
+}
