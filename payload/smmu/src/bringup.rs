@@ -1,5 +1,6 @@
 //! From an SMMU as firmware left it to one that translates, and back (IHI 0070, 3.11).
 
+mod adopt;
 mod control;
 mod error;
 mod identify;
@@ -16,7 +17,9 @@ use crate::spec::registers::{self as reg, Cr0, Cr2, Gbpa, Idr0, Idr1, QueueBase}
 use crate::spec::ste::Ste;
 use crate::stage1::{Geometry, Stage1};
 use crate::table::{StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, write_cd};
+use crate::takeover::Identifiers;
 use addr::{PhysAddr, StreamId};
+pub use adopt::NotAdopted;
 use control::Control;
 pub use error::BringUpError;
 use identify::identify;
@@ -65,6 +68,8 @@ pub struct Unit {
     domains: u16,
     /// The command queue is there, and what changes must be invalidated.
     is_started: bool,
+    /// In use by streams of firmware's table, where that was kept.
+    reserved: Option<Identifiers>,
 }
 
 impl Unit {
@@ -128,6 +133,7 @@ impl Unit {
             next_asid,
             domains: 0,
             is_started,
+            reserved: None,
         })
     }
 
@@ -228,8 +234,11 @@ impl Unit {
         let cd = frames
             .allocate(CD_BYTES, CD_BYTES)
             .ok_or(BringUpError::OutOfMemory { what: "a context descriptor", bytes: CD_BYTES })?;
-        let asid = self.next_asid;
         // ASID 0 is left to nobody: the adoption series refuses a table that uses it.
+        let from_next = (0..largest).map(|skipped| (self.next_asid - 1 + skipped) % largest + 1);
+        let reserved = self.reserved.as_ref().map(|reserved| &reserved.asids);
+        let is_free = |asid: &u16| reserved.is_none_or(|reserved| !reserved.contains(*asid));
+        let asid = { from_next }.find(is_free).ok_or(BringUpError::NoAsid { domains: self.domains })?;
         self.next_asid = asid % largest + 1;
         self.domains += 1;
         write_cd(hw, self.control.smmu, cd, &context_descriptor(&tables, asid, self.idr0, self.coherent));
@@ -329,14 +338,20 @@ impl Unit {
         self.command(hw, "TLBI_NSNH_ALL", TLBI_NSNH_ALL)
     }
 
-    fn enable(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
-        hw.step("smmu.enable");
+    /// Records events from now on, in a queue of ours; `cr0` is what is on beside that.
+    fn enable_events(&self, hw: &mut dyn Access, cr0: Cr0) -> Result<Cr0, BringUpError> {
         let smmu = self.control.smmu;
         hw.write64(smmu, reg::EVENTQ_BASE, self.eventq.into());
         hw.write32(smmu, reg::EVENTQ_PROD, 0);
         hw.write32(smmu, reg::EVENTQ_CONS, 0);
-        let mut cr0 = Cr0::new().with_cmdqen(true).with_eventqen(true);
+        let cr0 = cr0.with_eventqen(true);
         self.control.set_cr0(hw, "event queue", cr0)?;
+        Ok(cr0)
+    }
+
+    fn enable(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        hw.step("smmu.enable");
+        let mut cr0 = self.enable_events(hw, Cr0::new().with_cmdqen(true))?;
         if self.idr0.ats() {
             // Translated transactions are checked against STE.EATS, which is 0 everywhere: they abort.
             cr0 = cr0.with_atschk(true);

@@ -124,6 +124,28 @@ impl StreamTable {
         Ok(table)
     }
 
+    /// The table that firmware has in force, with the form that an adoption accepts: a level 2 of [`SPLIT`] bits.
+    pub(crate) const fn found(smmu: SmmuIndex, base: StrtabBase, cfg: StrtabBaseCfg) -> Self {
+        let format = if cfg.fmt() == 0 { Format::Linear } else { Format::TwoLevel };
+        Self { smmu, format, base: PhysAddr(base.addr()), log2size: cfg.log2size() }
+    }
+
+    /// Bits of a StreamID that it has room for.
+    #[must_use]
+    pub const fn stream_bits(&self) -> u8 {
+        self.log2size
+    }
+
+    /// Whether transactions of `stream_id` get anywhere: by a valid STE that does not abort.
+    ///
+    /// # Errors
+    /// [`TableError::StreamIdRange`], [`TableError::Unbacked`].
+    pub fn serves(&self, hw: &mut dyn Access, stream_id: StreamId) -> Result<bool, TableError> {
+        let Some(at) = self.ste_address(hw, stream_id)? else { return Ok(false) };
+        let ste0 = Ste0::from(hw.load(self.smmu, Structure::Ste, at)?);
+        Ok(ste0.v() && !Config(ste0.config()).is_abort())
+    }
+
     /// Its form.
     #[must_use]
     pub const fn format(&self) -> Format {
@@ -214,32 +236,6 @@ impl StreamTable {
         let Some(at) = self.ste_address(hw, stream_id)? else { return Ok(()) };
         self.store_words(hw, at, 0, &ABORT[..1]);
         publish(hw, commands, stream_id, true)
-    }
-
-    /// Gives every StreamID the same STE; two levels share one level 2. For a table that no stream was attached to. All
-    /// cached configuration has to be invalidated afterwards.
-    ///
-    /// # Errors
-    /// [`TableError::OutOfMemory`].
-    pub fn fill_all(&self, hw: &mut dyn Access, frames: &mut dyn Frames, ste: &Ste) -> Result<(), TableError> {
-        let (base, count) = match self.format {
-            Format::Linear => (self.base, 1 << self.log2size),
-            Format::TwoLevel => {
-                let bytes = STE_BYTES << SPLIT;
-                (frames.allocate(bytes, bytes).ok_or(TableError::OutOfMemory(bytes))?, 1 << SPLIT)
-            }
-        };
-        // The word with V last: in a linear table these STEs are in force.
-        for (index, word) in ste.iter().enumerate().rev() {
-            hw.fill(self.smmu, Structure::Ste, base.plus(index as u64 * 8), STE_BYTES as u32, count, *word);
-            hw.barrier(Barrier::PublishStructure);
-        }
-        if self.format == Format::TwoLevel {
-            let descriptor = L1Std::new().with_span(SPLIT + 1).with_l2ptr(base.0);
-            hw.fill(self.smmu, Structure::L1Std, self.base, 8, 1 << (self.log2size - SPLIT), descriptor.into());
-            hw.barrier(Barrier::PublishStructure);
-        }
-        Ok(())
     }
 
     fn descriptor_address(&self, stream_id: StreamId) -> PhysAddr {

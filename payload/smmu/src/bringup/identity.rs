@@ -1,12 +1,13 @@
-//! What firmware with an SMMU driver leaves behind: every StreamID passes, at stage 2 where the hardware has one.
+//! What firmware with an SMMU driver leaves behind: its streams pass, at stage 2 where the hardware has one.
 
 use super::{BringUpError, Unit};
 use crate::access::{Access, Barrier, Structure};
 use crate::frames::Frames;
-use crate::spec::command::CFGI_ALL;
 use crate::spec::registers::{self as reg, Idr5};
+use crate::spec::ste::Ste;
 use crate::stage1::address_bits;
 use crate::table::{bypass_ste, stage2_ste};
+use addr::StreamId;
 
 /// Firmware's VMID; 0 is the one of stage 1 alone.
 const VMID: u16 = 1;
@@ -17,28 +18,34 @@ const BLOCK: u64 = 0xF << 2 | 0b11 << 6 | 0b11 << 8 | 1 << 10 | 1;
 const TABLE_BYTES: u64 = 4096;
 
 impl Unit {
-    /// Lets every StreamID through to the address that it issues: by one stage-2 table of identity blocks, or by bypass
-    /// where there is no stage 2 with a 4 KiB granule.
+    /// Lets `streams` through to the addresses that they issue: by one stage-2 table of identity blocks, or by bypass where
+    /// there is no stage 2 with a 4 KiB granule.
     ///
     /// # Errors
     /// [`BringUpError`].
-    pub fn pass_all(&mut self, hw: &mut dyn Access, frames: &mut dyn Frames) -> Result<(), BringUpError> {
+    pub fn pass(
+        &mut self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        streams: &[StreamId],
+    ) -> Result<(), BringUpError> {
+        let ste = self.identity(hw, frames)?;
+        streams.iter().try_for_each(|stream_id| self.install(hw, frames, *stream_id, &ste))
+    }
+
+    fn identity(&self, hw: &mut dyn Access, frames: &mut dyn Frames) -> Result<Ste, BringUpError> {
         let smmu = self.control.smmu;
         let idr5 = Idr5::from(hw.read32(smmu, reg::IDR5));
-        let ste = if self.idr0.s2p() && idr5.gran4k() {
-            let input_bits = address_bits(idr5.oas()).min(MOST_INPUT_BITS);
-            let what = "a stage-2 table";
-            let root = frames.allocate(TABLE_BYTES, TABLE_BYTES);
-            let root = root.ok_or(BringUpError::OutOfMemory { what, bytes: TABLE_BYTES })?;
-            for block in 0..1_u64 << (input_bits - 30) {
-                hw.store(smmu, Structure::Pte, root.plus(block * 8), block << 30 | BLOCK);
-            }
-            hw.barrier(Barrier::PublishStructure);
-            stage2_ste(self.idr1, root, VMID, input_bits, idr5.oas(), self.coherent)
-        } else {
-            bypass_ste(self.idr1)
-        };
-        self.table.fill_all(hw, frames, &ste)?;
-        self.command(hw, "CFGI_ALL", CFGI_ALL)
+        if !self.idr0.s2p() || !idr5.gran4k() {
+            return Ok(bypass_ste(self.idr1));
+        }
+        let input_bits = address_bits(idr5.oas()).min(MOST_INPUT_BITS);
+        let root = frames.allocate(TABLE_BYTES, TABLE_BYTES);
+        let root = root.ok_or(BringUpError::OutOfMemory { what: "a stage-2 table", bytes: TABLE_BYTES })?;
+        for block in 0..1_u64 << (input_bits - 30) {
+            hw.store(smmu, Structure::Pte, root.plus(block * 8), block << 30 | BLOCK);
+        }
+        hw.barrier(Barrier::PublishStructure);
+        Ok(stage2_ste(self.idr1, root, VMID, input_bits, idr5.oas(), self.coherent))
     }
 }

@@ -1,4 +1,6 @@
 extern crate std;
+mod firmware;
+
 use super::*;
 use crate::fake::{Fake, FakeFrames};
 use crate::log::{Log, Logged, Op, What};
@@ -289,58 +291,6 @@ fn steps_are_named() {
     let steps: Vec<_> =
         log.entries().iter().filter_map(|e| if let What::Step(s) = e.what { Some(s) } else { None }).collect();
     assert_eq!(steps, ["smmu.identify", "smmu.disable", "smmu.program", "smmu.enable"]);
-}
-
-/// The STE that a walk from the registers finds for a StreamID.
-fn found_ste(hw: &mut Fake, stream: u32) -> Ste {
-    let registers = Registers::read(hw, SMMU);
-    observe::ste(hw, &registers, StreamId(stream)).unwrap().unwrap().1
-}
-
-#[test]
-fn firmware_passes_every_stream_at_stage_2_and_the_next_owner_takes_over_behind_abort() {
-    let (mut hw, mut frames, mut log) = (Fake::default(), FakeFrames::default(), Log::with_capacity(2048));
-    Unit::bring_up(&mut hw, SMMU, &options(), &mut frames).unwrap().pass_all(&mut hw, &mut frames).unwrap();
-    for stream in [0, 0x18, 0xFF, 0x100, 0xFFFF] {
-        let ste = found_ste(&mut hw, stream);
-        // Config 6, SHCFG 1 absent without ATTR_TYPES_OVR; VMID 1, T0SZ 25, SL0 1, PS 44 bits, AA64, R.
-        assert_eq!(ste[..2], [0xD, 0]);
-        assert_eq!(ste[2], 1 | 25 << 32 | 1 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | 4 << 48 | 1 << 51 | 1 << 58);
-        assert_eq!(hw.peek(PhysAddr(ste[3])), 0x7FD);
-        assert_eq!(hw.peek(PhysAddr(ste[3] + 511 * 8)), 511 << 30 | 0x7FD);
-    }
-    assert_eq!(hw.unit(SMMU).commands[4..], [CFGI_ALL, SYNC], "what was cached before");
-
-    let consumed = hw.unit(SMMU).commands.len();
-    let unit = Unit::bring_up(&mut Logged::new(&mut hw, &mut log), SMMU, &options(), &mut frames).unwrap();
-    assert!(unit.found().cr0.smmuen());
-    let writes = writes(&log);
-    let place = |wanted| writes.iter().position(|write| *write == wanted).unwrap();
-    assert!(place(("GBPA", 0x8010_1000)) < place(("CR0", 0xC)));
-    assert_eq!(hw.unit(SMMU).commands[consumed..], [CFGI_ALL, SYNC, TLBI_NSNH_ALL, SYNC]);
-    unit.restore_gbpa(&mut hw).unwrap();
-    assert_eq!(hw.read32(SMMU, reg::GBPA), 0x1000);
-}
-
-#[test]
-fn firmware_bypasses_without_stage_2_and_in_a_linear_table_too() {
-    let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-    hw.unit(SMMU).edit_idr0(|idr0| idr0.with_s2p(false));
-    let options = Options { format: Some(Format::Linear), ..options() };
-    let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
-    unit.pass_all(&mut hw, &mut frames).unwrap();
-    for stream in [0, 0x18, 0x1F] {
-        assert_eq!(found_ste(&mut hw, stream), [9, 0, 0, 0, 0, 0, 0, 0]);
-    }
-}
-
-#[test]
-fn firmware_without_memory_says_so() {
-    let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-    let mut unit = Unit::bring_up(&mut hw, SMMU, &options(), &mut frames).unwrap();
-    frames.free.end = frames.free.start;
-    let error = unit.pass_all(&mut hw, &mut frames).unwrap_err();
-    assert!(matches!(error, BringUpError::OutOfMemory { .. }), "{error}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::identifiers::{self, Identifiers};
 use super::validate::{self, Revision};
 use super::{Ignored, Policy, Refusal, Rule, Site, Taken, TakeoverError, fresh};
 use crate::access::Access;
+use crate::queue::CommandQueue;
 use crate::spec::registers::{self as reg, Cr0, Gerror, IrqCtrl};
 
 /// Whether the SMMU as a whole can be adopted.
@@ -68,7 +69,7 @@ pub(super) fn run(
     features: &Features,
     mut queues: Queues,
     reserved: Identifiers,
-) -> Result<Taken, TakeoverError> {
+) -> Result<Adopted, TakeoverError> {
     let smmu = site.smmu;
     let mut ignored = Ignored::default();
 
@@ -96,13 +97,25 @@ pub(super) fn run(
     hw.step("adopt.enable");
     write_cr0(hw, site, cr0, "adopt.enable")?;
     let last_ack_ticks = hw.ticks();
-    Ok(Taken {
-        did: policy,
-        refusal: None,
-        reserved,
-        last_ack_ticks,
-        ignored,
-        commands: Some(queues.commands),
-        events: None,
-    })
+    Ok(Adopted { did: policy, reserved, last_ack_ticks, ignored, commands: queues.commands })
+}
+
+/// An SMMU whose table was kept.
+#[derive(Clone, Debug)]
+pub struct Adopted {
+    did: Policy,
+    /// Identifiers found in the table.
+    pub reserved: Identifiers,
+    last_ack_ticks: u64,
+    /// What went wrong without stopping the adoption.
+    pub ignored: Ignored,
+    /// The new command queue.
+    pub commands: CommandQueue,
+}
+
+impl From<Adopted> for Taken {
+    fn from(adopted: Adopted) -> Self {
+        let Adopted { did, reserved, last_ack_ticks, ignored, commands } = adopted;
+        Self { did, refusal: None, reserved, last_ack_ticks, ignored, commands: Some(commands), events: None }
+    }
 }

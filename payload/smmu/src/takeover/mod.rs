@@ -17,6 +17,7 @@ mod refusal;
 mod reset;
 mod validate;
 
+pub use adopt::Adopted;
 pub use attach::Attach;
 pub use deferred::{Attached, Change, NewDomain, attach_deferred};
 pub use events::EventHandler;
@@ -134,7 +135,7 @@ pub fn take_over(policy: Policy, hw: &mut dyn Access, mut site: Site<'_>) -> Res
         let eligible = adopt::eligible(hw, &site, &features);
         let queues = common::Queues::allocate(&mut site, &features)?;
         return match eligible.and_then(|()| adopt::examine(policy, hw, &site, &features)) {
-            Ok(identifiers) => adopt::run(policy, hw, &site, &features, queues, identifiers),
+            Ok(identifiers) => adopt::run(policy, hw, &site, &features, queues, identifiers).map(Taken::from),
             Err(refusal) => {
                 let taken = reset::run(Policy::Reset, hw, site, &features, queues, reset::Kernel::Adopting)?;
                 Ok(Taken { refusal: Some(refusal), ..taken })
@@ -147,6 +148,23 @@ pub fn take_over(policy: Policy, hw: &mut dyn Access, mut site: Site<'_>) -> Res
         _ => reset::Kernel::Released,
     };
     reset::run(policy, hw, site, &features, queues, kernel)
+}
+
+/// Takes one SMMU over by [`Policy::Adopt`], or not at all: of an SMMU whose table is refused no register is written.
+///
+/// # Errors
+/// [`TakeoverError`], as [`take_over`].
+pub fn adopt_or_refuse(hw: &mut dyn Access, mut site: Site<'_>) -> Result<Result<Adopted, Refusal>, TakeoverError> {
+    hw.step("probe");
+    let features = common::Features::read(hw, &site);
+    let policy = Policy::Adopt;
+    let examined = adopt::eligible(hw, &site, &features).and_then(|()| adopt::examine(policy, hw, &site, &features));
+    let identifiers = match examined {
+        Ok(identifiers) => identifiers,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let queues = common::Queues::allocate(&mut site, &features)?;
+    adopt::run(policy, hw, &site, &features, queues, identifiers).map(Ok)
 }
 
 #[cfg(test)]
