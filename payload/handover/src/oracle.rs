@@ -79,6 +79,9 @@ pub const STREAM_NO_ATTEMPTS: u32 = 1 << 1;
 
 /// The device's accesses do not snoop the CPU's caches (IORT root complex, CCA 0).
 pub const STREAM_NON_COHERENT: u32 = 1 << 2;
+/// Firmware's translation serves the stream: `window.target == window.iova`, and untranslated DMA arrives there too; its
+/// canary lies beside it.
+pub const STREAM_IDENTITY: u32 = 1 << 3;
 
 /// A live stream: all that a driver needs to go on counting in another image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

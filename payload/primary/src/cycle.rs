@@ -1,7 +1,7 @@
 //! One crash: arm, record, jump; and after the taker hands back, stop everything and look for DMA that did not stop.
 
 use crate::{
-    damage, dying,
+    arm, damage, dying,
     endpoints::Candidate,
     kdump_image,
     machine::{Machine, SmmuAt},
@@ -9,7 +9,6 @@ use crate::{
     region::{Places, Prepared},
     streams::{self, Live},
 };
-use addr::StreamId;
 use alloc::{format, string::String, vec::Vec};
 use arch::{
     bus::EcamWindow,
@@ -24,16 +23,12 @@ use handover::{
     oracle::{OracleMut, SmmuLeft},
     report::{Ended, Report},
 };
-use scenario::{
-    Plant, Scenario,
-    options::{RunOptions, Strtab},
-};
+use scenario::{Plant, Scenario, options::RunOptions};
 use smmu::{
     access::SmmuIndex,
-    bringup::{Options, Unit},
+    bringup::Unit,
     observe::{Registers, digest, reaches, ste},
     stage1::Attributes,
-    table::Format,
 };
 use wire::{
     Record,
@@ -50,8 +45,6 @@ const LATE_BYPASSED_US: u64 = 500;
 const SOURCE: &str = "ARCHITECTURE.md, cycles";
 /// Where it says what firmware must do with a CPU that is to go off or on.
 const PSCI: &str = "Arm DEN 0022, 5.5, 5.6";
-/// How long streams may take to begin.
-const LIVE_US: u64 = 300_000;
 /// A sender is gone when its stream is quiet for this long.
 const QUIET_US: u64 = 60_000;
 const QUIET_LIMIT_US: u64 = 3_000_000;
@@ -86,7 +79,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let mut frames = unsafe { FramePool::new(setting.machine.memory.arena.start, setting.machine.memory.arena.bytes) };
     let (mut units, mut live) = (Vec::new(), Vec::new());
     let mut report = Report::default();
-    let armed = arm(&mut setting, &mut frames, &mut units, &mut live);
+    let armed = arm::arm(&mut setting, &mut frames, &mut units, &mut live, &mut end);
     let crashed = armed.map_err(NoCrash::from);
     match crashed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
         Ok((from_kdump, stopped)) => {
@@ -138,12 +131,12 @@ impl From<String> for NoCrash {
 
 impl Setting<'_> {
     /// Tells a check of the primary's own that failed.
-    fn fail(&self, end: &mut CycleEnd, id: &str, reason: &str, source: &str) {
+    pub(crate) fn fail(&self, end: &mut CycleEnd, id: &str, reason: &str, source: &str) {
         self.tell(end, id, Verdict::Fail, reason, source);
     }
 
     /// Tells one that did not pass.
-    fn tell(&self, end: &mut CycleEnd, id: &str, verdict: Verdict, reason: &str, source: &str) {
+    pub(crate) fn tell(&self, end: &mut CycleEnd, id: &str, verdict: Verdict, reason: &str, source: &str) {
         end.checks += 1;
         end.failed += 1;
         end.outcome = Outcome::Fail;
@@ -156,86 +149,12 @@ impl Setting<'_> {
     }
 
     /// The checks of a first cycle are sent one by one; later cycles only send what failed.
-    fn pass(&self, end: &mut CycleEnd, id: &str, source: &str) {
+    pub(crate) fn pass(&self, end: &mut CycleEnd, id: &str, source: &str) {
         if self.cycle == 0 {
             end.checks += 1;
             self.say_check(id, Verdict::Pass, "", source);
         }
     }
-}
-
-/// Brings up the SMMUs, makes the windows and starts the endpoints.
-fn arm(
-    setting: &mut Setting<'_>,
-    frames: &mut FramePool,
-    units: &mut Vec<Unit>,
-    live: &mut Vec<Live>,
-) -> Result<(), String> {
-    for (index, at) in (0_u8..).zip(setting.machine.smmus.clone()) {
-        let smmu = usize::from(index);
-        let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == smmu);
-        let of_rmrs = setting.machine.largest_rmr_stream(smmu);
-        let largest = streams.map(|candidate| candidate.stream_id).chain(of_rmrs).max().unwrap_or(StreamId(0));
-        refuse_linear_after_two_level(setting, SmmuIndex(index))?;
-        let mut options = Options::new(at.base, largest);
-        options.coherent_override = at.coherent_override;
-        options.format = setting.options.strtab.map(|strtab| match strtab {
-            Strtab::Linear => Format::Linear,
-            Strtab::TwoLevel => Format::TwoLevel,
-        });
-        // The lower or the upper half of 8-bit ASIDs, in turn: beside the invalidations, no TLB entry of the last cycle
-        // can match. A taker whose allocator starts empty counts from 1, and is to be met there.
-        let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.scenario.policy.attaches();
-        options.first_asid = if starts_at_1 { 1 } else { 128 };
-        let unit = Unit::prepare(&mut setting.machine.hw, SmmuIndex(index), &options, frames)
-            .map_err(|error| format!("SMMU at {}: {error}", at.base))?;
-        units.push(unit);
-        let unit = units.last_mut().ok_or("no unit")?;
-        streams::attach_foreign_rmrs(setting.machine, unit, smmu, frames, setting.candidates)?;
-    }
-    for candidate in setting.candidates {
-        let Some(unit) = units.get_mut(candidate.smmu) else { continue };
-        live.push(streams::attach(setting.machine, unit, frames, *candidate)?);
-    }
-    // Every stream has its STE by now: DMA of the firmware's that a reserved range serves is not cut off for a moment.
-    for (unit, at) in units.iter_mut().zip(setting.machine.smmus.clone()) {
-        unit.start(&mut setting.machine.hw).map_err(|error| format!("SMMU at {}: {error}", at.base))?;
-    }
-    let started =
-        if setting.options.plant == Some(Plant::EndpointOff) { live.len().saturating_sub(1) } else { live.len() };
-    for live in live.iter_mut().take(started) {
-        let machine = &mut *setting.machine;
-        let armed = live.candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
-        live.is_started = armed.is_ok();
-        if let Err(error) = armed {
-            // The stream stays in the oracle: that it is not live is for the judge to see.
-            let text = format!("{}: {} cannot be armed: {error}", live.stream.bdf, live.candidate.driver.name());
-            let id = "endpoint-not-armed";
-            console::record(&Record::Finding {
-                severity: Severity::Error,
-                table: "PCI",
-                id,
-                offset: None,
-                text: &text,
-            });
-        }
-    }
-    // Streams that do not begin are for the judge to see, too.
-    streams::wait_until_live(setting.machine, live, LIVE_US);
-    Ok(())
-}
-
-/// QEMU's SMMU (IIDR 0) goes on walking two levels once it was given a two-level table, whatever STRTAB_BASE_CFG.FMT says
-/// later: a linear table after a reset would be misread, and the policy blamed for it.
-fn refuse_linear_after_two_level(setting: &mut Setting<'_>, smmu: SmmuIndex) -> Result<(), String> {
-    let registers = Registers::read(&mut setting.machine.hw, smmu);
-    let is_sticky = registers.iidr == 0 && registers.strtab_base_cfg.fmt() != 0;
-    if is_sticky && setting.options.strtab == Some(Strtab::Linear) {
-        return Err(
-            "strtab=linear: QEMU misreads it after a two-level table: let `reset` come last, with one cycle".into()
-        );
-    }
-    Ok(())
 }
 
 /// Records the oracle, loads the taker, crashes, and returns with what the taker left, and whether the other CPUs are off.
@@ -263,7 +182,7 @@ fn crash(
     if setting.scenario.damage.is_adopted() {
         damage::apply(setting.machine, frames, setting.scenario.damage)?;
     }
-    let left = leave_smmus(setting, live)?;
+    let left = leave_smmus(setting, units, live)?;
     let options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
         setting.scenario,
@@ -331,16 +250,27 @@ pub(crate) fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context
     }
 }
 
-/// The SMMUs as they are now: registers and digests, and that none lets a stream reach the kdump region.
-fn leave_smmus(setting: &mut Setting<'_>, live: &mut [Live]) -> Result<Vec<SmmuLeft>, String> {
+/// The SMMUs as they are now: registers and digests, and that none lets a stream reach the kdump region. In firmware's own
+/// table only the streams of the payload's are asked: what firmware allows itself is a finding.
+fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> Result<Vec<SmmuLeft>, String> {
     let region = setting.machine.memory.kdump;
     let mut left = Vec::new();
-    for (index, SmmuAt { base, .. }) in (0_u8..).zip(setting.machine.smmus.clone()) {
+    for ((index, SmmuAt { base, .. }), unit) in (0_u8..).zip(setting.machine.smmus.clone()).zip(units) {
         let hw = &mut setting.machine.hw;
         let registers = Registers::read(hw, SmmuIndex(index));
         let named = |what: &str, error: &dyn core::fmt::Display| format!("SMMU at {base}: {what}: {error}");
         let digest = digest(hw, &registers, DIGEST_LIMIT).map_err(|error| named("digest", &error))?;
-        let reach = reaches(hw, &registers, region.start, region.bytes, DIGEST_LIMIT);
+        let is_ours = |stream_id| {
+            let mut here = live.iter().filter(|live| live.stream.smmu == u32::from(index) && live.domain.is_some());
+            !unit.has_adopted() || here.any(|live| live.stream.stream_id == stream_id)
+        };
+        let mut ask = |is_asked| reaches(hw, &registers, region.start, region.bytes, DIGEST_LIMIT, is_asked);
+        let reach = ask(&is_ours);
+        if setting.cycle == 0 && !matches!(ask(&|stream_id| !is_ours(stream_id)), Ok(None)) {
+            let text =
+                format!("SMMU at {base}: firmware's own streams may reach the kdump region, or cannot be followed");
+            arm::finding(Severity::Warning, "SMMU", "firmware-reaches-kdump", &text);
+        }
         if let Some(reach) = reach.map_err(|error| named("reach", &error))? {
             let (stream, iova) = (reach.stream_id, reach.iova);
             return Err(format!("stream {stream} reaches the kdump region by {iova}: the taker could be overwritten"));
@@ -403,17 +333,19 @@ fn plant_leaf(
         Some(Plant::LeafCanary) => true,
         _ => return Ok(()),
     };
-    let victim = live.iter().find(|live| live.stream.rmr.bytes == 0).ok_or("plant: no stream without an RMR")?;
+    let mut plain = live.iter().filter(|live| live.stream.rmr.bytes == 0);
+    let (victim, domain) =
+        plain.find_map(|live| Some((live, live.domain?))).ok_or("plant: no stream of ours without an RMR")?;
     let unit = units.get_mut(victim.candidate.smmu).ok_or("plant: no SMMU")?;
     let offset = victim.candidate.driver.data_page();
     let (iova, canary) = (victim.stream.window.iova.plus(offset), victim.stream.window.canary.plus(offset));
     let hw = &mut setting.machine.hw;
     let refuse = |error: &dyn core::fmt::Display| format!("plant: {error}");
-    victim.domain.tables.unmap(hw, iova, 4096).map_err(|error| refuse(&error))?;
-    unit.invalidate(hw, &victim.domain).map_err(|error| refuse(&error))?;
+    domain.tables.unmap(hw, iova, 4096).map_err(|error| refuse(&error))?;
+    unit.invalidate(hw, &domain).map_err(|error| refuse(&error))?;
     if is_canary {
         let read_write = Attributes::default();
-        victim.domain.tables.map(hw, frames, iova, canary, 4096, read_write).map_err(|error| refuse(&error))?;
+        domain.tables.map(hw, frames, iova, canary, 4096, read_write).map_err(|error| refuse(&error))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod acpi_tables;
+mod arm;
 mod cycle;
 mod damage;
 mod dying;
@@ -89,10 +90,6 @@ fn prepare() -> Result<Session, String> {
     // SAFETY: boot services ended two lines above.
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
     say_hello(options.e2h);
-    if options.firmware_smmu {
-        firmware_smmu::play(&mut machine, &mut notes);
-    }
-    machine.describe_smmus();
     if let Some(iort) = &machine.iort {
         arch::console::record(&Record::Iort {
             origin: iort.origin,
@@ -103,6 +100,10 @@ fn prepare() -> Result<Session, String> {
     }
     endpoints::describe_rmrs(&machine);
     let candidates = endpoints::find(&mut machine, &mut notes);
+    if options.firmware_smmu {
+        firmware_smmu::play_for_good(&mut machine, &candidates, &options, &mut notes);
+    }
+    machine.describe_smmus();
     machine.set_dma_coherent(candidates.iter().all(|candidate| candidate.is_coherent));
     notes.say();
     let prepared = places.prepare(&machine, &kdump, &options);

@@ -4,7 +4,7 @@ use crate::{endpoints::Candidate, machine::Machine};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::{format, string::String, vec::Vec};
 use arch::{frames::FramePool, timer};
-use handover::oracle::{STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
+use handover::oracle::{STREAM_IDENTITY, STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
 use smmu::{
     bringup::{Domain, Unit},
     frames::Frames,
@@ -14,7 +14,8 @@ use smmu::{
 /// A stream with its domain, in the primary's hands.
 pub(crate) struct Live {
     pub(crate) stream: Stream,
-    pub(crate) domain: Domain,
+    /// None where firmware's translation serves the stream.
+    pub(crate) domain: Option<Domain>,
     pub(crate) candidate: Candidate,
     /// Its endpoint was started.
     pub(crate) is_started: bool,
@@ -27,14 +28,9 @@ pub(crate) fn attach(
     frames: &mut FramePool,
     candidate: Candidate,
 ) -> Result<Live, String> {
-    let Candidate { bdf, driver, smmu, stream_id, is_rmr, rmr, registers, is_coherent } = candidate;
+    let Candidate { bdf, smmu, stream_id, is_coherent, .. } = candidate;
     let named = |what: &str, error: &dyn core::fmt::Display| format!("{bdf}: {what}: {error}");
-    let bytes = driver.window_bytes();
-    let mut pages = |what: &str| {
-        let free = frames.allocate(bytes, 0x1_0000);
-        free.ok_or_else(|| format!("{bdf}: no memory for {what} of {bytes:#x} bytes"))
-    };
-    let (target, canary) = (pages("a window")?, pages("a canary")?);
+    let (target, canary, bytes) = pages(frames, candidate)?;
     let window = Window { iova: Iova(canary.0), target, canary, bytes };
     let domain = unit.new_domain(&mut machine.hw, frames).map_err(|error| named("domain", &error))?;
     let memory = if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
@@ -48,24 +44,46 @@ pub(crate) fn attach(
     for (base, bytes) in machine.rmrs_of(smmu, stream_id).collect::<Vec<_>>() {
         map(machine, Iova(base.0), base, bytes)?;
     }
+    unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named("attach", &error))?;
+    let stream = Stream { asid: domain.asid.into(), ..stream(candidate, window) };
+    Ok(Live { stream, domain: Some(domain), candidate, is_started: false })
+}
+
+/// A device that firmware put to work: its stream passes to the addresses that it issues.
+pub(crate) fn of_firmware(frames: &mut FramePool, candidate: Candidate) -> Result<Live, String> {
+    let (target, canary, bytes) = pages(frames, candidate)?;
+    let mut stream = stream(candidate, Window { iova: Iova(target.0), target, canary, bytes });
+    stream.flags |= STREAM_IDENTITY;
+    Ok(Live { stream, domain: None, candidate, is_started: false })
+}
+
+/// Memory for both ends of a window, and its length.
+fn pages(frames: &mut FramePool, candidate: Candidate) -> Result<(PhysAddr, PhysAddr, u64), String> {
+    let (bdf, bytes) = (candidate.bdf, candidate.driver.window_bytes());
+    let mut pages = |what: &str| {
+        let free = frames.allocate(bytes, 0x1_0000);
+        free.ok_or_else(|| format!("{bdf}: no memory for {what} of {bytes:#x} bytes"))
+    };
+    Ok((pages("a window")?, pages("a canary")?, bytes))
+}
+
+/// A stream that nothing has moved yet.
+fn stream(candidate: Candidate, window: Window) -> Stream {
+    let Candidate { bdf, driver, smmu, stream_id, is_rmr, rmr, registers, is_coherent } = candidate;
     let rmr =
         rmr.map_or(Window::default(), |(base, bytes)| Window { iova: Iova(base.0), target: base, canary: base, bytes });
-    unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named("attach", &error))?;
     let flags = if is_rmr { STREAM_RMR } else { 0 } | if is_coherent { 0 } else { STREAM_NON_COHERENT };
-    let asid = u32::from(domain.asid);
-    let stream = Stream {
+    Stream {
         bdf,
         stream_id,
         smmu: smmu as u32,
         driver: driver.id(),
         flags,
-        asid,
         registers,
         window,
         rmr,
         ..Stream::default()
-    };
-    Ok(Live { stream, domain, candidate, is_started: false })
+    }
 }
 
 /// Keeps the firmware's own DMA going: each stream that an RMR node names and no driver uses gets its ranges, mapped to
@@ -82,6 +100,10 @@ pub(crate) fn attach_foreign_rmrs(
     let is_used = |id: StreamId| used.iter().any(|candidate| candidate.smmu == smmu && candidate.stream_id == id);
     for stream_id in machine.rmr_streams(smmu, MOST).into_iter().filter(|id| !is_used(*id)) {
         let named = |error: &dyn core::fmt::Display| format!("RMR of stream {stream_id}: {error}");
+        // In firmware's own table it has what it needs, for all that is known.
+        if unit.table().serves(&mut machine.hw, stream_id).map_err(|error| named(&error))? {
+            continue;
+        }
         let domain = unit.new_domain(&mut machine.hw, frames).map_err(|error| named(&error))?;
         for (base, bytes) in machine.rmrs_of(smmu, stream_id).collect::<Vec<_>>() {
             let iova = Iova(base.0);

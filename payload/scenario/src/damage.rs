@@ -4,6 +4,7 @@
 //! level-1 descriptor, and to the last STE of the level-2 table in use.
 
 mod apply;
+mod firmware;
 mod later;
 mod place;
 mod queues;
@@ -47,6 +48,8 @@ enum What {
     Queue(Queue),
     /// SMMUEN is 0.
     Off,
+    /// The dead image itself found the SMMU translating, and kept firmware's table.
+    FirmwareTable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +182,12 @@ impl Damage {
     #[must_use]
     pub fn turns_off(self) -> bool {
         self.row().what == What::Off
+    }
+
+    /// Firmware has the SMMU before the image that is going to die.
+    #[must_use]
+    pub fn begins_in_firmware(self) -> bool {
+        self.row().what == What::FirmwareTable
     }
 
     /// Events are left in the queue.

@@ -22,11 +22,13 @@ pub enum Plant {
     KdumpDigest = 8,
     /// The taker loads from where nothing answers: an external abort, taken and passed over.
     BusError = 9,
+    /// The payload's own start drops firmware's table, though it could be kept.
+    FirmwareDropped = 10,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -36,10 +38,11 @@ impl Plant {
         Self::StaleOracle,
         Self::KdumpDigest,
         Self::BusError,
+        Self::FirmwareDropped,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
-                                     endpoint-off, stale-oracle, kdump-digest, bus-error";
+                                     endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -54,6 +57,7 @@ impl Plant {
             Self::StaleOracle => "stale-oracle",
             Self::KdumpDigest => "kdump-digest",
             Self::BusError => "bus-error",
+            Self::FirmwareDropped => "firmware-dropped",
         }
     }
 

@@ -4,6 +4,7 @@ mod cases;
 mod crashes;
 mod damage;
 mod expect;
+mod found;
 mod host;
 mod input;
 mod plants;
@@ -78,6 +79,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     let mut cases = cases::all();
     cases.extend(damage::all());
     cases.extend(crashes::all());
+    cases.extend(found::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(stops::all());

@@ -1,7 +1,7 @@
 //! Doing damage, and looking for it.
 
 use super::{
-    Config, Damage, Pointer, Ste, What,
+    Config, Damage, Pointer, Ste, What, firmware,
     place::{Places, TWO_LEAVES, words},
     queues,
 };
@@ -59,7 +59,8 @@ impl Damage {
     pub fn apply(self, hw: &mut dyn Access, smmu: SmmuIndex, own: PhysAddr, scratch: PhysAddr) -> Result<(), NotDone> {
         let registers = Registers::read(hw, smmu);
         match self.row().what {
-            What::Nothing => Ok(()),
+            // The latter was there before everything else.
+            What::Nothing | What::FirmwareTable => Ok(()),
             What::Config(config) => {
                 let value = config.of(registers.strtab_base_cfg, &registers);
                 hw.write32(smmu, STRTAB_BASE_CFG, value.into());
@@ -101,6 +102,7 @@ impl Damage {
             What::Nothing => true,
             What::Config(config) => registers.strtab_base_cfg == config.of(registers.strtab_base_cfg, &registers),
             What::Queue(queue) => queues::is_found(queue, hw, &registers),
+            What::FirmwareTable => firmware::is_found(hw, &registers),
             What::Off => !registers.cr0.smmuen() && !registers.cr0ack.smmuen(),
             what => {
                 let Some(places) = Places::find(hw, &registers) else { return false };

@@ -17,6 +17,10 @@ pub(super) const fn of(row: &Row) -> Option<Documented> {
     let expects = match row.answer {
         Answer::Adopted => match row.what {
             What::Nothing => return None,
+            What::FirmwareTable => {
+                "adopt keeps the table that the dead payload itself found in force (firmware's, stage-2 identity) and had \
+                 adopted: firmware's device misses nothing at the payload's start; DMA as under adopt"
+            }
             What::Ste(_) => "adopt goes on, and keeps the ASID out of use once: DMA as under adopt",
             What::Queue(Queue::CommandError) => {
                 "adopt acknowledges CMDQ_ERR before its own queue starts: DMA as under adopt"
@@ -83,6 +87,7 @@ const fn source(what: What) -> &'static str {
         What::Queue(Queue::CommandError) => "IHI 0070 7.1, 7.5; Chen v3; stock 7.3.4 never gets a CMD_SYNC, measured",
         What::Queue(Queue::EventAbort | Queue::EventsFull) => "IHI 0070 7.2, 7.5; Chen v3",
         What::Queue(_) => "IHI 0070 3.5.1, 6.3.9; nobody stops the queue of a kernel that crashes",
+        What::FirmwareTable => "IHI 0070 3.11, 5.2; DESIGN.md 5: found in firmware's hands at the payload's own start",
         What::Off => "IHI 0070 3.11, 6.3.14; Chen v7 7/7",
     }
 }

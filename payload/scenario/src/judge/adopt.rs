@@ -9,7 +9,10 @@ use alloc::format;
 use smmu::{
     access::{SmmuIndex, Structure},
     observe::Registers,
-    spec::registers::{self as reg, Cr0, Gerror},
+    spec::{
+        registers::{self as reg, Cr0, Gerror},
+        ste::{Config, Ste0, Ste2},
+    },
 };
 
 pub(super) const NO_REGISTERS: &str = "the registers were not read after the watch";
@@ -202,10 +205,17 @@ pub(super) fn identifiers_reserved(evidence: &Evidence<'_>) -> Seen {
             Some(_) => return Seen::not_covered("it was not adopted"),
             None => return Seen::not_covered("its SMMU was not looked at"),
         };
-        if u16::try_from(stream.asid).is_ok_and(|asid| taken.reserved.asids.contains(asid)) {
+        let config = Config(Ste0::from(stream.ste[0]).config());
+        let (name, id, reserved) = match config {
+            // It has none.
+            Config::BYPASS => return Seen::PASS,
+            Config::S2 => ("VMID", Ste2::from(stream.ste[2]).s2vmid().into(), &taken.reserved.vmids),
+            _ => ("ASID", stream.asid, &taken.reserved.asids),
+        };
+        if u16::try_from(id).is_ok_and(|id| reserved.contains(id)) {
             Seen::PASS
         } else {
-            Seen::fail(format!("{}: ASID {} is not reserved", stream.bdf, stream.asid))
+            Seen::fail(format!("{}: {name} {id} is not reserved", stream.bdf))
         }
     });
     Seen::worst(judged, "no live stream")

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{phase::Delta, policy::After};
 use alloc::format;
-use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
+use handover::oracle::{STREAM_IDENTITY, STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
 const NO_STREAM: &str = "no live stream";
 const ALL_SILENT: &str = "every device was stopped";
@@ -27,6 +27,21 @@ pub(super) const fn counts_attempts(stream: &Stream) -> bool {
 /// The stream is named by an RMR node.
 pub(super) const fn is_rmr(stream: &Stream) -> bool {
     stream.flags & STREAM_RMR != 0
+}
+
+/// Untranslated, all of its DMA arrives where translation led it: by firmware's identity tables.
+const fn is_identity(stream: &Stream) -> bool {
+    stream.flags & STREAM_IDENTITY != 0
+}
+
+/// Something of a stream that takes this course goes astray.
+pub(super) const fn strays(course: After, stream: &Stream) -> bool {
+    course.mis_steers() && !is_identity(stream)
+}
+
+/// Something of it arrives.
+pub(super) const fn arrives(course: After, stream: &Stream) -> bool {
+    course.delivers(stream.rmr.bytes != 0 || is_identity(stream))
 }
 
 /// What the scenario's documentation says of a stream's DMA after the takeover.
@@ -241,11 +256,9 @@ fn follows(stream: &Stream, course: After, delta: &Delta) -> Seen {
         return no_attempt(stream);
     }
     // Without an identity window of its own, all that an untranslated stream does goes astray.
-    let arrives = delta.phase.delivered > 0;
-    let delivers = course.delivers(stream.rmr.bytes != 0);
-    let holds = arrives == delivers
+    let holds = (delta.phase.delivered > 0) == arrives(course, stream)
         && (blocked(delta) > 0) == course.blocks()
-        && (delta.phase.mis_steered > 0) == course.mis_steers();
+        && (delta.phase.mis_steered > 0) == strays(course, stream);
     did(stream, AFTER, delta, holds)
 }
 

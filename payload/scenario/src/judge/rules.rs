@@ -228,13 +228,12 @@ fn refused(evidence: &Evidence<'_>) -> Verdict {
 /// Between a new table and its default domain an RMR stream bypasses: no longer than a moment, in which it may move or not.
 fn gone_astray(evidence: &Evidence<'_>) -> Verdict {
     fails_if_any(evidence, &|after, stream, sampled| {
-        after.mis_steers() || (after == After::IdentityBlocked && dma::strays_in_blackout(stream, sampled))
+        dma::strays(after, stream) || (after == After::IdentityBlocked && dma::strays_in_blackout(stream, sampled))
     })
 }
 
 fn lost(evidence: &Evidence<'_>) -> Verdict {
-    let fails =
-        fails_if_any(evidence, &|after, stream, _| after != After::Silent && !after.delivers(stream.rmr.bytes != 0));
+    let fails = fails_if_any(evidence, &|after, stream, _| after != After::Silent && !dma::arrives(after, stream));
     if fails == Verdict::Fail { fails } else { awake(evidence) }
 }
 

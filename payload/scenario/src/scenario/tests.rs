@@ -69,7 +69,7 @@ fn plants_read_what_they_print_and_keep_their_numbers() {
         names.push(plant.name());
     }
     assert_eq!(names.join(", "), Plant::NAMES);
-    assert_eq!((Plant::parse("leaf"), Plant::from_code(0), Plant::from_code(10)), (None, None, None));
+    assert_eq!((Plant::parse("leaf"), Plant::from_code(0), Plant::from_code(11)), (None, None, None));
 }
 
 #[test]

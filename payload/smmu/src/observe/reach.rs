@@ -72,7 +72,7 @@ impl<T: Into<ReachError>> From<T> for Stop {
     }
 }
 
-/// The first stream, in StreamID order, that reaches any of the `bytes` from `start` on.
+/// The first of the streams that `is_asked` picks, in StreamID order, that reaches any of the `bytes` from `start` on.
 ///
 /// Permissions and access flags count for nothing here: they can be changed by one store. `limit` bounds the bytes read.
 ///
@@ -84,6 +84,7 @@ pub fn reaches(
     start: PhysAddr,
     bytes: u64,
     limit: u64,
+    is_asked: &dyn Fn(StreamId) -> bool,
 ) -> Result<Option<Reach>, ReachError> {
     if bytes == 0 {
         return Ok(None);
@@ -98,8 +99,10 @@ pub fn reaches(
     let mut budget = Budget::new(limit);
     let result =
         for_each_ste(hw, registers, &mut budget, &mut |hw: &mut dyn Access, budget: &mut Budget, entry| match entry {
-            Entry::Ste { stream_id, ste, .. } => visit_ste(hw, registers, budget, &mut seen, target, stream_id, &ste),
-            Entry::Level1(_) => Ok(()),
+            Entry::Ste { stream_id, ste, .. } if is_asked(stream_id) => {
+                visit_ste(hw, registers, budget, &mut seen, target, stream_id, &ste)
+            }
+            _ => Ok(()),
         });
     match result {
         Ok(()) => Ok(None),

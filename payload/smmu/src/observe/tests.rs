@@ -52,7 +52,7 @@ impl Machine {
 
     fn reaches(&mut self, start: u64, bytes: u64) -> Result<Option<Reach>, ReachError> {
         let registers = self.registers();
-        reaches(&mut self.hw, &registers, PhysAddr(start), bytes, LIMIT)
+        reaches(&mut self.hw, &registers, PhysAddr(start), bytes, LIMIT, &|_| true)
     }
 
     fn ste_at(&mut self, sid: StreamId) -> PhysAddr {
@@ -351,7 +351,7 @@ proptest! {
         }
         let _ = ste(&mut hw, &registers, StreamId(sid));
         let _ = digest(&mut hw, &registers, 1 << 16);
-        let _ = reaches(&mut hw, &registers, PhysAddr(0x4800_0000), 0x1000, 1 << 16);
+        let _ = reaches(&mut hw, &registers, PhysAddr(0x4800_0000), 0x1000, 1 << 16, &|_| true);
     }
 
     #[test]

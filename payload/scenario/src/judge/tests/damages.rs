@@ -7,7 +7,7 @@ use super::{
     find,
     verdicts::{Change, edit, write},
     with_verdict,
-    world::World,
+    world::{World, counts},
 };
 use crate::{Damage, Policy, Scenario};
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use smmu::{
     access::Structure,
     log::Op,
     spec::registers::{self as reg, Cr0},
-    takeover::{Refusal, Rule},
+    takeover::{IdSet, Refusal, Rule},
 };
 use wire::record::{Outcome, Verdict};
 
@@ -170,6 +170,23 @@ fn every_check_of_damage_can_fail_and_none_passes_without_evidence() {
             assert_eq!(verdict(*change), Verdict::NotCovered, "{name}: {id}");
         }
     }
+}
+
+/// Its window is mapped to itself: untranslated it arrives where it did before.
+#[test]
+fn firmwares_stream_arrives_when_it_bypasses() {
+    let scenario = scenario(Policy::Bypass, "firmware-table");
+    let mut world = World::damaged(scenario, scenario.damage);
+    assert!(broken(&world).contains(&"dma.as-documented"));
+    world.streams[2].cuts.end = counts(60, 60, 0);
+    assert_eq!(broken(&world), [""; 0]);
+}
+
+#[test]
+fn firmwares_vmid_must_be_reserved() {
+    let mut world = world("firmware-table");
+    world.taken.as_mut().unwrap().reserved.vmids = IdSet::default();
+    assert_eq!(broken(&world), ["adopt.identifiers-reserved"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use core::ops::Range;
 use handover::{
     HandoverError,
     crash_note::{CAUSE_CALL, CrashNote},
-    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_RMR, SmmuLeft, Stream, Window},
+    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_IDENTITY, STREAM_RMR, SmmuLeft, Stream, Window},
 };
 use smmu::{
     access::{Access, SmmuIndex},
@@ -101,15 +101,22 @@ impl World {
         let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
         let mut known = Vec::new();
         for (device, sid) in (2..).zip(SIDS) {
-            let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
-            unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
-            let (flags, bytes) = if sid == SIDS[2] { (STREAM_RMR, 0x1_0000) } else { (0, 0) };
+            let (mut flags, bytes) = if sid == SIDS[2] { (STREAM_RMR, 0x1_0000) } else { (0, 0) };
+            let mut asid = 0;
+            if sid == SIDS[2] && done.begins_in_firmware() {
+                unit.pass(&mut hw, &mut frames, &[sid]).unwrap();
+                flags |= STREAM_IDENTITY;
+            } else {
+                let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
+                unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
+                asid = domain.asid.into();
+            }
             known.push(Stream {
                 rmr: Window { bytes, ..Window::default() },
                 bdf: Bdf::new(0, 0, device, 0),
                 stream_id: sid,
                 flags,
-                asid: domain.asid.into(),
+                asid,
                 ste: ste(&mut hw, sid),
                 ..Stream::default()
             });
