@@ -116,6 +116,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
         line,
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
+        is_alive: false,
         stays_on: false,
         end: None,
         cycle_ends: Vec::new(),
@@ -126,6 +127,12 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn);
     let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
     let wall = start.elapsed();
+    // An emulator that refuses its arguments has started no machine.
+    if stopped.is_none() && !watch.is_alive && ended.status.code() == Some(1) {
+        // A log without a boot would be taken for a lost one; a file that stays does no more harm than that.
+        let _ = std::fs::remove_file(folder.join(CONSOLE_LOG));
+        return Err(usage(format!("QEMU does not start{}", said(&messages))));
+    }
     let lost = match stopped {
         Some(reason) => Some(reason),
         None if has_ended => None,
@@ -189,6 +196,8 @@ struct Watch<'a> {
     rate: u32,
     /// The sender stops as soon as all is armed: a planted fault.
     is_to_stop: bool,
+    /// The machine said something.
+    is_alive: bool,
     /// The payload cannot power the machine off, and said so.
     stays_on: bool,
     /// The last record came.
@@ -210,6 +219,7 @@ impl Watch<'_> {
             match chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => {
                     heard = Instant::now();
+                    self.is_alive = true;
                     self.take(&bytes)?;
                     match self.end {
                         Some(End::StaysOn) => return Ok(None),

@@ -26,6 +26,15 @@ const WRONG: [(&str, &str); 13] = [
 pub fn all() -> Vec<Case> {
     vec![
         Case::new("wrong-options", |session| WRONG.iter().try_for_each(|(line, word)| wrong(session, line, word))),
+        Case::new("wrong-qemu-arguments", |session| {
+            let ended = session.run(&words("run -- -no-such-argument"))?;
+            expect::status(&ended, 2)?;
+            let last = ended.stderr.lines().last().unwrap_or_default();
+            let is_named = last.starts_with("error:") && last.contains("-no-such-argument");
+            ensure(is_named, || format!("it does not end with the emulator's word:\n{}", ended.stderr))?;
+            writes_nothing(session, &ended)
+        }),
+        Case::new("wrong-test-name", |session| wrong(session, "test --qemu no-such-case", "no-such-case")),
         Case::new("iort-file-that-is-none", |session| {
             let file = session.folder.with_extension("iort");
             std::fs::write(&file, b"not a table").map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::cli::TestArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::{build, setup, workspace};
 
 use session::Session;
@@ -55,6 +55,9 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Exit> {
     }
     let mut tally = Tally::default();
     all(args, &mut tally)?;
+    if let Some(filter) = args.filter.as_deref().filter(|_| tally.is_empty()) {
+        return Err(usage(format!("no test has `{filter}` in its name; `test --list` shows the cases on QEMU")));
+    }
     println!("{}", tally.summary());
     Ok(if tally.is_good() { Exit::Pass } else { Exit::Fail })
 }

@@ -34,6 +34,11 @@ impl Tally {
         self.add(name, &result, begin.elapsed());
     }
 
+    /// Nothing ran.
+    pub fn is_empty(&self) -> bool {
+        self.passed + self.failed == 0
+    }
+
     /// Nothing failed, and something ran: silence is no success.
     pub fn is_good(&self) -> bool {
         self.failed == 0 && self.passed > 0
