@@ -97,7 +97,7 @@ pub struct Stream {
     pub driver: u32,
     /// `STREAM_*` bits.
     pub flags: u32,
-    /// ASID of its CD.
+    /// ASID of its CD; 0 where it has none. A VMID is in `ste`.
     pub asid: u32,
     /// First address of the registers that the driver uses.
     pub registers: PhysAddr,

@@ -23,8 +23,8 @@ use pci::{Function, Identity};
 use smmu::{
     frames::Frames,
     log::{Log, Logged},
-    stage1::Memory,
-    takeover::{Attach, Attached, Change, NewDomain, Policy, Taken, TakeoverError, attach_deferred},
+    takeover::{Attach, Attached, NewDomain, Policy, Taken, TakeoverError, attach_deferred},
+    translation::Memory,
 };
 use tables::iort::Iort;
 
@@ -109,7 +109,7 @@ fn start_again(
     let attached = pages.ok_or(TakeoverError::Domain { stream }).and_then(|pages| {
         let window = (wanted.iova, pages, wanted.bytes);
         let Chosen { ref attach, earlier, .. } = chosen;
-        let domain = NewDomain { attach, window, memory, earlier, change: Change::Hitless };
+        let domain = NewDomain { attach, window, memory, earlier };
         let mut site = takeover::site(boot, chosen.smmu, smmu, frames, &[], &[]);
         attach_deferred(&mut Logged::new(hw, log), &mut site, taken, &domain)
     });

@@ -10,7 +10,7 @@ use arch::{
 use handover::oracle::{Counts, STREAM_NON_COHERENT, Stream, Window};
 use pci::Function;
 use scenario::phase::Cuts;
-use smmu::stage1::Memory;
+use smmu::translation::Memory;
 
 /// Time between two samples while waiting.
 const STEP_US: u64 = 250;

@@ -165,12 +165,14 @@ impl Cycle {
     pub(crate) fn attach(self, again: &Again, totals: &Counts) {
         let Self { run, cycle } = self;
         let Counts { attempted, delivered, mis_steered } = *totals;
+        let (asid, vmid) = again.attached.map_or((0, 0), |attached| attached.id.asid_and_vmid());
         console::record(&Record::Attach {
             run,
             cycle,
             bdf: &again.stream.bdf.to_string(),
             stream_id: again.stream.stream_id.0,
-            asid: again.attached.map_or(0, |attached| attached.asid),
+            asid,
+            vmid,
             attempted,
             delivered,
             mis_steered,

@@ -199,14 +199,14 @@ impl Builder {
             }
             Kind::Stage2 { vmid } => {
                 let root = self.stage2(&[(iova, target | 0x7FF, 12)]);
-                [0b1101, 0, stage2_word(vmid), root.0, 0, 0, 0, 0]
+                [0b1101, 0, self.stage2_word(vmid), root.0, 0, 0, 0, 0]
             }
             Kind::Nested { vmid, asid } => {
                 let root = stage1_tables(&mut self.machine.bus.memory, &mut self.next, iova, target);
                 let cd = self.contexts(root, asid, 0, 0);
                 // Everything to itself, by one block of a GiB.
                 let stage2 = self.stage2(&[(RAM.start, RAM.start | 0x7FD, 30)]);
-                [0b1111 | cd.0, 0xD6, stage2_word(vmid), stage2.0, 0, 0, 0, 0]
+                [0b1111 | cd.0, 0xD6, self.stage2_word(vmid), stage2.0, 0, 0, 0, 0]
             }
         }
     }
@@ -248,6 +248,12 @@ impl Builder {
         }
     }
 
+    /// S2T0SZ 25, start level 1 (SL0=1), write-back, 4 KiB granule, IDR5.OAS, AArch64, faults recorded.
+    fn stage2_word(&self, vmid: u16) -> u64 {
+        let output = u64::from(self.machine.units[0].hardware.idr5.oas());
+        u64::from(vmid) | 25 << 32 | 1 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | output << 48 | 1 << 51 | 1 << 58
+    }
+
     /// Stage-2 tables of 39 bits, 4 KiB granule, start level 1: input, descriptor, log2 of what it covers.
     fn stage2(&mut self, leaves: &[(u64, u64, u32)]) -> PhysAddr {
         let root = self.allocate(4096);
@@ -281,11 +287,6 @@ impl Builder {
         unit.force_enabled(cr0.with_atschk(unit.hardware.idr0.ats()));
         self.machine
     }
-}
-
-/// S2T0SZ 25, start level 1 (SL0=1), write-back, 4 KiB granule, 44 bits out, AArch64, faults recorded.
-fn stage2_word(vmid: u16) -> u64 {
-    u64::from(vmid) | 25 << 32 | 1 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | 4 << 48 | 1 << 51 | 1 << 58
 }
 
 /// CD.S.

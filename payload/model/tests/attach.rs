@@ -11,9 +11,9 @@ use model::{
 use smmu::access::{Access, Structure};
 use smmu::bringup::{Domain, Options, Unit};
 use smmu::spec::ste::Ste;
-use smmu::stage1::Attributes;
-use smmu::table::{ABORT, Format, bypass_ste, stage1_ste};
+use smmu::table::{ABORT, Format, bypass_ste};
 use smmu::takeover::Policy;
+use smmu::translation::Attributes;
 
 const SID: StreamId = StreamId(0x18);
 const A: PhysAddr = PhysAddr(0x4800_0000);
@@ -73,7 +73,7 @@ fn from_bring_up_over_arming_to_adoption_a_stream_meets_nothing_half_done() {
                 }
                 machine.step("arm");
                 unit.attach(machine, frames, SID, &translation).expect("attach");
-                let whole = [ABORT, stage1_ste(translation.cd, unit.coherent())];
+                let whole = [ABORT, translation.ste];
                 for seen in machine.record.rows() {
                     assert_eq!(hazards(seen, &whole, false), [], "{label}: {seen:?}");
                 }
@@ -105,7 +105,7 @@ fn expected(state: State, domains: &[Domain; 2], board: &Board) -> Ste {
     match state {
         State::Abort => ABORT,
         State::Bypass => bypass_ste(board.machine.units[0].hardware.idr1),
-        State::S1(which) => stage1_ste(domains[which].cd, board.unit.coherent()),
+        State::S1(which) => domains[which].ste,
     }
 }
 

@@ -8,8 +8,8 @@ use model::{Choices, FreshFrames, Function, Guard, Hardware, Machine, Personalit
 use proptest::prelude::*;
 use smmu::bringup::{BringUpError, Options, Unit};
 use smmu::spec::registers as reg;
-use smmu::stage1::Attributes;
 use smmu::table::Format;
+use smmu::translation::{Attributes, Stage};
 
 const PAGE: u64 = 0x1_0000;
 const FROM: Iova = Iova(0xFFFF_0000);
@@ -21,7 +21,8 @@ struct Case {
     format: Option<Format>,
     stream: u32,
     e2h: bool,
-    first_asid: u16,
+    stage: Stage,
+    first_id: u16,
     seed: u64,
 }
 
@@ -49,25 +50,27 @@ fn hardware() -> impl Strategy<Value = Hardware> {
 
 fn case() -> impl Strategy<Value = Case> {
     let format = prop_oneof![3 => Just(None), 1 => Just(Some(Format::Linear)), 1 => Just(Some(Format::TwoLevel))];
-    (hardware(), format, 0_u32..0x2000, any::<(bool, u16, u64)>()).prop_map(
-        |(hardware, format, stream, (e2h, first_asid, seed))| {
+    (hardware(), format, 0_u32..0x2000, any::<(bool, bool, u16, u64)>()).prop_map(
+        |(hardware, format, stream, (e2h, is_stage2, first_id, seed))| {
             // Mostly a StreamID that the SMMU has.
             let bits = hardware.idr1.sidsize().min(13);
             let stream = if seed % 8 == 0 { stream } else { stream & ((1 << bits) - 1) };
-            Case { hardware, format, stream, e2h, first_asid, seed }
+            let stage = if is_stage2 { Stage::Two } else { Stage::One };
+            Case { hardware, format, stream, e2h, stage, first_id, seed }
         },
     )
 }
 
 /// Whether it came up.
 fn check(case: &Case) -> Result<bool, TestCaseError> {
-    let Case { hardware, format, stream, e2h, first_asid, seed } = *case;
+    let Case { hardware, format, stream, e2h, stage, first_id, seed } = *case;
     let stream = StreamId(stream);
     let mut machine = Machine::new(hardware, Choices::seeded(seed));
     machine.functions.push(Function::new(stream, &[Window::new(FROM, TO)]));
     machine.schedule = Schedule::OneIn(3);
     let mut frames = FreshFrames::default();
-    let options = Options { format, e2h, first_asid, timeout_us: 2000, ..Options::new(PhysAddr(0x0905_0000), stream) };
+    let options = Options::new(PhysAddr(0x0905_0000), stream);
+    let options = Options { format, e2h, stage, first_id, timeout_us: 2000, ..options };
     let mut unit = match Unit::bring_up(&mut machine, SMMU, &options, &mut frames) {
         Ok(unit) => unit,
         Err(error) => {
@@ -79,7 +82,12 @@ fn check(case: &Case) -> Result<bool, TestCaseError> {
         }
     };
     let domain = unit.new_domain(&mut machine, &mut frames).expect("domain");
-    prop_assert!(domain.asid != 0 && (hardware.idr0.asid16() || domain.asid <= 0xFF));
+    let (asid, vmid) = domain.id.asid_and_vmid();
+    let (id, other, has_16_bits) = match stage {
+        Stage::One => (asid, vmid, hardware.idr0.asid16()),
+        Stage::Two => (vmid, asid, hardware.idr0.vmid16()),
+    };
+    prop_assert!(id != 0 && other == 0 && (has_16_bits || id <= 0xFF));
     domain.tables.map(&mut machine, &mut frames, FROM, TO, PAGE, Attributes::default()).expect("map");
     unit.attach(&mut machine, &mut frames, stream, &domain).expect("attach");
     for _ in 0..4 {

@@ -10,8 +10,8 @@ use smmu::bringup::{BringUpError, Options, Unit};
 use smmu::queue::{CommandQueue, EventQueue};
 use smmu::spec::command::{CFGI_ALL, TLBI_NSNH_ALL, cfgi_cd_all};
 use smmu::spec::registers::{self as reg, Cr0};
-use smmu::stage1::Attributes;
 use smmu::takeover::Policy;
+use smmu::translation::Attributes;
 
 const SID: StreamId = StreamId(0x18);
 const TO: PhysAddr = PhysAddr(0x4C00_0000);

@@ -7,7 +7,7 @@ use addr::{Iova, PhysAddr, StreamId};
 use common::*;
 use model::{Choices, FreshFrames, Function, Kind, Outcome, Stream, Window};
 use smmu::bringup::{NotAdopted, Options, Unit};
-use smmu::stage1::Attributes;
+use smmu::translation::{Attributes, Identifier};
 
 /// Firmware's: stage 2 for two, stage 1 for one.
 const FIRMWARE: [Stream; 4] = [
@@ -51,7 +51,7 @@ fn adopting_firmwares_table_blocks_no_live_stream() {
             adopted += 1;
             for id in wanted.map(StreamId) {
                 let domain = unit.new_domain(&mut machine, &mut frames).expect("a domain");
-                assert_ne!(domain.asid, 1, "{name}, seed {seed}: firmware's own ASID");
+                assert_ne!(domain.id, Identifier::Asid(1), "{name}, seed {seed}: firmware's own ASID");
                 domain.tables.map(&mut machine, &mut frames, FROM, TO, PAGE, Attributes::default()).expect("a mapping");
                 unit.attach(&mut machine, &mut frames, id, &domain).expect("an attach");
                 machine.functions.push(Function::new(id, &[Window::new(FROM, TO)]));

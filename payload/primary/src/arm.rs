@@ -181,13 +181,14 @@ fn options(setting: &Setting<'_>, smmu: usize, at: SmmuAt) -> Options {
     let streams = setting.candidates.iter().filter(|candidate| candidate.smmu == smmu);
     let of_rmrs = setting.machine.largest_rmr_stream(smmu);
     let largest = streams.map(|candidate| candidate.stream_id).chain(of_rmrs).max().unwrap_or(StreamId(0));
-    // The lower or the upper half of 8-bit ASIDs, in turn: beside the invalidations, no TLB entry of the last cycle
+    // The lower or the upper half of 8-bit identifiers, in turn: beside the invalidations, no TLB entry of the last cycle
     // can match. A taker whose allocator starts empty counts from 1, and is to be met there.
     let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.scenario.policy.attaches();
     Options {
         coherent_override: at.coherent_override,
         format: format(setting.options),
-        first_asid: if starts_at_1 { 1 } else { 128 },
+        first_id: if starts_at_1 { 1 } else { 128 },
+        stage: setting.scenario.damage.stage(),
         ..Options::new(at.base, largest)
     }
 }

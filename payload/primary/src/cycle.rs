@@ -28,7 +28,7 @@ use smmu::{
     access::SmmuIndex,
     bringup::Unit,
     observe::{Registers, digest, reaches, ste},
-    stage1::Attributes,
+    translation::Attributes,
 };
 use wire::{
     Record,

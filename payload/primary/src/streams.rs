@@ -8,7 +8,7 @@ use handover::oracle::{STREAM_IDENTITY, STREAM_NON_COHERENT, STREAM_RMR, Stream,
 use smmu::{
     bringup::{Domain, Unit},
     frames::Frames,
-    stage1::{Attributes, Memory},
+    translation::{Attributes, Memory},
 };
 
 /// A stream with its domain, in the primary's hands.
@@ -45,7 +45,8 @@ pub(crate) fn attach(
         map(machine, Iova(base.0), base, bytes)?;
     }
     unit.attach(&mut machine.hw, frames, stream_id, &domain).map_err(|error| named("attach", &error))?;
-    let stream = Stream { asid: domain.asid.into(), ..stream(candidate, window) };
+    // A VMID is in the STE.
+    let stream = Stream { asid: domain.id.asid_and_vmid().0.into(), ..stream(candidate, window) };
     Ok(Live { stream, domain: Some(domain), candidate, is_started: false })
 }
 

@@ -1,4 +1,4 @@
-//! What the crashed image left broken, and what follows from it.
+//! What the crashed image left broken, or otherwise than usual, and what follows from it.
 //!
 //! Damage to structures is done where no live stream looks, so that all of them go on until the takeover: to the last
 //! level-1 descriptor, and to the last STE of the level-2 table in use.
@@ -20,7 +20,7 @@ use crate::{
 };
 use addr::PhysAddr;
 use rows::{Answer, ROWS, Row};
-use smmu::{observe::Registers, spec::ste::STE_BYTES, takeover::Rule};
+use smmu::{observe::Registers, spec::ste::STE_BYTES, takeover::Rule, translation::Stage};
 
 /// A kind of damage: its place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,8 @@ enum What {
     Off,
     /// The dead image itself found the SMMU translating, and kept firmware's table.
     FirmwareTable,
+    /// Every domain is of stage 2.
+    Stage2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +178,12 @@ impl Damage {
             Answer::OneRefused(rule) => Some(rule),
             _ => None,
         }
+    }
+
+    /// Stage of the domains that the dead image makes.
+    #[must_use]
+    pub fn stage(self) -> Stage {
+        if self.row().what == What::Stage2 { Stage::Two } else { Stage::One }
     }
 
     /// The SMMU is found disabled.

@@ -6,6 +6,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::fmt;
+use smmu::translation::Stage;
 
 #[cfg(test)]
 mod tests;
@@ -91,14 +92,17 @@ impl Scenario {
         self.damage.documented().unwrap_or(policy::documented(self.policy))
     }
 
-    /// All that `all` stands for: every policy alone, every damage with `adopt`, and every kind of crash with `adopt` and
-    /// `reset`.
+    /// All that `all` stands for: every policy alone, every damage with `adopt`, domains of stage 2 with the policies that
+    /// attach to one, and every kind of crash with `adopt` and `reset`.
     pub fn all() -> impl Iterator<Item = Self> {
         // One list and plain loops: a chain of iterators costs the images a kilobyte.
         let mut all: Vec<Self> = Policy::ALL.iter().map(|policy| Self::plain(*policy)).collect();
         let [adopt, reset] = [Policy::Adopt, Policy::Reset].map(Self::plain);
         for damage in Damage::all().skip(1) {
             all.push(Self { damage, ..adopt });
+            if damage.stage() == Stage::Two {
+                all.extend([Policy::AdoptAttach, Policy::AdoptV7Attach].map(|policy| Self { policy, damage, ..adopt }));
+            }
         }
         for crash in Crash::ALL.iter().skip(1) {
             all.push(Self { crash: *crash, ..adopt });

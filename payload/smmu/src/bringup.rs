@@ -11,14 +11,14 @@ use crate::access::{Access, SmmuIndex};
 use crate::frames::Frames;
 use crate::queue::{CommandQueue, output_queue};
 use crate::spec::cd::CD_BYTES;
-use crate::spec::command::{CFGI_ALL, Command, TLBI_EL2_ALL, TLBI_NSNH_ALL, tlbi_nh_asid};
+use crate::spec::command::{CFGI_ALL, Command, TLBI_EL2_ALL, TLBI_NSNH_ALL, tlbi_nh_asid, tlbi_s12_vmall};
 use crate::spec::event::EVENT_BYTES;
 use crate::spec::registers::{self as reg, Cr0, Cr2, Gbpa, Idr0, Idr1, QueueBase};
 use crate::spec::ste::Ste;
-use crate::stage1::{Geometry, Stage1};
-use crate::table::{StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, write_cd};
+use crate::table::{StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, stage2_ste, write_cd};
 use crate::takeover::Identifiers;
-use addr::{PhysAddr, StreamId};
+use crate::translation::{Geometry, Identifier, Translation};
+use addr::StreamId;
 pub use adopt::NotAdopted;
 use control::Control;
 pub use error::BringUpError;
@@ -39,15 +39,15 @@ pub struct Found {
     pub gbpa: Gbpa,
 }
 
-/// A translation with its CD, for one stream or for several.
+/// A translation, for one stream or for several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Domain {
-    /// Its ASID, in no other domain of the SMMU.
-    pub asid: u16,
-    /// Its CD.
-    pub cd: PhysAddr,
+    /// In no other domain of the SMMU.
+    pub id: Identifier,
+    /// The STE that leads to it, at stage 1 by its CD.
+    pub ste: Ste,
     /// Its tables.
-    pub tables: Stage1,
+    pub tables: Translation,
 }
 
 /// An SMMU in our hands.
@@ -64,7 +64,7 @@ pub struct Unit {
     table: StreamTable,
     commands: CommandQueue,
     eventq: QueueBase,
-    next_asid: u16,
+    next_id: u16,
     domains: u16,
     /// The command queue is there, and what changes must be invalidated.
     is_started: bool,
@@ -101,7 +101,7 @@ impl Unit {
     ) -> Result<Self, BringUpError> {
         hw.step("smmu.identify");
         let control = Control { smmu, timeout_us: options.timeout_us };
-        let (idr0, idr1, geometry) = identify(hw, smmu, options.base)?;
+        let (idr0, idr1, geometry) = identify(hw, smmu, options.base, options.stage)?;
         let found = Found {
             cr0: hw.read32(smmu, reg::CR0).into(),
             gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false),
@@ -115,8 +115,7 @@ impl Unit {
         let eventq = output_queue(frames, idr1.eventqs(), options.eventq_log2, EVENT_BYTES)
             .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;
 
-        let largest_asid = if idr0.asid16() { u16::MAX } else { 0xFF };
-        let next_asid = options.first_asid.saturating_sub(1) % largest_asid + 1;
+        let next_id = options.first_id.saturating_sub(1) % Identifier::largest(options.stage, idr0) + 1;
         let e2h = options.e2h && idr0.hyp();
         let is_started = false;
         Ok(Self {
@@ -130,7 +129,7 @@ impl Unit {
             table,
             commands,
             eventq,
-            next_asid,
+            next_id,
             domains: 0,
             is_started,
             reserved: None,
@@ -221,28 +220,36 @@ impl Unit {
         &mut self.commands
     }
 
-    /// An empty translation with an ASID of its own.
+    /// An empty translation with an identifier of its own.
     ///
     /// # Errors
-    /// [`BringUpError::Map`], [`BringUpError::OutOfMemory`], [`BringUpError::NoAsid`].
+    /// [`BringUpError::Map`], [`BringUpError::OutOfMemory`], [`BringUpError::NoIdentifier`].
     pub fn new_domain(&mut self, hw: &mut dyn Access, frames: &mut dyn Frames) -> Result<Domain, BringUpError> {
-        let largest = if self.idr0.asid16() { u16::MAX } else { 0xFF };
+        let (smmu, geometry) = (self.control.smmu, self.geometry);
+        let largest = Identifier::largest(geometry.stage(), self.idr0);
         if self.domains >= largest {
-            return Err(BringUpError::NoAsid { domains: self.domains });
+            return Err(BringUpError::NoIdentifier { domains: self.domains });
         }
-        let tables = Stage1::new(self.control.smmu, self.geometry, frames)?;
-        let cd = frames
-            .allocate(CD_BYTES, CD_BYTES)
-            .ok_or(BringUpError::OutOfMemory { what: "a context descriptor", bytes: CD_BYTES })?;
-        // ASID 0 is left to nobody: the adoption series refuses a table that uses it.
-        let from_next = (0..largest).map(|skipped| (self.next_asid - 1 + skipped) % largest + 1);
-        let reserved = self.reserved.as_ref().map(|reserved| &reserved.asids);
-        let is_free = |asid: &u16| reserved.is_none_or(|reserved| !reserved.contains(*asid));
-        let asid = { from_next }.find(is_free).ok_or(BringUpError::NoAsid { domains: self.domains })?;
-        self.next_asid = asid % largest + 1;
+        let tables = Translation::new(smmu, geometry, frames)?;
+        // 0 is left to nobody: the adoption series refuses a table that uses it, and VMID 0 is that of stage 1 alone.
+        let from_next = (0..largest).map(|skipped| (self.next_id - 1 + skipped) % largest + 1);
+        let reserved = self.reserved.as_ref().map(|reserved| reserved.of(geometry.stage()));
+        let is_free = |id: &u16| reserved.is_none_or(|reserved| !reserved.contains(*id));
+        let value = { from_next }.find(is_free).ok_or(BringUpError::NoIdentifier { domains: self.domains })?;
+        self.next_id = value % largest + 1;
+        let id = Identifier::new(geometry.stage(), value);
+        let ste = match id {
+            Identifier::Asid(asid) => {
+                let cd = frames
+                    .allocate(CD_BYTES, CD_BYTES)
+                    .ok_or(BringUpError::OutOfMemory { what: "a context descriptor", bytes: CD_BYTES })?;
+                write_cd(hw, smmu, cd, &context_descriptor(&tables, asid, self.idr0, self.coherent));
+                stage1_ste(cd, self.coherent)
+            }
+            Identifier::Vmid(vmid) => stage2_ste(self.idr1, tables.root(), geometry, vmid, self.coherent),
+        };
         self.domains += 1;
-        write_cd(hw, self.control.smmu, cd, &context_descriptor(&tables, asid, self.idr0, self.coherent));
-        Ok(Domain { asid, cd, tables })
+        Ok(Domain { id, ste, tables })
     }
 
     /// Translates `stream_id` through `domain` from now on.
@@ -256,7 +263,7 @@ impl Unit {
         stream_id: StreamId,
         domain: &Domain,
     ) -> Result<(), BringUpError> {
-        self.install(hw, frames, stream_id, &stage1_ste(domain.cd, self.coherent))
+        self.install(hw, frames, stream_id, &domain.ste)
     }
 
     /// Passes `stream_id` untranslated from now on.
@@ -297,7 +304,10 @@ impl Unit {
     /// # Errors
     /// [`BringUpError::Queue`].
     pub fn invalidate(&mut self, hw: &mut dyn Access, domain: &Domain) -> Result<(), BringUpError> {
-        self.command(hw, "TLBI_NH_ASID", tlbi_nh_asid(0, domain.asid))
+        match domain.id {
+            Identifier::Asid(asid) => self.command(hw, "TLBI_NH_ASID", tlbi_nh_asid(0, asid)),
+            Identifier::Vmid(vmid) => self.command(hw, "TLBI_S12_VMALL", tlbi_s12_vmall(vmid)),
+        }
     }
 
     /// Disables the SMMU, whoever had it last: GBPA aborts, SMMUEN and queues off, nothing left in its caches.

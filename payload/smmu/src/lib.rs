@@ -20,6 +20,6 @@ pub mod observe;
 pub mod poll;
 pub mod queue;
 pub mod spec;
-pub mod stage1;
 pub mod table;
 pub mod takeover;
+pub mod translation;

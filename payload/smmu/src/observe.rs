@@ -10,9 +10,11 @@ mod registers;
 
 use crate::access::{Structure, Unbacked};
 use crate::log::structure_name;
-pub use crate::stage1::{Budget, OverBudget};
+pub use crate::translation::{Budget, OverBudget};
 pub use digest::{Digest, Fold, digest};
-pub use lookup::{CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, ste, tables};
+pub use lookup::{
+    CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, stage2_tables, ste, tables,
+};
 pub use reach::{How, Reach, ReachError, reaches};
 pub use registers::{MsiAddresses, Priq, Registers};
 

@@ -192,7 +192,8 @@ pub enum Record<'a> {
         spins: [u64; 3],
         rings: [u64; 3],
     },
-    /// A stream that was moved to a new domain after an adoption: the domain's ASID, and what the stream moved in it.
+    /// A stream that was moved to a new domain after an adoption: the domain's ASID or VMID, the other of
+    /// which is 0, and what the stream moved in it.
     /// Delivered is what landed in the new pages, mis-steered what landed in the dead image's.
     Attach {
         run: u32,
@@ -200,6 +201,7 @@ pub enum Record<'a> {
         bdf: &'a str,
         stream_id: u32,
         asid: u16,
+        vmid: u16,
         attempted: u64,
         delivered: u64,
         mis_steered: u64,

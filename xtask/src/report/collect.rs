@@ -277,9 +277,11 @@ impl Builder {
                 let [boot_cpu, taker_cpu, esr, far] = [boot_cpu, taker_cpu, esr, far].map(Hex);
                 cycle.crash = Some(Crash { boot_cpu, taker_cpu, cause, esr, far, spins, rings });
             }
-            Record::Attach { bdf, stream_id, asid, attempted, delivered, mis_steered, .. } => {
+            Record::Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered, .. } => {
                 let bdf = bdf.into();
-                cycle.attach = Some(Attach { bdf, stream_id, asid, attempted, delivered, mis_steered });
+                // Nobody hands 0 out.
+                let [asid, vmid] = [asid, vmid].map(|id| Some(id).filter(|id| *id != 0));
+                cycle.attach = Some(Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered });
             }
             Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
                 let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };

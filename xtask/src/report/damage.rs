@@ -107,6 +107,7 @@ fn left(name: &str) -> Option<&'static str> {
         "asid-shared" => "last STE: a CD with the ASID of a live stream",
         "s2vmid-0" => "last STE: stage 2 with VMID 0",
         "ste-config-unknown" => "last STE: Config 0b001",
+        "stage-2-domains" => "every stream at stage 2, by STEs with VMIDs",
         "stale-cmdq-error" => "an illegal command, and CMDQ_ERR active",
         "stale-eventq-abort" => "EVENTQ_ABT_ERR active",
         "cmdq-unconsumed" => "commands handed over and never consumed",

@@ -424,8 +424,10 @@ pub struct Attach {
     pub bdf: String,
     /// Its StreamID.
     pub stream_id: u32,
-    /// Of the new domain; 0 where none was made.
-    pub asid: u16,
+    /// Of a new domain at stage 1.
+    pub asid: Option<u16>,
+    /// Of one at stage 2.
+    pub vmid: Option<u16>,
     /// Units that the device tried to move since it was started again.
     pub attempted: u64,
     /// Units that landed in the new pages.

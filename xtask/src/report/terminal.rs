@@ -82,11 +82,16 @@ fn one_run(text: &mut String, run: &Run) {
         let _ = write!(head, ", {} of {} cycles passed", run.cycles_done.saturating_sub(run.cycles_failed), run.cycles);
     }
     line(text, &head);
-    if let Some(Attach { bdf, asid, attempted, delivered, mis_steered, .. }) = &run.attach {
+    if let Some(Attach { bdf, asid, vmid, attempted, delivered, mis_steered, .. }) = &run.attach {
+        let id = match (asid, vmid) {
+            (Some(asid), _) => format!(", ASID {asid}"),
+            (None, Some(vmid)) => format!(", VMID {vmid}"),
+            (None, None) => String::new(),
+        };
         line(
             text,
             &format!(
-                "  {bdf} in a new domain, ASID {asid}: {delivered} of {attempted} delivered, \
+                "  {bdf} in a new domain{id}: {delivered} of {attempted} delivered, \
                  {mis_steered} into the dead kernel's pages"
             ),
         );

@@ -168,6 +168,7 @@ fn command(word: u64) -> String {
         opcode::TLBI_NH_ALL => format!("TLBI_NH_ALL VMID {}", stream & 0xFFFF),
         opcode::TLBI_NH_ASID => format!("TLBI_NH_ASID VMID {}, ASID {}", stream & 0xFFFF, word >> 48),
         opcode::TLBI_EL2_ALL => "TLBI_EL2_ALL".into(),
+        opcode::TLBI_S12_VMALL => format!("TLBI_S12_VMALL VMID {}", stream & 0xFFFF),
         opcode::TLBI_NSNH_ALL => "TLBI_NSNH_ALL".into(),
         opcode::SYNC => "SYNC".into(),
         other => format!("opcode {other:#x}, which this hardware may not have"),

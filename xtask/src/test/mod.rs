@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the host tests, and cases that start boards on QEMU as a user would.
 
+mod attach;
 mod cases;
 mod crashes;
 mod damage;
@@ -85,6 +86,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(found::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
+    cases.extend(attach::all());
     cases.extend(stops::all());
     cases.extend(input::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

@@ -11,7 +11,6 @@ use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
 use super::session::{Ended, Session};
-use super::witness::{self, Claim, Moved};
 
 /// QEMU's machine with a card that has function level reset.
 const IGB: &str = "run --board qemu-virt-igb --scenario quiesce-flr";
@@ -75,14 +74,6 @@ pub fn all() -> Vec<Case> {
             ensure(check["verdict"] == "skip", || format!("{check}"))
         }),
         Case::new("policy-quiesce-flr", quiesce_flr),
-        Case::new("policy-adopt-attach", adopt_attach),
-        Case::new("policy-adopt-attach-rmr", adopt_attach_rmr),
-        Case::new("policy-adopt-v7-attach", adopt_v7_attach),
-        Case::new("policy-attach-cycles", |session| {
-            // Whatever the cycle: the dead image's identifiers are those that an empty allocator gives.
-            let ended = session.run(&words("run --scenario adopt-attach,adopt-v7-attach --cycles 3"))?;
-            expect::outcome(&ended, 0, "pass")
-        }),
         Case::new("step-hold", step_hold),
     ];
     cases.push(Case::new("policy-all", every_one));
@@ -94,7 +85,7 @@ fn witnessed(session: &Session<'_>, policy: &str) -> Result<Value, String> {
     run_of(&ended, policy)
 }
 
-fn run_of(ended: &Ended, policy: &str) -> Result<Value, String> {
+pub(super) fn run_of(ended: &Ended, policy: &str) -> Result<Value, String> {
     expect::outcome(ended, 0, "pass")?;
     let run = expect::run(ended, policy)?;
     expect::live_streams(run)?;
@@ -104,7 +95,7 @@ fn run_of(ended: &Ended, policy: &str) -> Result<Value, String> {
 }
 
 /// What streams did after the takeover.
-fn courses(run: &Value, plain: After, rmr: After) -> Expected {
+pub(super) fn courses(run: &Value, plain: After, rmr: After) -> Expected {
     let streams = expect::array(run, "streams")?;
     streams.iter().try_for_each(|stream| course(stream, if stream["rmr"] == true { rmr } else { plain }))
 }
@@ -118,7 +109,7 @@ fn course(stream: &Value, after: After) -> Expected {
 }
 
 /// Exactly these checks saw their rule broken.
-fn only_failed(run: &Value, wanted: &[&str]) -> Expected {
+pub(super) fn only_failed(run: &Value, wanted: &[&str]) -> Expected {
     let failed = |check: &&Value| check["verdict"] == "fail";
     let found: BTreeSet<_> =
         expect::array(run, "checks")?.iter().filter(failed).filter_map(|c| c["id"].as_str()).collect();
@@ -126,7 +117,7 @@ fn only_failed(run: &Value, wanted: &[&str]) -> Expected {
     ensure(found == wanted, || format!("failed: {found:?}, wanted: {wanted:?}"))
 }
 
-fn check<'a>(run: &'a Value, id: &str) -> Result<&'a Value, String> {
+pub(super) fn check<'a>(run: &'a Value, id: &str) -> Result<&'a Value, String> {
     let check = expect::array(run, "checks")?.iter().find(|check| check["id"] == id);
     check.ok_or_else(|| format!("no check {id}"))
 }
@@ -207,61 +198,6 @@ fn quiesce_flr(session: &Session<'_>) -> Expected {
     }
     let silent = check(run, "quiesce.silent")?;
     ensure(silent["verdict"] == "pass", || format!("{silent}"))
-}
-
-/// A stream in a new domain: the run, and what QEMU's trace says of the stream.
-fn attached(session: &Session<'_>, arguments: &str, policy: &str) -> Result<(Value, Moved), String> {
-    let ended = session.run_with_witness(&words(arguments), false)?;
-    let run = run_of(&ended, policy)?;
-    // Until the attach all is as in any adoption.
-    courses(&run, After::Delivered, After::Delivered)?;
-    let stream = run["attach"]["stream_id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or("no attach")?;
-    let file = session.folder.join("smmu.trace");
-    let text = std::fs::read_to_string(file).map_err(|error| format!("no trace of QEMU: {error}"))?;
-    let moved = witness::moved(&witness::parse(&text)?, &Claim::from_report(ended.report()?)?, stream)?;
-    Ok((run, moved))
-}
-
-/// Units of the attached stream in its new domain: attempted, delivered, into the dead image's pages.
-fn units(run: &Value) -> Result<[u64; 3], String> {
-    let units = ["attempted", "delivered", "mis_steered"].map(|key| run["attach"][key].as_u64());
-    let [Some(attempted), Some(delivered), Some(stale)] = units else { return Err(format!("{}", run["attach"])) };
-    ensure(attempted > 0, || "nothing attempted in the new domain".to_owned())?;
-    Ok([attempted, delivered, stale])
-}
-
-/// With an identifier that nobody used, the stream arrives in its new pages, by both witnesses.
-fn adopt_attach(session: &Session<'_>) -> Expected {
-    let (run, moved) = attached(session, "run --scenario adopt-attach", "adopt-attach")?;
-    only_failed(&run, &[])?;
-    expect::followed(&run, "ADOPT v10")?;
-    let [attempted, delivered, stale] = units(&run)?;
-    ensure((delivered, stale) == (attempted, 0), || format!("{}", run["attach"]))?;
-    ensure(moved.fresh > 0 && moved.stale == 0 && moved.refused == 0, || format!("QEMU's trace: {moved:?}"))
-}
-
-/// A stream that an RMR node names keeps its range in the new domain: half of its DMA goes there.
-fn adopt_attach_rmr(session: &Session<'_>) -> Expected {
-    let arguments = "run --scenario adopt-attach --option rmr=0000:00:02.0,0000:00:03.0";
-    let (run, moved) = attached(session, arguments, "adopt-attach")?;
-    let is_rmr = |stream: &Value| stream["bdf"] == run["attach"]["bdf"] && stream["rmr"] == true;
-    ensure(expect::array(&run, "streams")?.iter().any(is_rmr), || format!("no RMR stream: {}", run["attach"]))?;
-    only_failed(&run, &[])?;
-    let [attempted, delivered, stale] = units(&run)?;
-    ensure((delivered, stale) == (attempted, 0), || format!("{}", run["attach"]))?;
-    ensure(moved.fresh > 0 && moved.stale == 0 && moved.refused == 0, || format!("QEMU's trace: {moved:?}"))
-}
-
-/// With an identifier that is in use, QEMU's TLB, which never evicts, still knows the dead image's pages. The protocol
-/// checker names the identifier.
-fn adopt_v7_attach(session: &Session<'_>) -> Expected {
-    let (run, moved) = attached(session, "run --scenario adopt-v7-attach", "adopt-v7-attach")?;
-    let stale = ["attach.asid-fresh", "attach.no-stale-translation", "attach.delivered"];
-    only_failed(&run, &[&["adopt.identifiers-reserved", "protocol.no-violation"], &stale[..]].concat())?;
-    expect::violates(&run, "adopt.identifier-reused")?;
-    let [_, _, stale] = units(&run)?;
-    ensure(stale > 0, || format!("{}", run["attach"]))?;
-    ensure(moved.stale > 0, || format!("QEMU's trace: {moved:?}"))
 }
 
 /// Windows of microseconds, held open: a reset loses DMA in them, an adoption does not.

@@ -7,7 +7,7 @@ use crate::unit::{Unit, cache_put};
 use addr::PhysAddr;
 use smmu::spec::event::id;
 use smmu::spec::registers::{self as reg, StrtabBase};
-use smmu::spec::ste::{Config, L1Std, STE_BYTES, Ste, Ste0, Ste1};
+use smmu::spec::ste::{Config, L1Std, STE_BYTES, Ste, Ste0, Ste1, Ste2};
 
 /// Spans above are reserved (5.1).
 const LARGEST_SPAN: u8 = 11;
@@ -128,6 +128,33 @@ fn level1(unit: &mut Unit, bus: &mut Bus, base: u64, index: u32) -> Result<u64, 
     Ok(word)
 }
 
+/// Stage-2 tables of a shape that the SMMU has (5.2, S2T0SZ, S2SL0, S2TG; DDI 0487, D8.2: a first level of at most 16
+/// tables, and the highest only with an output range that needs it).
+fn has_legal_stage2(unit: &Unit, ste: Ste2) -> bool {
+    let (idr0, idr5) = (unit.hardware.idr0, unit.hardware.idr5);
+    let output_bits = [32, 36, 40, 42, 44, 48, 52, 56][usize::from(idr5.oas() & 7)];
+    let (has_granule, granule, deepest, highest_needs) = match ste.s2tg() {
+        0 => (idr5.gran4k(), 12, 2, 44),
+        1 => (idr5.gran64k(), 16, 3, 44),
+        2 => (idr5.gran16k(), 14, 3, 42),
+        _ => return false,
+    };
+    let input_bits = 64 - u32::from(ste.s2t0sz());
+    let has_start = ste.s2sl0() < 2 || ste.s2sl0() == 2 && output_bits >= highest_needs;
+    // What the first level resolves: more than nothing, and no more than 16 tables of it.
+    let level = deepest - u32::from(ste.s2sl0()).min(2);
+    let first_bits = input_bits.saturating_sub(granule + (granule - 3) * (3 - level));
+    ste.s2aa64()
+        && has_granule
+        && has_start
+        && (1..=granule - 3 + 4).contains(&first_bits)
+        // Without AArch32 tables (TTF) the input range is no larger than the output range (3.4, IAS).
+        && input_bits <= if idr0.ttf() & 1 != 0 { output_bits.max(40) } else { output_bits }
+        && !ste.s2ha()
+        && !ste.s2hd()
+        && (!ste.s2s() || unit.hardware.stalls())
+}
+
 /// Is the STE one that this SMMU can use (5.2)? Config 0b0xx is: it aborts.
 pub(super) fn check(unit: &Unit, ste: &Ste) -> Result<(), Fault> {
     let (idr0, idr1) = (unit.hardware.idr0, unit.hardware.idr1);
@@ -153,5 +180,5 @@ pub(super) fn check(unit: &Unit, ste: &Ste) -> Result<(), Fault> {
             return bad;
         }
     }
-    if config.has_s2() && !idr0.s2p() { bad } else { Ok(()) }
+    if config.has_s2() && (!idr0.s2p() || !has_legal_stage2(unit, Ste2::from(ste[2]))) { bad } else { Ok(()) }
 }

@@ -8,15 +8,17 @@ use super::{
 use addr::PhysAddr;
 use smmu::{
     access::{Access, Barrier, SmmuIndex, Structure},
-    observe::Registers,
+    observe::{Budget, Entry, ObserveError, Registers, for_each_ste},
     poll::until,
     spec::registers::{CR0, CR0ACK, Cr0, GBPA, Gbpa, STRTAB_BASE_CFG},
-    spec::ste::{L1Std, Ste0},
+    spec::ste::{self, L1Std, Ste0},
     table::{ABORT, SPLIT},
 };
 
 /// How long an acknowledge is waited for.
 const ACK_US: u64 = 100_000;
+/// Bytes of a stream table that are looked at.
+const TABLE_LIMIT: u64 = 16 << 20;
 /// SMMU_AIDR of version 3.2.
 const VERSION_3_2: u32 = 2;
 
@@ -45,6 +47,7 @@ impl Damage {
             }
             What::Config(Config::Format(2) | Config::AboveSidsize) => None,
             What::Config(_) | What::Level1 { .. } if !is_two_level => Some("the stream table has one level"),
+            What::Stage2 if !registers.idr0.s2p() => Some("it has no stage 2 (IDR0.S2P)"),
             What::Ste(Ste::CdLeaf) if registers.idr1.ssidsize() < TWO_LEAVES => {
                 Some("IDR1.SSIDSIZE leaves no room for a CD table of two levels")
             }
@@ -59,8 +62,8 @@ impl Damage {
     pub fn apply(self, hw: &mut dyn Access, smmu: SmmuIndex, own: PhysAddr, scratch: PhysAddr) -> Result<(), NotDone> {
         let registers = Registers::read(hw, smmu);
         match self.row().what {
-            // The latter was there before everything else.
-            What::Nothing | What::FirmwareTable => Ok(()),
+            // The last two were there before everything else.
+            What::Nothing | What::FirmwareTable | What::Stage2 => Ok(()),
             What::Config(config) => {
                 let value = config.of(registers.strtab_base_cfg, &registers);
                 hw.write32(smmu, STRTAB_BASE_CFG, value.into());
@@ -104,6 +107,7 @@ impl Damage {
             What::Queue(queue) => queues::is_found(queue, hw, &registers),
             What::FirmwareTable => firmware::is_found(hw, &registers),
             What::Off => !registers.cr0.smmuen() && !registers.cr0ack.smmuen(),
+            What::Stage2 => has_stage2_alone(hw, &registers),
             what => {
                 let Some(places) = Places::find(hw, &registers) else { return false };
                 let scratch =
@@ -123,6 +127,30 @@ pub(super) fn set_cr0(hw: &mut dyn Access, registers: &Registers, value: Cr0) ->
     hw.write32(registers.smmu, CR0, value.into());
     let acknowledged = until(hw, registers.smmu, CR0ACK, changed, u32::from(value) & changed, ACK_US);
     acknowledged.map(|_| ()).map_err(|_| NotDone::NoAck)
+}
+
+/// There are live streams, and all of them are at stage 2.
+fn has_stage2_alone(hw: &mut dyn Access, registers: &Registers) -> bool {
+    let mut is_any = false;
+    let all =
+        for_each_ste(hw, registers, &mut Budget::new(TABLE_LIMIT), &mut |_: &mut dyn Access, _: &mut Budget, entry| {
+            let Entry::Ste { ste, .. } = entry else { return Ok(()) };
+            let ste = Ste0::from(ste[0]);
+            let config = ste::Config(ste.config());
+            let is_live = ste.v() && !config.is_abort();
+            is_any |= is_live;
+            if is_live && config != ste::Config::S2 { Err(Other) } else { Ok(()) }
+        });
+    all.is_ok() && is_any
+}
+
+/// A live stream at another stage, or a table that cannot be read.
+struct Other;
+
+impl From<ObserveError> for Other {
+    fn from(_: ObserveError) -> Self {
+        Self
+    }
 }
 
 /// SMMUEN off behind ABORT: what comes until the takeover harms nobody.

@@ -11,8 +11,8 @@ use smmu::{
         registers::StrtabBaseCfg,
         ste::{self, L1Std, STE_BYTES, Ste0},
     },
-    stage1::address_bits,
     table::SPLIT,
+    translation::address_bits,
 };
 
 /// A span that fits the split.

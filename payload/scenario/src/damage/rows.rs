@@ -50,7 +50,7 @@ const fn queue(name: &'static str, queue: Queue) -> Row {
 }
 
 /// The first is none.
-pub(super) static ROWS: [Row; 41] = [
+pub(super) static ROWS: [Row; 42] = [
     row("none", What::Nothing, Answer::Adopted),
     config("strtab-log2size-below-split", Config::Log2size(7), Rule::StrtabLog2size),
     config("strtab-log2size-above-sidsize", Config::AboveSidsize, Rule::StrtabLog2size),
@@ -96,4 +96,5 @@ pub(super) static ROWS: [Row; 41] = [
     queue("evtq-full", Queue::EventsFull),
     row("smmu-disabled", What::Off, Answer::Refused(Rule::SmmuDisabled)),
     row("firmware-table", What::FirmwareTable, Answer::Adopted),
+    row("stage-2-domains", What::Stage2, Answer::Adopted),
 ];

@@ -112,6 +112,9 @@ fn a_unit_that_cannot_have_it_says_why() {
     let linear = lacking(&registers, true);
     assert!(linear.contains(&"l1-span-5") && linear.contains(&"strtab-fmt-linear"), "{linear:?}");
     assert!(!linear.contains(&"cd-null") && !linear.contains(&"strtab-fmt-reserved"), "{linear:?}");
+    registers.idr0.set_s2p(false);
+    assert_eq!(lacking(&registers, false), ["stage-2-domains"]);
+    registers.idr0.set_s2p(true);
     // IHI 0070, 6.3.25: ignored from version 3.2 on.
     registers.aidr = 2;
     let ignored = lacking(&registers, false);

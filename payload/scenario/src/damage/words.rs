@@ -22,6 +22,10 @@ pub(super) const fn of(row: &Row) -> Option<Documented> {
                  adopted: firmware's device misses nothing at the payload's start; DMA as under adopt"
             }
             What::Ste(_) => "adopt goes on, and keeps the ASID out of use once: DMA as under adopt",
+            What::Stage2 => {
+                "adopt keeps the VMIDs out of use, as ASIDs elsewhere: all as under the policy alone, but that an attach gives \
+                 a VMID, and replaces two words of the STE through V=0"
+            }
             What::Queue(Queue::CommandError) => {
                 "adopt acknowledges CMDQ_ERR before its own queue starts: DMA as under adopt"
             }
@@ -88,6 +92,7 @@ const fn source(what: What) -> &'static str {
         What::Queue(Queue::EventAbort | Queue::EventsFull) => "IHI 0070 7.2, 7.5; Chen v3",
         What::Queue(_) => "IHI 0070 3.5.1, 6.3.9; nobody stops the queue of a kernel that crashes",
         What::FirmwareTable => "IHI 0070 3.11, 5.2; DESIGN.md 5: found in firmware's hands at the payload's own start",
+        What::Stage2 => "IHI 0070 3.17, 3.21.3, 5.2; Shrivastava, 1 Jul 2026: VMIDs; Chen v10",
         What::Off => "IHI 0070 3.11, 6.3.14; Chen v7 7/7",
     }
 }

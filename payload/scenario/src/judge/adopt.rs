@@ -1,6 +1,7 @@
 //! Checks of an adoption: what must not be touched, and what must be done.
 
 use super::{
+    attach,
     evidence::{Evidence, SmmuEvidence},
     seen::Seen,
     trace::Trace,
@@ -9,10 +10,7 @@ use alloc::format;
 use smmu::{
     access::{SmmuIndex, Structure},
     observe::Registers,
-    spec::{
-        registers::{self as reg, Cr0, Gerror},
-        ste::{Config, Ste0, Ste2},
-    },
+    spec::registers::{self as reg, Cr0, Gerror},
 };
 
 pub(super) const NO_REGISTERS: &str = "the registers were not read after the watch";
@@ -205,17 +203,11 @@ pub(super) fn identifiers_reserved(evidence: &Evidence<'_>) -> Seen {
             Some(_) => return Seen::not_covered("it was not adopted"),
             None => return Seen::not_covered("its SMMU was not looked at"),
         };
-        let config = Config(Ste0::from(stream.ste[0]).config());
-        let (name, id, reserved) = match config {
-            // It has none.
-            Config::BYPASS => return Seen::PASS,
-            Config::S2 => ("VMID", Ste2::from(stream.ste[2]).s2vmid().into(), &taken.reserved.vmids),
-            _ => ("ASID", stream.asid, &taken.reserved.asids),
-        };
-        if u16::try_from(id).is_ok_and(|id| reserved.contains(id)) {
-            Seen::PASS
-        } else {
-            Seen::fail(format!("{}: {name} {id} is not reserved", stream.bdf))
+        match attach::identifier(stream) {
+            Some(id) if taken.reserved.contains(id) => Seen::PASS,
+            Some(id) => Seen::fail(format!("{}: {id} is not reserved", stream.bdf)),
+            // It bypasses.
+            None => Seen::PASS,
         }
     });
     Seen::worst(judged, "no live stream")

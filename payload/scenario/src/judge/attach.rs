@@ -12,7 +12,8 @@ use handover::oracle::{Counts, Stream};
 use smmu::{
     access::Structure,
     log::{Op, What},
-    spec::ste::STE_BYTES,
+    spec::ste::{Config, STE_BYTES, Ste0, Ste2},
+    translation::Identifier,
 };
 use wire::record::Verdict;
 
@@ -56,14 +57,24 @@ pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
     }
 }
 
-/// No stream of the dead kernel has the new domain's ASID: the same on every SMMU, whatever its TLB still holds.
+/// What tagged a stream's translations under the dead kernel.
+pub(super) fn identifier(stream: &Stream) -> Option<Identifier> {
+    match Config(Ste0::from(stream.ste[0]).config()) {
+        Config::BYPASS => None,
+        Config::S2 => Some(Identifier::Vmid(Ste2::from(stream.ste[2]).s2vmid())),
+        _ => u16::try_from(stream.asid).ok().map(Identifier::Asid),
+    }
+}
+
+/// No stream of the dead kernel has the new domain's ASID, or at stage 2 its VMID: the same on every SMMU, whatever its TLB
+/// still holds.
 pub(super) fn asid_fresh(evidence: &Evidence<'_>) -> Seen {
     let Some((attach, stream, _)) = subject(evidence) else { return Seen::not_covered(NONE) };
     let Ok(attached) = attach.attached else { return Seen::not_covered(NONE) };
-    let asid = u32::from(attached.asid);
-    let same = evidence.streams().find(|(other, _)| other.smmu == stream.smmu && other.asid == asid);
-    same.map_or(Seen::PASS, |(other, _)| {
-        Seen::fail(format!("{}: ASID {asid} is that of {} under the dead kernel", stream.bdf, other.bdf))
+    let id = attached.id;
+    let mut here = evidence.streams().filter(|(other, _)| other.smmu == stream.smmu);
+    here.find(|(other, _)| identifier(other) == Some(id)).map_or(Seen::PASS, |(other, _)| {
+        Seen::fail(format!("{}: {id} is that of {} under the dead kernel", stream.bdf, other.bdf))
     })
 }
 
@@ -89,7 +100,7 @@ pub(super) fn delivered(evidence: &Evidence<'_>) -> Seen {
     })
 }
 
-/// With an ASID that is in use, what a TLB still holds decides. QEMU (IIDR 0) never evicts; elsewhere it is a matter of luck,
+/// With an ASID or VMID that is in use, what a TLB still holds decides. QEMU (IIDR 0) never evicts; elsewhere it is a matter of luck,
 /// and either is documented.
 pub(super) fn expected(evidence: &Evidence<'_>, check: fn(&Evidence<'_>) -> Seen) -> Verdict {
     if evidence.scenario.expectation().reserves_identifiers {

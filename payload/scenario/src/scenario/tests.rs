@@ -18,7 +18,13 @@ fn a_scenario_prints_what_it_reads() {
     }
     let all: Vec<_> = Scenario::all().map(|scenario| scenario.to_string()).collect();
     let policies = Policy::ALL.map(|policy| policy.name().to_string());
-    let damages = Damage::all().skip(1).map(|damage| std::format!("adopt+{}", damage.name()));
+    let damages = Damage::all().skip(1).flat_map(|damage| {
+        let name = damage.name();
+        // A stream is attached at the stage that it had.
+        let policies =
+            if name == "stage-2-domains" { &["adopt", "adopt-attach", "adopt-v7-attach"][..] } else { &["adopt"] };
+        policies.iter().map(move |policy| std::format!("{policy}+{name}"))
+    });
     let crashes = ["panic", "fault", "hung-cpu", "other-cpu"];
     let crashes = crashes.iter().flat_map(|crash| ["adopt", "reset"].map(|policy| std::format!("{policy}@{crash}")));
     assert_eq!(all, policies.into_iter().chain(damages).chain(crashes).collect::<Vec<_>>());

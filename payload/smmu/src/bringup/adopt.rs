@@ -47,7 +47,7 @@ impl Unit {
     ) -> Result<Self, NotAdopted> {
         hw.step("smmu.identify");
         let control = Control { smmu, timeout_us: options.timeout_us };
-        let (idr0, idr1, geometry) = identify(hw, smmu, options.base)?;
+        let (idr0, idr1, geometry) = identify(hw, smmu, options.base, options.stage)?;
         let found = Found {
             cr0: hw.read32(smmu, reg::CR0).into(),
             gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false),
@@ -87,7 +87,7 @@ impl Unit {
             table,
             commands,
             eventq,
-            next_asid: options.first_asid.max(1),
+            next_id: options.first_id.max(1),
             domains: 0,
             is_started: true,
             reserved: Some(reserved),

@@ -2,8 +2,8 @@
 
 use crate::poll::TimedOut;
 use crate::queue::QueueError;
-use crate::stage1::MapError;
 use crate::table::TableError;
+use crate::translation::MapError;
 use addr::PhysAddr;
 
 /// Why an SMMU could not be brought up, changed or shut down.
@@ -77,9 +77,9 @@ pub enum BringUpError {
         /// Its size.
         bytes: u64,
     },
-    /// Every ASID is in use.
-    #[error("no ASID left after {domains} domains")]
-    NoAsid {
+    /// Every ASID, or VMID, is in use.
+    #[error("no identifier left after {domains} domains")]
+    NoIdentifier {
         /// Domains made so far.
         domains: u16,
     },

@@ -1,6 +1,7 @@
 //! What the caller of a bring-up knows or wants.
 
 use crate::table::Format;
+use crate::translation::Stage;
 use addr::{PhysAddr, StreamId};
 
 /// What the caller knows or wants of an SMMU.
@@ -22,8 +23,10 @@ pub struct Options {
     pub coherent_override: bool,
     /// The CPU runs with HCR_EL2.E2H.
     pub e2h: bool,
-    /// ASID of the first domain, made to fit. Another one in each cycle lets no TLB entry of the last one match.
-    pub first_asid: u16,
+    /// Stage of every domain.
+    pub stage: Stage,
+    /// ASID or VMID of the first domain, made to fit. Another one in each cycle lets no TLB entry of the last one match.
+    pub first_id: u16,
 }
 
 impl Options {
@@ -39,7 +42,8 @@ impl Options {
             timeout_us: 1_000_000,
             coherent_override: false,
             e2h: false,
-            first_asid: 1,
+            stage: Stage::One,
+            first_id: 1,
         }
     }
 }

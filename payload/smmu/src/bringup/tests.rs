@@ -8,9 +8,9 @@ use crate::observe::{self, Registers};
 use crate::queue::QueueError;
 use crate::spec::command::{SYNC, cfgi_ste};
 use crate::spec::registers::Gerror;
-use crate::stage1::{Attributes, MapError};
 use crate::table::{Format, TableError};
-use addr::Iova;
+use crate::translation::{Attributes, Identifier, MapError, Stage};
+use addr::{Iova, PhysAddr};
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -215,8 +215,8 @@ fn an_attached_stream_is_found_again_through_the_registers() {
     unit.attach(&mut hw, &mut frames, SID, &domain).unwrap();
     let registers = Registers::read(&mut hw, SMMU);
     let (_, ste) = observe::ste(&mut hw, &registers, SID).unwrap().unwrap();
-    assert_eq!(ste[0], domain.cd.0 | 0xB);
-    let cd: Vec<u64> = (0..8).map(|word| hw.peek(domain.cd.plus(word * 8))).collect();
+    assert_eq!((ste, ste[0] & 0x3F), (domain.ste, 0xB));
+    let cd: Vec<u64> = (0..8).map(|word| hw.peek(PhysAddr((ste[0] & !0x3F) + word * 8))).collect();
     let tables = observe::tables(&registers, &cd.try_into().unwrap()).unwrap()[0].unwrap();
     assert_eq!(tables, *domain.tables.tables());
     let leaf = tables.lookup(&mut hw, iova.plus(0x2345)).unwrap().unwrap();
@@ -229,22 +229,72 @@ fn an_attached_stream_is_found_again_through_the_registers() {
     assert_eq!(observe::ste(&mut hw, &registers, SID).unwrap().unwrap().1[0], 1);
     assert!(hw.unit(SMMU).commands.ends_with(&[cfgi_ste(SID, true), SYNC]));
     unit.invalidate(&mut hw, &domain).unwrap();
-    assert!(hw.unit(SMMU).commands.ends_with(&[tlbi_nh_asid(0, domain.asid), SYNC]));
+    assert!(hw.unit(SMMU).commands.ends_with(&[tlbi_nh_asid(0, 1), SYNC]));
+    assert_eq!(domain.id, Identifier::Asid(1));
 }
 
 #[test]
-fn asids_are_never_0_and_never_shared() {
+fn a_stage_2_domain_is_found_again_through_its_ste_alone() {
     let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-    hw.unit(SMMU).edit_idr0(|idr0| idr0.with_asid16(false));
-    let options = Options { first_asid: 0x1FE, ..options() };
+    let options = Options { stage: Stage::Two, ..options() };
     let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
-    let mut asids: Vec<u16> = (0..255).map(|_| unit.new_domain(&mut hw, &mut frames).unwrap().asid).collect();
-    assert_eq!(asids[..3], [0xFF, 1, 2]);
-    asids.sort_unstable();
-    assert!(asids.iter().copied().eq(1..=255));
-    assert_eq!(unit.new_domain(&mut hw, &mut frames), Err(BringUpError::NoAsid { domains: 255 }));
+    let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
+    let (iova, pa) = (Iova(0x7000_0000), PhysAddr(0x5000_0000));
+    domain.tables.map(&mut hw, &mut frames, iova, pa, 0x3000, Attributes::default()).unwrap();
+    unit.attach(&mut hw, &mut frames, SID, &domain).unwrap();
+    let registers = Registers::read(&mut hw, SMMU);
+    let (_, ste) = observe::ste(&mut hw, &registers, SID).unwrap().unwrap();
+    // Config 6; VMID 1, T0SZ 20, SL0 2: level 0, as 44 bits of output leave 44 of input; write-back, PS 44 bits, AA64, R.
+    let word2 = 1 | 20 << 32 | 2 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | 4 << 48 | 1 << 51 | 1 << 58;
+    assert_eq!(ste, [0xD, 0, word2, domain.tables.root().0, 0, 0, 0, 0]);
+    let tables = observe::stage2_tables(&registers, &ste).unwrap().unwrap();
+    assert_eq!(tables, *domain.tables.tables());
+    let leaf = tables.lookup(&mut hw, iova.plus(0x2345)).unwrap().unwrap();
+    assert_eq!((leaf.translate(iova.plus(0x2345)), leaf.readable, leaf.writable), (pa.plus(0x2345), true, true));
+    unit.invalidate(&mut hw, &domain).unwrap();
+    assert!(hw.unit(SMMU).commands.ends_with(&[tlbi_s12_vmall(1), SYNC]));
+    assert!(hw.stray_stores.is_empty());
+}
+
+#[test]
+fn without_stage_2_there_are_no_domains_of_it_and_without_stage_1_there_may_be() {
+    for (s1p, s2p, stage, lacks) in
+        [(true, false, Stage::Two, "S2P"), (false, true, Stage::One, "S1P"), (false, true, Stage::Two, "")]
+    {
+        let mut hw = Fake::default();
+        hw.unit(SMMU).edit_idr0(|idr0| idr0.with_s1p(s1p).with_s2p(s2p));
+        let brought_up = Unit::bring_up(&mut hw, SMMU, &Options { stage, ..options() }, &mut FakeFrames::default());
+        match brought_up {
+            Ok(_) => assert_eq!(lacks, ""),
+            Err(error) => assert!(!lacks.is_empty() && std::format!("{error}").contains(lacks), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn identifiers_are_never_0_and_never_shared() {
+    for stage in [Stage::One, Stage::Two] {
+        let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+        // 16 bits of the other kind are of no use.
+        hw.unit(SMMU).edit_idr0(|idr0| idr0.with_asid16(stage == Stage::Two).with_vmid16(stage == Stage::One));
+        let options = Options { first_id: 0x1FE, stage, ..options() };
+        let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
+        let mut id = || match unit.new_domain(&mut hw, &mut frames).map(|domain| domain.id) {
+            Ok(Identifier::Asid(asid)) if stage == Stage::One => Ok(asid),
+            Ok(Identifier::Vmid(vmid)) if stage == Stage::Two => Ok(vmid),
+            Ok(other) => panic!("{other} at {stage:?}"),
+            Err(error) => Err(error),
+        };
+        let mut ids: Vec<u16> = (0..255).map(|_| id().unwrap()).collect();
+        assert_eq!(ids[..3], [0xFF, 1, 2]);
+        ids.sort_unstable();
+        assert!(ids.iter().copied().eq(1..=255));
+        assert_eq!(id(), Err(BringUpError::NoIdentifier { domains: 255 }));
+    }
+    let mut frames = FakeFrames::default();
     frames.free.end = frames.free.start;
-    let mut unit = bring_up(&mut Fake::default()).unwrap();
+    let mut hw = Fake::default();
+    let mut unit = bring_up(&mut hw).unwrap();
     let full = unit.new_domain(&mut hw, &mut frames);
     assert_eq!(full, Err(BringUpError::Map(MapError::OutOfMemory(0x1000))));
 }

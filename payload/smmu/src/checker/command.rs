@@ -32,7 +32,6 @@ pub(super) mod more {
     pub(in super::super) const CFGI_VMS_PIDM: u8 = 0x07;
     pub(in super::super) const TLBI_EL2_FIRST: u8 = 0x20;
     pub(in super::super) const TLBI_EL2_LAST: u8 = 0x23;
-    pub(in super::super) const TLBI_S12_VMALL: u8 = 0x28;
     pub(in super::super) const TLBI_S2_IPA: u8 = 0x2A;
     pub(in super::super) const ATC_INV: u8 = 0x40;
     pub(in super::super) const PRI_RESP: u8 = 0x41;
@@ -68,7 +67,7 @@ pub(super) const fn name(code: u8) -> &'static str {
         opcode::TLBI_NH_ASID => "TLBI_NH_ASID",
         opcode::TLBI_EL2_ALL => "TLBI_EL2_ALL",
         0x21..=0x23 => "TLBI_EL2_*",
-        more::TLBI_S12_VMALL => "TLBI_S12_VMALL",
+        opcode::TLBI_S12_VMALL => "TLBI_S12_VMALL",
         more::TLBI_S2_IPA => "TLBI_S2_IPA",
         opcode::TLBI_NSNH_ALL => "TLBI_NSNH_ALL",
         more::ATC_INV => "ATC_INV",
@@ -89,7 +88,7 @@ const fn fields(code: u8) -> Option<[u64; 2]> {
         opcode::CFGI_CD => (SSEC | SSV | SSID | SID, 1),
         opcode::CFGI_CD_ALL | more::STALL_TERM => (SSEC | SID, 0),
         more::CFGI_VMS_PIDM => (VMID | SSEC, 0),
-        opcode::TLBI_NH_ALL | more::TLBI_S12_VMALL => (VMID, 0),
+        opcode::TLBI_NH_ALL | opcode::TLBI_S12_VMALL => (VMID, 0),
         opcode::TLBI_NH_ASID => (VMID | ASID, 0),
         0x12 => (RANGE | VMID | ASID, TLBI_HIGH),
         0x13 | more::TLBI_S2_IPA => (RANGE | VMID, TLBI_HIGH),
@@ -117,7 +116,7 @@ pub(super) fn judge(command: Command, ids: &Ids) -> Option<(&'static Rule, Strin
     let Some([low, high]) = fields(code) else { return breaks(&rules::COMMAND_OPCODE, "is no command") };
     let lacks = match code {
         more::TLBI_EL2_FIRST..=more::TLBI_EL2_LAST if !ids.idr0.hyp() => Some((&rules::COMMAND_HYP, "IDR0.Hyp is 0")),
-        more::TLBI_S12_VMALL | more::TLBI_S2_IPA if !ids.idr0.s2p() => Some((&rules::COMMAND_S2, "IDR0.S2P is 0")),
+        opcode::TLBI_S12_VMALL | more::TLBI_S2_IPA if !ids.idr0.s2p() => Some((&rules::COMMAND_S2, "IDR0.S2P is 0")),
         more::ATC_INV if !ids.idr0.ats() => Some((&rules::COMMAND_ATS, "IDR0.ATS is 0")),
         more::PRI_RESP if !ids.idr0.pri() => Some((&rules::COMMAND_PRI, "IDR0.PRI is 0")),
         more::RESUME | more::STALL_TERM if ids.idr0.stall_model() == NO_STALLS => {

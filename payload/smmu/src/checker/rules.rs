@@ -97,5 +97,5 @@ rules! {
     ADOPT_GBPA, "adopt.gbpa", Violation, "Chen v7 5/7", "an adoption does not write GBPA";
     ADOPT_OUTPUT_QUEUES, "adopt.output-queues", Violation, "Chen v7 3/7, 4/7", "an adoption programs neither event nor PRI queue";
     ADOPT_TABLE_STORE, "adopt.table-store", Violation, "Chen v6 6/7", "an adoption stores no STE, level-1 descriptor or CD before the first attach, not even with the same value";
-    ADOPT_IDENTIFIER, "adopt.identifier-reused", Violation, "Shrivastava, 1 Jul 2026; Chen v10", "a new CD has no ASID of the adopted ones";
+    ADOPT_IDENTIFIER, "adopt.identifier-reused", Violation, "Shrivastava, 1 Jul 2026; Chen v10", "a new CD has no ASID, and new stage-2 tables no VMID, of the adopted ones";
 }

@@ -2,9 +2,10 @@
 
 use super::{Budget, ObserveError, Registers};
 use crate::access::{Access, Structure, Unbacked};
+use crate::log::structure_name;
 use crate::spec::cd::{CD_BYTES, Cd, Cd0, Cd1, Cd2, L1Cd, LEAF_4K_CDS, LEAF_64K_CDS};
-use crate::spec::ste::{Config, L1Std, STE_BYTES, Ste, Ste0};
-use crate::stage1::{Geometry, Granule, Tables, address_bits};
+use crate::spec::ste::{Config, L1Std, STE_BYTES, Ste, Ste0, Ste2, Ste3};
+use crate::translation::{Geometry, Granule, Stage, Tables, address_bits};
 use addr::{Iova, PhysAddr, StreamId};
 
 /// Spans above are reserved and read as 0 (5.1).
@@ -257,14 +258,17 @@ fn words(hw: &mut dyn Access, registers: &Registers, what: Structure, at: PhysAd
     Ok(words)
 }
 
-/// The tables of a CD have a form that is not walked here.
+/// The tables of a CD, or of stage 2, have a form that is not walked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the CD has no VMSAv8-64 tables of a known form: words {cd0:#018x} {cd1:#018x}")]
+#[error(
+    "the {} has no VMSAv8-64 tables of a known form: {:#018x} {:#018x}",
+    structure_name(*.structure), .words[0], .words[1]
+)]
 pub struct Unwalkable {
-    /// CD word 0.
-    pub cd0: u64,
-    /// CD word 1.
-    pub cd1: u64,
+    /// CD or STE.
+    pub structure: Structure,
+    /// Words 0 and 1 of a CD, 2 and 3 of an STE.
+    pub words: [u64; 2],
 }
 
 /// The translation tables of a CD: those of TTB0 and of TTB1, as far as they are enabled. None where the CD is not valid.
@@ -276,13 +280,14 @@ pub fn tables(registers: &Registers, cd: &Cd) -> Result<[Option<Tables>; 2], Unw
     if !cd0.v() {
         return Ok([None, None]);
     }
-    let unwalkable = Unwalkable { cd0: cd[0], cd1: cd[1] };
+    let unwalkable = Unwalkable { structure: Structure::Cd, words: [cd[0], cd[1]] };
     if !cd0.aa64() {
         return Err(unwalkable);
     }
     let output_bits = address_bits(cd0.ips()).min(address_bits(registers.idr5.oas())).min(52);
     let make = |granule: Option<Granule>, size: u8, ttb: u64, upper: bool| {
-        let geometry = granule.and_then(|granule| Geometry::new(granule, 64_u8.saturating_sub(size), output_bits));
+        let input_bits = 64_u8.saturating_sub(size);
+        let geometry = granule.and_then(|granule| Geometry::new(Stage::One, granule, input_bits, output_bits));
         let geometry = geometry.ok_or(unwalkable)?.with_big_endian(cd0.endi());
         let base = if upper { 0_u64.wrapping_sub(1 << geometry.input_bits()) } else { 0 };
         // TTB bits below the table's alignment are ignored.
@@ -293,4 +298,25 @@ pub fn tables(registers: &Registers, cd: &Cd) -> Result<[Option<Tables>; 2], Unw
     let upper =
         if cd0.epd1() { None } else { make(Granule::from_tg1(cd0.tg1()), cd0.t1sz(), Cd2::from(cd[2]).ttb1(), true)? };
     Ok([lower, upper])
+}
+
+/// The stage-2 tables of an STE; under nesting their input is what stage 1 gives out. None where there is no stage 2.
+///
+/// # Errors
+/// [`Unwalkable`].
+pub fn stage2_tables(registers: &Registers, ste: &Ste) -> Result<Option<Tables>, Unwalkable> {
+    let (ste0, ste2) = (Ste0::from(ste[0]), Ste2::from(ste[2]));
+    if !ste0.v() || !Config(ste0.config()).has_s2() {
+        return Ok(None);
+    }
+    let output_bits = address_bits(ste2.s2ps()).min(address_bits(registers.idr5.oas())).min(52);
+    let geometry = Granule::from_tg0(ste2.s2tg()).filter(|_| ste2.s2aa64()).and_then(|granule| {
+        let start_level = granule.deepest_stage2_start().checked_sub(ste2.s2sl0())?;
+        let input_bits = 64_u8.saturating_sub(ste2.s2t0sz());
+        Geometry::new(Stage::Two, granule, input_bits, output_bits)?.with_start_level(start_level)
+    });
+    let geometry = geometry.ok_or(Unwalkable { structure: Structure::Ste, words: [ste[2], ste[3]] })?;
+    // S2TTB bits below the alignment of all first tables together are ignored.
+    let root = PhysAddr(Ste3::from(ste[3]).s2ttb_55_4() << 4 & !(geometry.root_bytes() - 1));
+    Ok(Some(Tables { smmu: registers.smmu, root, geometry: geometry.with_big_endian(ste2.s2endi()), base: Iova(0) }))
 }

@@ -1,16 +1,16 @@
 //! Does any stream reach a range of memory? Asked of the region reserved for a crash kernel, whose bytes no DMA may touch.
 
-use super::{Budget, CdTable, Entry, ObserveError, Registers, Unwalkable, cds, for_each_ste, tables};
+use super::{Budget, CdTable, Entry, ObserveError, Registers, Unwalkable, cds, for_each_ste, stage2_tables, tables};
 use crate::access::Access;
 use crate::spec::ste::{Config, Ste, Ste0, Ste1};
-use crate::stage1::{Tables, WalkError};
+use crate::translation::{Tables, WalkError};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::vec::Vec;
 
 /// How a stream gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// A page or block of its stage-1 tables.
+    /// A page or block of its tables. Under nesting those of stage 2: what stage 1 leads to, its owner can change.
     Translated,
     /// A bypass STE, or S1DSS bypass for traffic without a SubstreamID.
     Bypass,
@@ -23,7 +23,7 @@ pub enum How {
 pub struct Reach {
     /// Which; 0 with [`How::Disabled`], which holds for all.
     pub stream_id: StreamId,
-    /// The first address that a device issues to get there.
+    /// The first address that a device issues to get there, or under nesting that stage 1 must give out.
     pub iova: Iova,
     /// How.
     pub how: How,
@@ -50,14 +50,6 @@ pub enum ReachError {
         stream_id: StreamId,
         /// Why.
         error: Unwalkable,
-    },
-    /// It has stage 2.
-    #[error("StreamID {stream_id} has stage 2, which is not walked: STE.Config {config:#05b}")]
-    Stage2 {
-        /// Which stream.
-        stream_id: StreamId,
-        /// STE.Config.
-        config: u8,
     },
 }
 
@@ -125,8 +117,20 @@ fn visit_ste(
     if !ste0.v() || config.is_abort() {
         return Ok(());
     }
-    if config.has_s2() {
-        return Err(ReachError::Stage2 { stream_id, config: config.0 }.into());
+    let unwalkable = |error| ReachError::Unwalkable { stream_id, error };
+    let mut search = |hw: &mut dyn Access, budget: &mut Budget, tables: Tables| {
+        if seen.contains(&tables) {
+            return Ok(());
+        }
+        seen.push(tables);
+        let found = find(hw, budget, &tables, target).map_err(|error| ReachError::Walk { stream_id, error })?;
+        match found {
+            Some(iova) => Err(Stop::Found(Reach { stream_id, iova, how: How::Translated })),
+            None => Ok(()),
+        }
+    };
+    if let Some(tables) = stage2_tables(registers, ste).map_err(unwalkable)? {
+        return search(hw, budget, tables);
     }
     // S1DSS is ignored where there is one CD only (5.2).
     if config == Config::BYPASS || ste0.s1cdmax() > 0 && ste1.s1dss() == 1 {
@@ -134,18 +138,8 @@ fn visit_ste(
     }
     cds(hw, registers, ste, budget, &mut |hw: &mut dyn Access, budget: &mut Budget, item| {
         let CdTable::Cd { cd, .. } = item else { return Ok(()) };
-        let both = tables(registers, &cd).map_err(|error| ReachError::Unwalkable { stream_id, error })?;
-        for tables in both.into_iter().flatten() {
-            if seen.contains(&tables) {
-                continue;
-            }
-            seen.push(tables);
-            let found = find(hw, budget, &tables, target).map_err(|error| ReachError::Walk { stream_id, error })?;
-            if let Some(iova) = found {
-                return Err(Stop::Found(Reach { stream_id, iova, how: How::Translated }));
-            }
-        }
-        Ok(())
+        let both = tables(registers, &cd).map_err(unwalkable)?;
+        both.into_iter().flatten().try_for_each(|tables| search(hw, budget, tables))
     })
 }
 

@@ -6,8 +6,9 @@ use crate::fake::{Fake, FakeFrames, RAM};
 use crate::log::{Log, Logged, Op};
 use crate::spec::registers as reg;
 use crate::spec::ste::STE_BYTES;
-use crate::stage1::{Attributes, WalkError};
+use crate::spec::ste::{Ste0, Ste2};
 use crate::table::Format;
+use crate::translation::{Attributes, Stage, WalkError};
 use addr::{Iova, PhysAddr, StreamId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,12 @@ struct Machine {
 impl Machine {
     /// Three streams with a domain and a window each: 0x7000_0000 to 0x5000_0000, 0x5100_0000 and 0x5200_0000.
     fn new(format: Format) -> Self {
+        Self::at(Stage::One, format)
+    }
+
+    fn at(stage: Stage, format: Format) -> Self {
         let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-        let options = Options { format: Some(format), ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
+        let options = Options { format: Some(format), stage, ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
         let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
         let mut domains = Vec::new();
         for (sid, pa) in SIDS.into_iter().zip((0x5000_0000..).step_by(0x0100_0000)) {
@@ -53,6 +58,10 @@ impl Machine {
     fn reaches(&mut self, start: u64, bytes: u64) -> Result<Option<Reach>, ReachError> {
         let registers = self.registers();
         reaches(&mut self.hw, &registers, PhysAddr(start), bytes, LIMIT, &|_| true)
+    }
+
+    fn cd_at(&self, stream: usize) -> PhysAddr {
+        PhysAddr(Ste0::from(self.domains[stream].ste[0]).s1contextptr())
     }
 
     fn ste_at(&mut self, sid: StreamId) -> PhysAddr {
@@ -247,13 +256,9 @@ fn reaches_knows_bypass_disabled_smmus_and_its_own_limits() {
     assert_eq!(machine.reaches(0x4800_0000, 0x1000), Ok(Some(bypass)));
 
     let at = machine.ste_at(SIDS[1]);
-    machine.hw.poke(at, 0xD);
-    let stage2 = ReachError::Stage2 { stream_id: SIDS[1], config: 6 };
-    assert_eq!(machine.reaches(0x4800_0000, 0x1000), Err(stage2));
-
     machine.hw.poke(at, 0);
     assert_eq!(machine.reaches(0x4800_0000, 0x1000), Ok(None), "V=0");
-    let cd = machine.domains[0].cd;
+    let cd = machine.cd_at(0);
     let word = machine.hw.peek(cd);
     machine.hw.poke(cd, word & !(1 << 41));
     let error = machine.reaches(0x4800_0000, 0x1000).unwrap_err();
@@ -275,9 +280,47 @@ fn reaches_knows_bypass_disabled_smmus_and_its_own_limits() {
 }
 
 #[test]
+fn reaches_walks_stage_2_and_under_nesting_believes_nothing_of_stage_1() {
+    let mut machine = Machine::at(Stage::Two, Format::TwoLevel);
+    let reserved = 0x4800_0000;
+    assert_eq!(machine.reaches(reserved, 0x100_0000), Ok(None));
+    let window = Reach { stream_id: SIDS[1], iova: Iova(0x7000_0123), how: How::Translated };
+    assert_eq!(machine.reaches(0x5100_0123, 1), Ok(Some(window)));
+    let at = machine.ste_at(SIDS[1]);
+    let nested = machine.hw.peek(at) | 0b111 << 1;
+    machine.hw.poke(at, nested);
+    assert_eq!(machine.reaches(0x5100_0123, 1), Ok(Some(window)), "the CD pointer leads nowhere");
+
+    // AArch32 tables, a granule that is none, a first level that the input range does not fit.
+    let word = Ste2::from(machine.hw.peek(at.plus(16)));
+    for wrong in [word.with_s2aa64(false), word.with_s2tg(3), word.with_s2sl0(0), word.with_s2sl0(3)] {
+        machine.hw.poke(at.plus(16), wrong.into());
+        let error = machine.reaches(reserved, 0x1000).unwrap_err();
+        assert!(matches!(error, ReachError::Unwalkable { stream_id: StreamId(0x18), .. }), "{error}");
+        assert!(std::format!("{error}").contains("the STE has no"), "{error}");
+    }
+}
+
+#[test]
+fn concatenated_first_tables_are_walked_as_one() {
+    // 42 bits of input from level 1: eight tables of 512 descriptors, one after the other.
+    let mut machine = Machine::at(Stage::Two, Format::Linear);
+    let root = machine.frames.free.start.next_multiple_of(0x8000);
+    machine.frames.free.start = root + 0x8000;
+    let at = machine.ste_at(SIDS[0]);
+    let word = Ste2::from(machine.hw.peek(at.plus(16))).with_s2t0sz(64 - 42).with_s2sl0(1);
+    machine.hw.poke(at.plus(16), word.into());
+    machine.hw.poke(at.plus(24), root | 0x4000);
+    // A block of 1 GiB behind the last descriptor of all.
+    machine.hw.poke(PhysAddr(root + 8 * 0x1000 - 8), 0x4000_0000 | 0x7FD);
+    let reach = Reach { stream_id: SIDS[0], iova: Iova((1 << 42) - (1 << 30) + 0x800_0000), how: How::Translated };
+    assert_eq!(machine.reaches(0x4800_0000, 0x1000), Ok(Some(reach)), "and S2TTB is aligned to all of them");
+}
+
+#[test]
 fn the_upper_half_is_walked_too() {
     let mut machine = Machine::new(Format::Linear);
-    let cd = machine.domains[0].cd;
+    let cd = machine.cd_at(0);
     // EPD0 set, EPD1 clear, TG1 4 KiB, T1SZ 16, and TTB1 where TTB0 was.
     let word = machine.hw.peek(cd);
     machine.hw.poke(cd, word & !(1 << 30) | 1 << 14 | 2 << 22 | 16 << 16);
@@ -321,7 +364,7 @@ proptest! {
     fn every_word_of_a_live_structure_counts(word in 0_u64..8, stream in 0_usize..3, of_cd: bool, bit in 0_u32..64) {
         let mut machine = Machine::new(Format::TwoLevel);
         let before = machine.digest().unwrap();
-        let at = if of_cd { machine.domains[stream].cd } else { machine.ste_at(SIDS[stream]) };
+        let at = if of_cd { machine.cd_at(stream) } else { machine.ste_at(SIDS[stream]) };
         let at = at.plus(word * 8);
         let value = machine.hw.peek(at);
         machine.hw.poke(at, value ^ 1 << bit);

@@ -19,6 +19,7 @@ pub mod opcode {
     pub const TLBI_NH_ALL: u8 = 0x10;
     pub const TLBI_NH_ASID: u8 = 0x11;
     pub const TLBI_EL2_ALL: u8 = 0x20;
+    pub const TLBI_S12_VMALL: u8 = 0x28;
     pub const TLBI_NSNH_ALL: u8 = 0x30;
     pub const SYNC: u8 = 0x46;
 }
@@ -67,6 +68,12 @@ pub const fn tlbi_nh_asid(vmid: u16, asid: u16) -> Command {
     [opcode::TLBI_NH_ASID as u64 | (vmid as u64) << 32 | (asid as u64) << 48, 0]
 }
 
+/// CMD_TLBI_S12_VMALL (4.4.3): both stages of a VMID; illegal without SMMU_IDR0.S2P.
+#[must_use]
+pub const fn tlbi_s12_vmall(vmid: u16) -> Command {
+    [opcode::TLBI_S12_VMALL as u64 | (vmid as u64) << 32, 0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +99,7 @@ mod tests {
             let [low, high] = tlbi_nh_asid(vmid, asid);
             prop_assert_eq!((low as u8, low >> 8 & 0xFF_FFFF, high), (0x11, 0, 0));
             prop_assert_eq!((low >> 32 & 0xFFFF, low >> 48), (u64::from(vmid), u64::from(asid)));
+            prop_assert_eq!(tlbi_s12_vmall(vmid), [0x28 + (u64::from(vmid) << 32), 0]);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::spec::cd::{CD_WORDS, Cd, Cd0, Cd1};
 use crate::spec::registers::{Idr0, Idr1};
 use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0, Ste1, Ste2, Ste3};
-use crate::stage1::{MAIR0, Stage1};
+use crate::translation::{Geometry, MAIR0, Translation};
 use addr::PhysAddr;
 
 /// Write-back, read- and write-allocate (STE.S1CIR, CD.IR0).
@@ -34,21 +34,21 @@ pub const fn bypass_ste(idr1: Idr1) -> Ste {
     ste
 }
 
-/// Stage 2 alone through the 4 KiB tables at `root`, which begin at level 1, with an input range of `input_bits` and the
-/// output range of IDR5.OAS, `output`. Everything else is as in [`bypass_ste`].
+/// Stage 2 alone through the tables of this shape at `root`. Faults are recorded; everything else is as in [`bypass_ste`].
 #[must_use]
-pub const fn stage2_ste(idr1: Idr1, root: PhysAddr, vmid: u16, input_bits: u8, output: u8, coherent: bool) -> Ste {
+pub const fn stage2_ste(idr1: Idr1, root: PhysAddr, geometry: Geometry, vmid: u16, coherent: bool) -> Ste {
     let mut ste = bypass_ste(idr1);
     ste[0] = Ste0::new().with_v(true).with_config(Config::S2.0).into_bits();
     let (cache, share) = walk_attributes(coherent);
     ste[2] = Ste2::new()
         .with_s2vmid(vmid)
-        .with_s2t0sz(64 - input_bits)
-        .with_s2sl0(1)
+        .with_s2t0sz(64 - geometry.input_bits())
+        .with_s2sl0(geometry.s2sl0())
         .with_s2ir0(cache)
         .with_s2or0(cache)
         .with_s2sh0(share)
-        .with_s2ps(output)
+        .with_s2tg(geometry.granule().tg0())
+        .with_s2ps(geometry.ips())
         .with_s2aa64(true)
         .with_s2r(true)
         .into_bits();
@@ -72,7 +72,7 @@ pub const fn stage1_ste(cd: PhysAddr, coherent: bool) -> Ste {
 /// A CD for `tables` (5.4). Faults abort and are recorded: without A some SMMUs refuse the CD (IDR0.TERM_MODEL),
 /// without R they say nothing.
 #[must_use]
-pub const fn context_descriptor(tables: &Stage1, asid: u16, idr0: Idr0, coherent: bool) -> Cd {
+pub const fn context_descriptor(tables: &Translation, asid: u16, idr0: Idr0, coherent: bool) -> Cd {
     let geometry = tables.geometry();
     let (cache, share) = walk_attributes(coherent);
     let mut cd = [0; CD_WORDS];

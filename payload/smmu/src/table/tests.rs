@@ -5,7 +5,7 @@ use crate::log::{Log, Logged, Op, What};
 use crate::queue::CommandQueue;
 use crate::spec::command::opcode;
 use crate::spec::registers::{self as reg, Cr0, Idr5};
-use crate::stage1::{Geometry, Granule, Stage1};
+use crate::translation::{Geometry, Granule, Stage, Translation};
 use std::vec;
 use std::vec::Vec;
 
@@ -221,8 +221,8 @@ fn bypass_has_shcfg_only_where_it_exists() {
 #[test]
 fn a_cd_is_what_linux_would_write() {
     let (mut hw, mut frames, mut log) = (Fake::default(), FakeFrames::default(), Log::with_capacity(64));
-    let geometry = Geometry::choose(Idr5::from(0x74)).unwrap();
-    let tables = Stage1::new(SMMU, geometry, &mut frames).unwrap();
+    let geometry = Geometry::choose(Idr5::from(0x74), Stage::One).unwrap();
+    let tables = Translation::new(SMMU, geometry, &mut frames).unwrap();
     let cd = context_descriptor(&tables, 0x1234, IDR0, true);
     // ASID, ASET, A, R, AA64, IPS 44 bits, V, EPD1, SH0, OR0, IR0, T0SZ 16.
     let bits = 1 << 47 | 1 << 46 | 1 << 45 | 1 << 41 | 4 << 32 | 1 << 31 | 1 << 30 | 3 << 12 | 1 << 10 | 1 << 8 | 16;
@@ -237,7 +237,7 @@ fn a_cd_is_what_linux_would_write() {
 #[test]
 fn a_cd_follows_the_hardware() {
     let mut frames = FakeFrames::default();
-    let tables = Stage1::new(SMMU, Geometry::new(Granule::K64, 48, 40).unwrap(), &mut frames).unwrap();
+    let tables = Translation::new(SMMU, Geometry::new(Stage::One, Granule::K64, 48, 40).unwrap(), &mut frames).unwrap();
     let cd = context_descriptor(&tables, 1, IDR0.with_stall_model(2), false);
     assert_eq!(cd[0] >> 44 & 1, 1, "S where stalls are forced");
     assert_eq!(cd[0] >> 6 & 3, 1, "TG0 64 KiB");

@@ -13,8 +13,8 @@ use crate::queue::{CommandQueue, QueueError};
 use crate::spec::cd::{CD_BYTES, Cd};
 use crate::spec::command::{Command, cfgi_cd, cfgi_ste, prefetch_config};
 use crate::spec::ste::{Ste, Ste1};
-use crate::stage1::{Attributes, Geometry, Stage1};
-use crate::table::{context_descriptor, stage1_ste};
+use crate::table::{context_descriptor, stage1_ste, stage2_ste};
+use crate::translation::{Attributes, Geometry, Identifier, Stage, Translation};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::vec::Vec;
 
@@ -39,7 +39,7 @@ pub(super) fn run(
     mut taken: Taken,
 ) -> Result<Taken, TakeoverError> {
     hw.step("attach.domains");
-    let geometry = Geometry::choose(features.idr5).filter(|_| features.idr0.s1p());
+    let geometry = features.geometry(Stage::One);
     let (Some(geometry), Some(mut commands)) = (geometry, taken.commands.take()) else { return Ok(taken) };
     for (asid, attach) in (1_u16..).zip(site.attach) {
         let Some(at) = table.ste(hw, site, attach.stream)? else { continue };
@@ -70,12 +70,13 @@ fn domain(
     Ok(domain.install(hw, site.smmu, commands, at, breaks, None))
 }
 
-/// A translation for one stream, and the CD that is going to lead to it.
+/// A translation for one stream, and what is going to lead to it.
 pub(super) struct Domain {
     stream: StreamId,
-    pub(super) tables: Stage1,
-    cd_at: PhysAddr,
-    cd: Cd,
+    pub(super) id: Identifier,
+    pub(super) tables: Translation,
+    /// At stage 1.
+    cd: Option<(PhysAddr, Cd)>,
     pub(super) ste: Ste,
 }
 
@@ -87,21 +88,29 @@ impl Domain {
         features: &Features,
         geometry: Geometry,
         attach: &Attach,
-        asid: u16,
+        id: u16,
     ) -> Result<Self, TakeoverError> {
         let stream = attach.stream;
         let failed = TakeoverError::Domain { stream };
-        let tables = Stage1::new(site.smmu, geometry, site.frames).map_err(|_| failed)?;
+        let tables = Translation::new(site.smmu, geometry, site.frames).map_err(|_| failed)?;
         for (base, bytes) in &attach.identity {
             // Two nodes may reserve the same range: it is mapped twice, to the same.
             let mapped = tables.map_over(hw, site.frames, Iova(base.0), *base, *bytes, Attributes::default());
             mapped.map_err(|_| failed)?;
         }
-        let cd_at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
-        let cd = context_descriptor(&tables, asid, features.idr0, features.coherent);
-        let mut ste = stage1_ste(cd_at, features.coherent);
-        ste[1] = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
-        Ok(Self { stream, tables, cd_at, cd, ste })
+        let id = Identifier::new(geometry.stage(), id);
+        let (cd, ste) = match id {
+            Identifier::Asid(asid) => {
+                let at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
+                let mut ste = stage1_ste(at, features.coherent);
+                ste[1] = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
+                (Some((at, context_descriptor(&tables, asid, features.idr0, features.coherent))), ste)
+            }
+            Identifier::Vmid(vmid) => {
+                (None, stage2_ste(features.idr1, tables.root(), geometry, vmid, features.coherent))
+            }
+        };
+        Ok(Self { stream, id, tables, cd, ste })
     }
 
     /// Writes the CD, then the STE at `at`, each step followed by its invalidation and CMD_SYNC. `breaks`: through V=0, as
@@ -116,7 +125,7 @@ impl Domain {
         breaks: bool,
         old: Option<&Ste>,
     ) -> Option<QueueError> {
-        let Self { stream, cd_at, cd, ste, .. } = self;
+        let Self { stream, cd, ste, .. } = self;
         let mut error = None;
         let mut sync = |hw: &mut dyn Access, command: Command| {
             hw.barrier(Barrier::PublishStructure);
@@ -124,12 +133,14 @@ impl Domain {
                 error.get_or_insert(failure);
             }
         };
-        for word in [1_u64, 3] {
-            hw.store(smmu, Structure::Cd, cd_at.plus(word * 8), cd[word as usize]);
+        if let Some((cd_at, cd)) = cd {
+            for word in [1_u64, 3] {
+                hw.store(smmu, Structure::Cd, cd_at.plus(word * 8), cd[word as usize]);
+            }
+            sync(hw, cfgi_cd(*stream, 0, true));
+            hw.store(smmu, Structure::Cd, *cd_at, cd[0]);
+            sync(hw, cfgi_cd(*stream, 0, true));
         }
-        sync(hw, cfgi_cd(*stream, 0, true));
-        hw.store(smmu, Structure::Cd, *cd_at, cd[0]);
-        sync(hw, cfgi_cd(*stream, 0, true));
         if breaks {
             hw.store(smmu, Structure::Ste, at, 0);
             sync(hw, cfgi_ste(*stream, true));
@@ -146,8 +157,11 @@ impl Domain {
         if is_changed {
             sync(hw, cfgi_ste(*stream, true));
         }
-        hw.store(smmu, Structure::Ste, at, ste[0]);
-        sync(hw, cfgi_ste(*stream, true));
+        // Between domains of stage 2 word 0 may stay as it is.
+        if breaks || old.is_none_or(|old| old[0] != ste[0]) {
+            hw.store(smmu, Structure::Ste, at, ste[0]);
+            sync(hw, cfgi_ste(*stream, true));
+        }
         if let Err(failure) = commands.issue(hw, &[prefetch_config(*stream)]) {
             error.get_or_insert(failure);
         }

@@ -7,6 +7,7 @@ use crate::queue::{CommandQueue, output_queue};
 use crate::spec::command::{CFGI_ALL, TLBI_EL2_ALL, TLBI_NSNH_ALL};
 use crate::spec::event::EVENT_BYTES;
 use crate::spec::registers::{self as reg, Cr0, Idr0, Idr1, Idr5, IrqCtrl, QueueBase};
+use crate::translation::{Geometry, Stage};
 use addr::PhysAddr;
 use core::ops::Range;
 
@@ -39,6 +40,15 @@ impl Features {
         hw.read32(site.smmu, reg::IIDR);
         let (coherent, e2h) = (site.coherent.unwrap_or(idr0.cohacc()), site.cpu_is_vhe && idr0.hyp());
         Self { idr0, idr1, idr5, coherent, e2h, own: site.own.clone() }
+    }
+
+    /// Shape of a translation of its own at `stage`; `None` where the SMMU lacks it.
+    pub(super) fn geometry(&self, stage: Stage) -> Option<Geometry> {
+        let has_stage = match stage {
+            Stage::One => self.idr0.s1p(),
+            Stage::Two => self.idr0.s2p(),
+        };
+        Geometry::choose(self.idr5, stage).filter(|_| has_stage)
     }
 
     /// Bits of a StreamID (6.3.2: at most 32).

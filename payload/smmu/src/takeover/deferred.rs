@@ -4,30 +4,24 @@
 //! Order and commands as measured on a real kernel (facts: adopting-kernel.md 5): CD, then word 1 of the STE where it differs,
 //! then word 0 with one store, each with its invalidation, a prefetch, and no CMD_TLBI. The identifier is what an allocator
 //! gives that knows nothing but the reserved ones: where nothing was reserved it is one that the dead kernel used.
+//!
+//! The new domain is at the stage of the old one. At stage 2 two words of the STE change, VMID and tables, and there is no way
+//! but through V=0 (3.21.3): break before make. With the VMID that the stream had it is one word, and no break.
 
 use super::attach::{Attach, Domain};
 use super::common::Features;
 use super::validate::look_again;
-use super::{Identifiers, Site, Taken, TakeoverError};
+use super::{IdSet, Site, Taken, TakeoverError};
 use crate::access::{Access, SmmuIndex, Structure};
 use crate::queue::QueueError;
 use crate::spec::cd::Cd0;
 use crate::spec::registers::Idr1;
-use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0};
-use crate::stage1::{Attributes, Geometry, Memory};
+use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0, Ste2};
+use crate::translation::{Attributes, Identifier, Memory, Stage};
 use addr::{Iova, PhysAddr};
 
 /// STE.S1DSS: ignored where S1CDMax is 0 (5.2).
 const S1DSS: u64 = 3;
-
-/// How the STE is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// With the device's translation in force all the time, where one word decides; through V=0 elsewhere.
-    Hitless,
-    /// Through V=0 always (3.21.3): what the device does meanwhile is refused.
-    BreakBeforeMake,
-}
 
 /// What the driver of a device asks for.
 #[derive(Clone, Copy, Debug)]
@@ -40,17 +34,15 @@ pub struct NewDomain<'a> {
     pub memory: Memory,
     /// Domains that an allocator, which counts from 1, made before.
     pub earlier: u16,
-    /// How the STE is replaced.
-    pub change: Change,
 }
 
 /// An attach that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attached {
     /// Of the new domain.
-    pub asid: u16,
-    /// Of the CD that the stream had, where it had one.
-    pub old_asid: Option<u16>,
+    pub id: Identifier,
+    /// Of the domain that the stream had, where it had one of one stage.
+    pub old: Option<Identifier>,
     /// Where its STE is.
     pub ste_at: PhysAddr,
     /// The first command that failed; the reference kernel passes over it.
@@ -72,39 +64,51 @@ pub fn attach_deferred(
     let failed = TakeoverError::Domain { stream };
     let features = Features::read(hw, site);
     let ste_at = look_again(hw, smmu, &site.own, stream).ok().flatten().ok_or(failed)?;
-    let (old, old_asid) = found(hw, smmu, ste_at).ok_or(failed)?;
-    let largest = if features.idr0.asid16() { u16::MAX } else { 0xFF };
-    let asid = allocate(&taken.reserved, wanted.earlier, largest).ok_or(failed)?;
-    let geometry = Geometry::choose(features.idr5).filter(|_| features.idr0.s1p()).ok_or(failed)?;
+    let (old, old_id) = found(hw, smmu, ste_at).ok_or(failed)?;
+    let stage = if matches!(old_id, Some(Identifier::Vmid(_))) { Stage::Two } else { Stage::One };
+    let geometry = features.geometry(stage).ok_or(failed)?;
+    let largest = Identifier::largest(stage, features.idr0);
+    let id = allocate(taken.reserved.of(stage), wanted.earlier, largest).ok_or(failed)?;
 
     hw.step("attach.domain");
-    let domain = Domain::new(hw, site, &features, geometry, wanted.attach, asid)?;
+    let domain = Domain::new(hw, site, &features, geometry, wanted.attach, id)?;
     let (iova, pages, bytes) = wanted.window;
     let attributes = Attributes { memory: wanted.memory, ..Attributes::default() };
     domain.tables.map_over(hw, site.frames, iova, pages, bytes, attributes).map_err(|_| failed)?;
 
     hw.step("attach.install");
     let commands = taken.commands.as_mut().ok_or(failed)?;
-    let breaks = wanted.change == Change::BreakBeforeMake || needs_break(&old, &domain.ste, features.idr1);
+    let breaks = needs_break(&old, &domain.ste, features.idr1);
     let ignored = domain.install(hw, smmu, commands, ste_at, breaks, Some(&old));
-    Ok(Attached { asid, old_asid, ste_at, ignored })
+    Ok(Attached { id: domain.id, old: old_id, ste_at, ignored })
 }
 
-/// The STE as it is, and the ASID of its CD: so that the log shows what is given up.
-fn found(hw: &mut dyn Access, smmu: SmmuIndex, at: PhysAddr) -> Option<(Ste, Option<u16>)> {
+/// The STE as it is, and its VMID, or the ASID of its CD: so that the log shows what is given up.
+fn found(hw: &mut dyn Access, smmu: SmmuIndex, at: PhysAddr) -> Option<(Ste, Option<Identifier>)> {
     let mut ste = [0; STE_WORDS];
     for (word, offset) in ste.iter_mut().zip((0..).step_by(8)) {
         *word = hw.load(smmu, Structure::Ste, at.plus(offset)).ok()?;
     }
     let ste0 = Ste0::from(ste[0]);
-    let has_cd = ste0.v() && ste0.config() == Config::S1.0 && ste0.s1cdmax() == 0;
-    let cd = if has_cd { hw.load(smmu, Structure::Cd, PhysAddr(ste0.s1contextptr())).ok() } else { None };
-    Some((ste, cd.map(Cd0::from).filter(|cd| cd.v()).map(|cd| cd.asid())))
+    let id = match Config(ste0.config()) {
+        _ if !ste0.v() => None,
+        Config::S1 if ste0.s1cdmax() == 0 => {
+            let cd = hw.load(smmu, Structure::Cd, PhysAddr(ste0.s1contextptr())).ok().map(Cd0::from);
+            cd.filter(|cd| cd.v()).map(|cd| Identifier::Asid(cd.asid()))
+        }
+        // Once more: of the loads before, the log keeps the value of the first.
+        Config::S2 => {
+            let word = hw.load(smmu, Structure::Ste, at.plus(16)).ok()?;
+            Some(Identifier::Vmid(Ste2::from(word).s2vmid()))
+        }
+        _ => None,
+    };
+    Some((ste, id))
 }
 
 /// The identifier that comes after `earlier` others, without those that are reserved.
-fn allocate(reserved: &Identifiers, earlier: u16, largest: u16) -> Option<u16> {
-    (1..=largest).filter(|id| !reserved.asids.contains(*id)).nth(earlier.into())
+fn allocate(reserved: &IdSet, earlier: u16, largest: u16) -> Option<u16> {
+    (1..=largest).filter(|id| !reserved.contains(*id)).nth(earlier.into())
 }
 
 /// More than one word that the SMMU uses would change under it: only V=0 is a state between both.
@@ -117,5 +121,5 @@ fn needs_break(old: &Ste, new: &Ste, idr1: Idr1) -> bool {
         return false;
     }
     let ignored = |word| if word == 1 && ste0.s1cdmax() == 0 { S1DSS } else { 0 };
-    (1..STE_WORDS).any(|word| (old[word] ^ new[word]) & !ignored(word) != 0)
+    (0..STE_WORDS).filter(|word| (old[*word] ^ new[*word]) & !ignored(*word) != 0).count() > 1
 }

@@ -9,6 +9,7 @@ use super::{Refusal, Rule};
 use crate::access::{Access, SmmuIndex, Structure};
 use crate::spec::cd::{CD_BYTES, Cd0, L1Cd};
 use crate::spec::ste::{Config, STE_BYTES, Ste0, Ste2};
+use crate::translation::{Identifier, Stage};
 use addr::PhysAddr;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -68,6 +69,26 @@ pub struct Identifiers {
     pub asids: IdSet,
     /// Of stage-2 contexts.
     pub vmids: IdSet,
+}
+
+impl Identifiers {
+    /// Those of one stage's domains.
+    #[must_use]
+    pub const fn of(&self, stage: Stage) -> &IdSet {
+        match stage {
+            Stage::One => &self.asids,
+            Stage::Two => &self.vmids,
+        }
+    }
+
+    /// The identifier is reserved.
+    #[must_use]
+    pub fn contains(&self, id: Identifier) -> bool {
+        match id {
+            Identifier::Asid(asid) => self.asids.contains(asid),
+            Identifier::Vmid(vmid) => self.vmids.contains(vmid),
+        }
+    }
 }
 
 /// Reads every STE and every CD that the SMMU can reach.

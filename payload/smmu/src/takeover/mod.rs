@@ -19,7 +19,7 @@ mod validate;
 
 pub use adopt::Adopted;
 pub use attach::Attach;
-pub use deferred::{Attached, Change, NewDomain, attach_deferred};
+pub use deferred::{Attached, NewDomain, attach_deferred};
 pub use events::EventHandler;
 pub use held::Held;
 pub use identifiers::{IdSet, Identifiers};

@@ -168,6 +168,7 @@ fn one_of_each() -> Vec<Record<'static>> {
             bdf: "0000:00:02.0",
             stream_id: 0x10,
             asid: 3,
+            vmid: 0,
             attempted: 9,
             delivered: 5,
             mis_steered: 4,

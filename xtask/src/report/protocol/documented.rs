@@ -15,8 +15,10 @@ fn rules(scenario: &str, cycle: &Cycle) -> &'static [&'static str] {
         }
         // Translation is turned off, and GBPA lets everything through.
         Some("bypass") => &["disable.without-abort"],
-        // No identifier is kept out of use. A damaged table may be reset before it comes to that.
-        Some("adopt-v7-attach") if !scenario.contains('+') => &["adopt.identifier-reused"],
+        // No identifier is kept out of use, ASID or VMID. A damaged table may be reset before it comes to that.
+        Some("adopt-v7-attach") if !scenario.contains('+') || scenario.contains("+stage-2-domains") => {
+            &["adopt.identifier-reused"]
+        }
         _ => &[],
     }
 }

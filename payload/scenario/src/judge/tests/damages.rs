@@ -15,7 +15,9 @@ use smmu::{
     access::Structure,
     log::Op,
     spec::registers::{self as reg, Cr0},
+    spec::ste::Ste2,
     takeover::{IdSet, Refusal, Rule},
+    translation::Identifier,
 };
 use wire::record::{Outcome, Verdict};
 
@@ -206,4 +208,37 @@ fn found_disabled_without_being_told_so_is_not_covered() {
     for id in ["reset.abort-before-disable", "reset.invalidated-before-enable", "reset.strtab-while-disabled"] {
         assert_eq!(find(&off.judge(), id).verdict, Verdict::NotCovered, "{id}");
     }
+}
+
+#[test]
+fn at_stage_2_vmids_are_judged_as_asids_are_elsewhere() {
+    let at_stage2 = |policy: Policy| {
+        let scenario = scenario(policy, "stage-2-domains");
+        World::damaged(scenario, scenario.damage)
+    };
+    // The dead kernel's allocator began at 7: 7 to 9 are reserved, and the seventh that is free is 10.
+    let mut world = at_stage2(Policy::AdoptAttach);
+    assert!(world.known.iter().all(|stream| (stream.asid, stream.ste[0]) == (0, 0xD)));
+    assert_eq!(world.attach.as_ref().unwrap().attached.unwrap().id, Identifier::Vmid(10));
+    assert_eq!(broken(&world), [""; 0]);
+    let fresh = |world: &World| find(&world.judge(), "attach.asid-fresh").clone();
+    assert_eq!(fresh(&world).verdict, Verdict::Pass);
+    let word = &mut world.known[1].ste[2];
+    *word = Ste2::from(*word).with_s2vmid(10).into();
+    assert_eq!(broken(&world), ["adopt.identifiers-reserved", "attach.asid-fresh", "attach.others-untouched"]);
+    assert!(fresh(&world).reason.contains("VMID 10 is that of"), "{}", fresh(&world).reason);
+    // An ASID of the same value is no VMID.
+    world.known[1].ste[0] = 0xB;
+    world.known[1].asid = 10;
+    assert_eq!(fresh(&world).verdict, Verdict::Pass);
+
+    let reused = at_stage2(Policy::AdoptV7Attach);
+    assert_eq!(broken(&reused), [""; 0]);
+    let failed = with_verdict(&reused.judge(), Verdict::Fail);
+    let as_asids = with_verdict(&World::new(Policy::AdoptV7Attach).judge(), Verdict::Fail);
+    assert_eq!(failed, as_asids);
+    assert!(failed.contains(&"attach.asid-fresh"));
+    // A stream that is still at stage 1.
+    let scenario = scenario(Policy::AdoptAttach, "stage-2-domains");
+    assert!(!World::damaged(scenario, Damage::NONE).damage_found);
 }

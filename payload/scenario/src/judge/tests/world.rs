@@ -20,8 +20,8 @@ use smmu::{
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
     spec::{event::id, registers as reg},
-    stage1::Memory,
-    takeover::{self, Attach, Attached, Change, NewDomain, Site, Taken, TakeoverError, plant::Sabotaged},
+    takeover::{self, Attach, Attached, NewDomain, Site, Taken, TakeoverError, plant::Sabotaged},
+    translation::Memory,
 };
 use zerocopy::IntoBytes;
 
@@ -97,7 +97,7 @@ impl World {
             // 12 SubstreamID bits.
             hw.unit(SMMU).set(reg::IDR1, 0x0273_0010 | 12 << 6);
         }
-        let options = Options { first_asid: 7, ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
+        let options = Options { first_id: 7, stage: done.stage(), ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
         let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
         let mut known = Vec::new();
         for (device, sid) in (2..).zip(SIDS) {
@@ -109,7 +109,7 @@ impl World {
             } else {
                 let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
                 unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
-                asid = domain.asid.into();
+                asid = domain.id.asid_and_vmid().0.into();
             }
             known.push(Stream {
                 rmr: Window { bytes, ..Window::default() },
@@ -246,8 +246,7 @@ impl World {
 fn reattach(hw: &mut Fake, frames: &mut FakeFrames, taken: &mut Result<Taken, TakeoverError>) -> Reattached {
     let attach = Attach { stream: SIDS[0], identity: Vec::new() };
     let window = (Iova(0x4700_0000), frames.allocate(0x1_0000, 0x1_0000).unwrap(), 0x1_0000);
-    let (memory, earlier, change) = (Memory::WriteBack, 6, Change::Hitless);
-    let wanted = NewDomain { attach: &attach, window, memory, earlier, change };
+    let wanted = NewDomain { attach: &attach, window, memory: Memory::WriteBack, earlier: 6 };
     let mut site = Site {
         smmu: SMMU,
         coherent: None,

@@ -110,9 +110,9 @@ fn identifiers_of_firmwares_streams_are_in_no_new_domain() {
         first.attach(&mut hw, &mut frames, stream, domain).unwrap();
     }
     let mut unit = Unit::adopt(&mut hw, SMMU, &options(), &mut frames).unwrap();
-    let asids: Vec<u16> = (0..2).map(|_| unit.new_domain(&mut hw, &mut frames).unwrap().asid).collect();
-    assert_eq!((taken[0].asid, taken[1].asid), (1, 2));
-    assert_eq!(asids, [3, 4]);
+    let ids: Vec<Identifier> = (0..2).map(|_| unit.new_domain(&mut hw, &mut frames).unwrap().id).collect();
+    assert_eq!((taken[0].id, taken[1].id), (Identifier::Asid(1), Identifier::Asid(2)));
+    assert_eq!(ids, [3, 4].map(Identifier::Asid));
 }
 
 #[test]

@@ -220,6 +220,7 @@ fn the_table_module_keeps_every_rule() {
     use crate::fake::{Fake, FakeFrames};
     use crate::log::{Log, Logged};
     use crate::observe::Registers;
+    use crate::translation::Stage;
     use addr::{PhysAddr, StreamId};
     let mut fake = Fake::default();
     let mut frames = FakeFrames::default();
@@ -232,7 +233,8 @@ fn the_table_module_keeps_every_rule() {
         largest: StreamId(0x3FF),
         coherent_override: false,
         e2h: false,
-        first_asid: 1,
+        stage: Stage::One,
+        first_id: 1,
         cmdq_log2: 8,
         eventq_log2: 8,
         timeout_us: 1000,

@@ -1,19 +1,22 @@
-//! Stage-1 translation tables in the VMSAv8-64 format (Arm DDI 0487, D8.3): built here, walked here, read from a dead image.
+//! Translation tables in the VMSAv8-64 format (Arm DDI 0487, D8.3), of stage 1 and of stage 2: built here, walked here, read
+//! from a dead image.
 
 mod geometry;
+mod identifier;
 mod walk;
 
 use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 use crate::frames::Frames;
 use addr::{Iova, PhysAddr};
-pub use geometry::{Decoded, Geometry, Granule, address_bits};
+pub use geometry::{Decoded, Geometry, Granule, Stage, address_bits};
+pub use identifier::Identifier;
 pub use walk::{Budget, Leaf, OverBudget, Tables, WalkError};
 
 /// CD.MAIR0 that the attribute indices of [`Memory`] refer to: index 0 Normal write-back, 1 Normal non-cacheable,
 /// 2 Device-nGnRE (DDI 0487, MAIR_EL1).
 pub const MAIR0: u32 = 0x04_44_FF;
 
-/// AttrIndx of a leaf descriptor (DDI 0487, D8.3), into [`MAIR0`].
+/// AttrIndx of a stage-1 leaf descriptor (DDI 0487, D8.3), into [`MAIR0`]; stage 2 has the types themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
     /// Normal, inner and outer write-back: DMA of an IO-coherent device.
@@ -50,7 +53,7 @@ pub enum MapError {
     /// Nothing to map.
     #[error("a range of 0 bytes at {0}")]
     Empty(Iova),
-    /// Past the input range that T0SZ leaves.
+    /// Past the input range that T0SZ or S2T0SZ leaves.
     #[error("{bytes:#x} bytes at {iova} end past the {bits}-bit input range")]
     InputRange {
         /// First address.
@@ -105,11 +108,11 @@ impl From<Unbacked> for MapError {
 
 /// A translation that this image owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stage1 {
+pub struct Translation {
     tables: Tables,
 }
 
-impl Stage1 {
+impl Translation {
     /// An empty translation.
     ///
     /// # Errors
@@ -126,7 +129,7 @@ impl Stage1 {
         &self.tables
     }
 
-    /// CD.TTB0.
+    /// CD.TTB0 or STE.S2TTB.
     #[must_use]
     pub const fn root(&self) -> PhysAddr {
         self.tables.root
@@ -196,14 +199,14 @@ impl Stage1 {
                 _ => self.leaf_table(hw, frames, at)?,
             };
             table = Some(leaf_table);
-            let descriptor = geometry::page_descriptor(pa.plus(offset), attributes);
+            let descriptor = geometry.page_descriptor(pa.plus(offset), attributes);
             hw.store(self.tables.smmu, Structure::Pte, leaf_table.plus(index * 8), descriptor);
         }
         hw.barrier(Barrier::PublishStructure);
         Ok(())
     }
 
-    /// Unmaps whole pages. TLB entries stay: invalidate by ASID, then SYNC, before the memory is used for anything else.
+    /// Unmaps whole pages. TLB entries stay: invalidate by ASID or VMID, then SYNC, before the memory is used for anything else.
     ///
     /// # Errors
     /// [`MapError`]; nothing is written unless the whole range is mapped by pages.

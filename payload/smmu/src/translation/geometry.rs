@@ -1,11 +1,14 @@
 //! The shape of a translation: granule, levels, input and output range, and what a descriptor means at a level.
 
-use super::Attributes;
+use super::{Attributes, Memory};
 use crate::spec::registers::Idr5;
 use addr::{Iova, PhysAddr};
 
 /// Largest output range without LPA/LPA2 (DDI 0487, D8.3): descriptors hold address bits 47:12.
 const OUTPUT_BITS_WITHOUT_LPA: u8 = 48;
+
+/// log2 of the tables that a stage 2 may begin with.
+const MOST_CONCATENATED_LOG2: u8 = 4;
 
 /// Translation granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl Granule {
         1 << self.bits()
     }
 
-    /// CD.TG0.
+    /// CD.TG0, and STE.S2TG.
     #[must_use]
     pub const fn tg0(self) -> u8 {
         match self {
@@ -45,7 +48,24 @@ impl Granule {
         }
     }
 
-    /// From CD.TG0; 3 is reserved.
+    /// The deepest level at which a stage 2 may begin (STE.S2SL0 0b00).
+    pub(crate) const fn deepest_stage2_start(self) -> u8 {
+        if matches!(self, Self::K4) { 2 } else { 3 }
+    }
+
+    /// Bits that one first table of a stage 2 resolves with all levels below it. One level more exists only with so many
+    /// output address bits (STE.S2SL0).
+    const fn stage2_input_bits(self, oas: u8) -> u8 {
+        match self {
+            Self::K4 if oas < 44 => 39,
+            Self::K4 | Self::K64 if oas >= 44 => 48,
+            Self::K16 if oas < 42 => 36,
+            Self::K16 => 47,
+            _ => 42,
+        }
+    }
+
+    /// From CD.TG0 or STE.S2TG; 3 is reserved.
     #[must_use]
     pub const fn from_tg0(tg0: u8) -> Option<Self> {
         match tg0 {
@@ -68,6 +88,16 @@ impl Granule {
     }
 }
 
+/// Stage of translation: of the same shape, but for descriptor attributes and what the first level may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Behind a CD.
+    #[default]
+    One,
+    /// Behind an STE.
+    Two,
+}
+
 /// What a descriptor means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
@@ -82,28 +112,32 @@ pub enum Decoded {
 /// Shape of one translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
+    stage: Stage,
     granule: Granule,
     input_bits: u8,
     output_bits: u8,
+    start_level: u8,
     big_endian: bool,
 }
 
 impl Geometry {
-    /// `None` where the architecture has no such table: an input range of a granule or less, or of more than 48 bits
-    /// (52 with 64 KiB granule).
+    /// With as few levels as do without concatenated tables. `None` where the architecture has no such table: an input
+    /// range of a granule or less, or of more than 48 bits (52 with 64 KiB granule).
     #[must_use]
-    pub const fn new(granule: Granule, input_bits: u8, output_bits: u8) -> Option<Self> {
+    pub const fn new(stage: Stage, granule: Granule, input_bits: u8, output_bits: u8) -> Option<Self> {
         let most = if matches!(granule, Granule::K64) { 52 } else { 48 };
         if input_bits <= granule.bits() || input_bits > most || output_bits < 32 || output_bits > 52 {
             return None;
         }
-        Some(Self { granule, input_bits, output_bits, big_endian: false })
+        let start_level = 4 - (input_bits - granule.bits()).div_ceil(granule.bits() - 3);
+        Some(Self { stage, granule, input_bits, output_bits, start_level, big_endian: false })
     }
 
-    /// The smallest granule that the SMMU has, a 48-bit input range, and the output range of IDR5.OAS up to 48 bits.
-    /// `None` where IDR5 names no granule at all.
+    /// The smallest granule that the SMMU has, and the output range of IDR5.OAS up to 48 bits. The input range is 48 bits at
+    /// stage 1; at stage 2 as much of the output range as needs no concatenated tables. `None` where IDR5 names no granule
+    /// at all.
     #[must_use]
-    pub const fn choose(idr5: Idr5) -> Option<Self> {
+    pub const fn choose(idr5: Idr5, stage: Stage) -> Option<Self> {
         let granule = if idr5.gran4k() {
             Granule::K4
         } else if idr5.gran16k() {
@@ -114,7 +148,30 @@ impl Geometry {
             return None;
         };
         let oas = address_bits(idr5.oas());
-        Self::new(granule, 48, if oas > OUTPUT_BITS_WITHOUT_LPA { OUTPUT_BITS_WITHOUT_LPA } else { oas })
+        let output_bits = if oas > OUTPUT_BITS_WITHOUT_LPA { OUTPUT_BITS_WITHOUT_LPA } else { oas };
+        let input_bits = match stage {
+            Stage::One => 48,
+            Stage::Two => {
+                let most = granule.stage2_input_bits(oas);
+                if output_bits < most { output_bits } else { most }
+            }
+        };
+        Self::new(stage, granule, input_bits, output_bits)
+    }
+
+    /// The same with another first level, whose table then has fewer descriptors, or is several tables one after the other
+    /// (DDI 0487, D8.2: at most 16 at stage 2). `None` where there is no such table.
+    #[must_use]
+    pub const fn with_start_level(self, start_level: u8) -> Option<Self> {
+        if start_level > 3 {
+            return None;
+        }
+        let most_bits = self.stride() + if matches!(self.stage, Stage::Two) { MOST_CONCATENATED_LOG2 } else { 0 };
+        let shift = self.shift(start_level);
+        if self.input_bits <= shift || self.input_bits > shift + most_bits {
+            return None;
+        }
+        Some(Self { start_level, ..self })
     }
 
     /// The same with descriptors in big-endian byte order (CD.ENDI).
@@ -123,13 +180,19 @@ impl Geometry {
         Self { big_endian, ..self }
     }
 
+    /// Stage.
+    #[must_use]
+    pub const fn stage(self) -> Stage {
+        self.stage
+    }
+
     /// Granule.
     #[must_use]
     pub const fn granule(self) -> Granule {
         self.granule
     }
 
-    /// Bits of the input range: 64 - T0SZ.
+    /// Bits of the input range: 64 - T0SZ, or 64 - S2T0SZ.
     #[must_use]
     pub const fn input_bits(self) -> u8 {
         self.input_bits
@@ -141,7 +204,7 @@ impl Geometry {
         self.output_bits
     }
 
-    /// CD.IPS: the encoding of IDR5.OAS.
+    /// CD.IPS or STE.S2PS: the encoding of IDR5.OAS.
     #[must_use]
     pub const fn ips(self) -> u8 {
         let mut ips = 0;
@@ -159,7 +222,13 @@ impl Geometry {
     /// Level of the first table; the last is always 3.
     #[must_use]
     pub const fn start_level(self) -> u8 {
-        4 - (self.input_bits - self.granule.bits()).div_ceil(self.stride())
+        self.start_level
+    }
+
+    /// STE.S2SL0: the first level, counted from the deepest that may be first.
+    #[must_use]
+    pub const fn s2sl0(self) -> u8 {
+        self.granule.deepest_stage2_start() - self.start_level
     }
 
     /// log2 of what one descriptor of `level` covers; `level` is from `start_level` to 3.
@@ -169,7 +238,7 @@ impl Geometry {
 
     /// Descriptors in a table of `level`.
     pub(super) const fn entries(self, level: u8) -> u64 {
-        let bits = if level == self.start_level() { self.input_bits - self.shift(level) } else { self.stride() };
+        let bits = if level == self.start_level { self.input_bits - self.shift(level) } else { self.stride() };
         1 << bits
     }
 
@@ -178,11 +247,11 @@ impl Geometry {
         (iova.0 >> self.shift(level)) & (self.entries(level) - 1)
     }
 
-    /// Size and alignment of the first table; TTB0 has no bits below 64 bytes of alignment.
+    /// Size and alignment of the first table; TTB0 has no bits below 64 bytes of alignment, S2TTB has.
     #[must_use]
     pub const fn root_bytes(self) -> u64 {
-        let bytes = self.entries(self.start_level()) * 8;
-        if bytes < 64 { 64 } else { bytes }
+        let bytes = self.entries(self.start_level) * 8;
+        if bytes < 64 && matches!(self.stage, Stage::One) { 64 } else { bytes }
     }
 
     /// Reads a descriptor (DDI 0487, D8.3).
@@ -194,6 +263,35 @@ impl Geometry {
             (0b11, _) => self.output(raw, self.granule.bits(), false),
             (0b01, _) if self.has_blocks(level) => self.output(raw, self.shift(level), true),
             _ => Decoded::Invalid,
+        }
+    }
+
+    /// A page descriptor (DDI 0487, D8.3), at stage 1 for unprivileged DMA.
+    pub(super) const fn page_descriptor(self, pa: PhysAddr, attributes: Attributes) -> u64 {
+        const SH_INNER: u64 = 3 << 8;
+        // Hardware does not set it (CD.HA=0, S2HA=0); a clear flag would be F_ACCESS.
+        const AF: u64 = 1 << 10;
+        let Attributes { memory, read_only } = attributes;
+        let of_stage = match self.stage {
+            Stage::One => {
+                // AP[1]: unprivileged; nG: tagged with the ASID, so that CMD_TLBI_NH_ASID finds it.
+                let ap = if read_only { 0b11 << 6 } else { 0b01 << 6 };
+                1 << 11 | ap | (memory as u64) << 2
+            }
+            Stage::Two => {
+                let s2ap = if read_only { 0b01 << 6 } else { 0b11 << 6 };
+                s2ap | stage2_memattr(memory) << 2
+            }
+        };
+        pa.0 | AF | SH_INNER | of_stage | 0b11
+    }
+
+    /// A leaf of this value may be read, and written: AP\[2:1\] of unprivileged DMA, or S2AP.
+    pub(super) const fn permissions(self, value: u64) -> (bool, bool) {
+        let (bit6, bit7) = (value >> 6 & 1 == 1, value >> 7 & 1 == 1);
+        match self.stage {
+            Stage::One => (bit6, bit6 && !bit7),
+            Stage::Two => (bit6, bit7),
         }
     }
 
@@ -245,15 +343,11 @@ pub(super) const fn table_descriptor(next: PhysAddr) -> u64 {
     next.0 | 0b11
 }
 
-/// A page descriptor (DDI 0487, D8.3) for unprivileged DMA.
-pub(super) const fn page_descriptor(pa: PhysAddr, attributes: Attributes) -> u64 {
-    const AP_UNPRIVILEGED: u64 = 1 << 6;
-    const AP_READ_ONLY: u64 = 1 << 7;
-    const SH_INNER: u64 = 3 << 8;
-    // Hardware does not set it (CD.HA=0); a clear flag would be F_ACCESS.
-    const AF: u64 = 1 << 10;
-    // Tagged with the ASID, so that CMD_TLBI_NH_ASID finds it.
-    const NG: u64 = 1 << 11;
-    let read_only = if attributes.read_only { AP_READ_ONLY } else { 0 };
-    pa.0 | NG | AF | SH_INNER | read_only | AP_UNPRIVILEGED | (attributes.memory as u64) << 2 | 0b11
+/// MemAttr of a stage-2 descriptor (DDI 0487, D8.5, without FWB): the weaker of it and what the device asks for holds.
+const fn stage2_memattr(memory: Memory) -> u64 {
+    match memory {
+        Memory::WriteBack => 0b1111,
+        Memory::NonCacheable => 0b0101,
+        Memory::Device => 0b0001,
+    }
 }

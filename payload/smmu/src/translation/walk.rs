@@ -74,9 +74,9 @@ pub struct Leaf {
     pub descriptor: u64,
     /// Where it stands.
     pub descriptor_at: PhysAddr,
-    /// Unprivileged writes are allowed: AP\[2:1\] = 0b01.
+    /// Writes are allowed, at stage 1 unprivileged ones: AP\[2:1\] = 0b01, S2AP\[1\].
     pub writable: bool,
-    /// Unprivileged reads are allowed: AP\[1\].
+    /// The same of reads: AP\[1\], S2AP\[0\].
     pub readable: bool,
 }
 
@@ -97,7 +97,7 @@ pub struct Tables {
     pub root: PhysAddr,
     /// Shape.
     pub geometry: Geometry,
-    /// First input address: 0 for TTB0, the top of the address space less the input range for TTB1.
+    /// First input address: 0 for TTB0 and S2TTB, the top of the address space less the input range for TTB1.
     pub base: Iova,
 }
 
@@ -212,15 +212,15 @@ impl Tables {
     }
 
     fn leaf(&self, level: u8, offset: u64, pa: PhysAddr, raw: u64, at: PhysAddr) -> Leaf {
-        let value = self.geometry.native(raw);
+        let (readable, writable) = self.geometry.permissions(self.geometry.native(raw));
         Leaf {
             iova: self.base.plus(offset),
             pa,
             bytes: 1 << self.geometry.shift(level),
             descriptor: raw,
             descriptor_at: at,
-            writable: value >> 6 & 0b11 == 0b01,
-            readable: value >> 6 & 1 == 1,
+            writable,
+            readable,
         }
     }
 }
