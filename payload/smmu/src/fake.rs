@@ -11,6 +11,7 @@ use crate::frames::Frames;
 use crate::spec::command::COMMAND_BYTES;
 use crate::spec::event::{EVENT_BYTES, Event};
 use crate::spec::registers::{self as reg, Cr0, Gerror, QueueBase};
+use crate::takeover::Site;
 use addr::PhysAddr;
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -191,6 +192,22 @@ impl Access for Fake {
 
     fn step(&mut self, name: &'static str) {
         self.steps.push(name);
+    }
+}
+
+/// A takeover as the tests ask for it; what one of them wants otherwise it says by `..site(…)`. `own` is the taker's memory,
+/// and `frames` what it allocates from.
+pub fn site(smmu: SmmuIndex, own: Range<PhysAddr>, frames: &mut dyn Frames) -> Site<'_> {
+    Site {
+        smmu,
+        coherent: None,
+        cpu_is_vhe: false,
+        queue_cap_log2: 8,
+        timeout_us: 1000,
+        own,
+        frames,
+        rmr_streams: &[],
+        attach: &[],
     }
 }
 

@@ -10,7 +10,7 @@ mod review;
 mod variants;
 
 use super::*;
-use crate::fake::{Fake, FakeFrames};
+use crate::fake::{self, Fake, FakeFrames};
 use crate::log::{Log, Logged, Op};
 use crate::spec::registers as reg;
 use addr::PhysAddr;
@@ -69,6 +69,11 @@ struct Options {
 
 const PLAIN: Options = Options { coherent: None, cpu_is_vhe: false, rmr: &[], attach: &[] };
 
+/// The SMMU of the tests, with the crash kernel's memory as they have it.
+fn site(frames: &mut dyn Frames) -> Site<'_> {
+    fake::site(SMMU, OWN, frames)
+}
+
 /// One access in words: `R` and `W` registers, `L` and `S` structure words, `F` a fill, `B` a barrier.
 fn words(entry: &crate::log::Entry) -> Option<String> {
     let (name, value, count) = (entry.name(), entry.value, entry.count);
@@ -90,15 +95,11 @@ fn take(policy: Policy, fake: &mut Fake, options: &Options) -> (Result<Taken, Ta
     let mut log = Log::with_capacity(4096);
     let mut frames = FakeFrames::default();
     let site = Site {
-        smmu: SMMU,
         coherent: options.coherent,
         cpu_is_vhe: options.cpu_is_vhe,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
         rmr_streams: options.rmr,
         attach: options.attach,
+        ..site(&mut frames)
     };
     let taken = take_over(policy, &mut Logged::new(fake, &mut log), site);
     assert!(!log.overflowed());
@@ -185,17 +186,7 @@ fn only_the_named_smmu_is_touched() {
 fn no_memory_is_told() {
     let mut fake = crashed();
     let mut frames = FakeFrames { free: 0x5000_0000..0x5000_3FFF };
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[],
-        attach: &[],
-    };
+    let site = site(&mut frames);
     let error = take_over(Policy::Reset, &mut fake, site).map(|_| ());
     assert!(matches!(error, Err(TakeoverError::Queue(_))), "{error:?}");
     assert_eq!(fake.unit(SMMU).get(reg::CR0), 0xD);

@@ -1,7 +1,7 @@
 //! SMMUs as they are found, and the logs of the policies on the fake.
 
 use super::*;
-use crate::fake::{Fake, FakeFrames};
+use crate::fake::{self, Fake, FakeFrames};
 use crate::log::{Log, Logged};
 use crate::observe::Registers;
 use crate::spec::registers as reg;
@@ -114,17 +114,8 @@ pub(super) fn taken(policy: Policy, mut fake: Fake, plant: Option<Plant>) -> (Fo
     let mut log = Log::with_capacity(4096);
     let mut frames = FakeFrames::default();
     let rmr = [StreamId(0x18), StreamId(0x28)];
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: true,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: PhysAddr(frames.free.start)..PhysAddr(frames.free.end),
-        frames: &mut frames,
-        rmr_streams: &rmr,
-        attach: &[],
-    };
+    let own = PhysAddr(frames.free.start)..PhysAddr(frames.free.end);
+    let site = Site { cpu_is_vhe: true, rmr_streams: &rmr, ..fake::site(SMMU, own, &mut frames) };
     let mut logged = Logged::new(&mut fake, &mut log);
     let result = match plant {
         None => take_over(policy, &mut logged, site),

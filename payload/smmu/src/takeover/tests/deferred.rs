@@ -27,17 +27,7 @@ fn attach(policy: Policy, mut fake: Fake, earlier: u16) -> Done {
     let found = Found::from(&Registers::read(&mut fake, SMMU));
     let (mut log, mut frames) = (Log::with_capacity(4096), FakeFrames::default());
     let attach = Attach { stream: STREAM, identity: vec![(PhysAddr(0x4900_0000), 0x1000)] };
-    let mut site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[STREAM],
-        attach: &[],
-    };
+    let mut site = Site { rmr_streams: &[STREAM], ..site(&mut frames) };
     let mut logged = Logged::new(&mut fake, &mut log);
     let again = Site { own: OWN, frames: &mut FakeFrames::default(), ..site };
     let mut taken = take_over(policy, &mut logged, again).unwrap();

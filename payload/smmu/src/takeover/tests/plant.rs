@@ -4,17 +4,7 @@ use crate::takeover::plant::{Plant, Sabotaged};
 fn adopt(fake: &mut Fake, plant: Option<Plant>) -> (bool, Vec<String>) {
     let mut log = Log::with_capacity(4096);
     let mut frames = FakeFrames::default();
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[],
-        attach: &[],
-    };
+    let site = site(&mut frames);
     let mut logged = Logged::new(fake, &mut log);
     let (taken, done) = match plant {
         None => (take_over(Policy::Adopt, &mut logged, site), false),

@@ -6,17 +6,7 @@ use super::*;
 fn take_and_count(policy: Policy, fake: &mut Fake) -> (Taken, u64) {
     let mut frames = FakeFrames::default();
     let start = frames.free.start;
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[],
-        attach: &[],
-    };
+    let site = site(&mut frames);
     let taken = take_over(policy, fake, site).expect("adopted or reset");
     (taken, frames.free.start - start)
 }

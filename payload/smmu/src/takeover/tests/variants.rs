@@ -240,17 +240,7 @@ fn reset_attach_keeps_what_firmware_reserves() {
         [Attach { stream: StreamId(0x18), identity }, Attach { stream: StreamId(0x2_0000), identity: Vec::new() }];
     let mut log = Log::with_capacity(4096);
     let mut frames = FakeFrames::default();
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[StreamId(0x18)],
-        attach: &attach,
-    };
+    let site = Site { rmr_streams: &[StreamId(0x18)], attach: &attach, ..site(&mut frames) };
     let taken = take_over(Policy::ResetAttach, &mut Logged::new(&mut fake, &mut log), site);
     assert!(taken.is_ok());
     let trace: Vec<_> = log.entries().iter().filter_map(words).collect();
@@ -272,17 +262,7 @@ fn a_domain_without_memory_leaves_the_smmu_enabled() {
     let mut fake = crashed();
     let mut frames = FakeFrames { free: 0x5000_0000..0x5000_C000 };
     let attach = [Attach { stream: StreamId(0x18), identity: Vec::new() }];
-    let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames: &mut frames,
-        rmr_streams: &[],
-        attach: &attach,
-    };
+    let site = Site { attach: &attach, ..site(&mut frames) };
     let error = take_over(Policy::ResetAttach, &mut fake, site).map(|_| ());
     assert_eq!(error, Err(TakeoverError::Domain { stream: StreamId(0x18) }));
     assert_eq!(fake.unit(SMMU).get(reg::CR0), 0xD);
@@ -329,17 +309,7 @@ fn a_held_takeover_is_the_same_with_a_look_before_each_step() {
     for policy in Policy::ALL {
         let (mut fake, mut log, mut looks) = (crashed(), Log::with_capacity(4096), 0);
         let mut frames = FakeFrames::default();
-        let site = Site {
-            smmu: SMMU,
-            coherent: None,
-            cpu_is_vhe: false,
-            queue_cap_log2: 8,
-            timeout_us: 1000,
-            own: OWN,
-            frames: &mut frames,
-            rmr_streams: &[StreamId(0x18)],
-            attach: &[],
-        };
+        let site = Site { rmr_streams: &[StreamId(0x18)], ..site(&mut frames) };
         let mut logged = Logged::new(&mut fake, &mut log);
         let mut look = || looks += 1;
         assert!(take_over(policy, &mut Held::new(&mut logged, &mut look), site).is_ok());
