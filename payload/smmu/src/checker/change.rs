@@ -127,6 +127,12 @@ fn within(command: Command, place: &Place, bits: u32) -> bool {
     place.stream.is_none_or(|first| (stream ^ first).checked_shr(bits).unwrap_or(0) == 0)
 }
 
+/// The command's SubstreamID is the place of the CD in its table, or one behind the level-1 descriptor (4.3.3).
+fn within_substreams(command: Command, place: &Place) -> bool {
+    let substream = (command[0] >> 12) as u32 & 0xF_FFFF;
+    place.substream.is_none_or(|first| (substream ^ first).checked_shr(place.substream_bits).unwrap_or(0) == 0)
+}
+
 /// The command invalidates all that may be cached of the change.
 pub(super) fn covers(command: Command, change: &Change) -> bool {
     let place = &change.place;
@@ -144,10 +150,14 @@ pub(super) fn covers(command: Command, change: &Change) -> bool {
             _ => within(command, place, 0),
         },
         opcode::CFGI_CD => match place.structure {
-            Structure::Cd => within(command, place, 0),
-            Structure::L1Cd => !is_leaf && within(command, place, 0),
+            Structure::Cd => within(command, place, 0) && within_substreams(command, place),
+            // Of a leaf that goes away all CDs may be cached, and this is about one.
+            Structure::L1Cd => {
+                !is_leaf && !change.was_linked && within(command, place, 0) && within_substreams(command, place)
+            }
             _ => false,
         },
+        // Every CD and every level-1 descriptor of the stream (4.3.4).
         opcode::CFGI_CD_ALL => matches!(place.structure, Structure::Cd | Structure::L1Cd) && within(command, place, 0),
         _ => false,
     }

@@ -56,6 +56,10 @@ pub(super) struct Place {
     pub(super) stream: Option<u32>,
     /// It concerns so many StreamIDs more, as a power of two.
     pub(super) stream_bits: u32,
+    /// Of a CD its place in the table, of a level-1 descriptor of CDs the first behind it, where it is known.
+    pub(super) substream: Option<u32>,
+    /// It concerns so many CDs more, as a power of two.
+    pub(super) substream_bits: u32,
     /// Address of the whole STE, CD or descriptor.
     pub(super) at: u64,
 }
@@ -66,6 +70,8 @@ pub(super) struct Target {
     pub(super) start: u64,
     pub(super) bytes: u64,
     structure: Structure,
+    /// Of level-1 descriptors of CDs: CDs behind each, as a power of two.
+    leaf_bits: u32,
 }
 
 impl Target {
@@ -79,6 +85,7 @@ impl Target {
                     start: descriptor.l2ptr(),
                     bytes,
                     structure: Structure::Ste,
+                    leaf_bits: 0,
                 })
             }
             Structure::Ste => {
@@ -92,12 +99,18 @@ impl Target {
                     1 | 2 if ste.s1cdmax() > 0 => (8, Structure::L1Cd),
                     _ => (cds, Structure::Cd),
                 };
-                is_ours.then_some(Self { start: ste.s1contextptr(), bytes, structure })
+                let leaf_bits = match (structure, ste.s1fmt()) {
+                    (Structure::L1Cd, 1) => 6,
+                    (Structure::L1Cd, _) => 10,
+                    _ => 0,
+                };
+                is_ours.then_some(Self { start: ste.s1contextptr(), bytes, structure, leaf_bits })
             }
             Structure::L1Cd => {
                 let descriptor = L1Cd::from(word);
                 // A leaf of 64 KiB holds one of 4 KiB.
-                let target = Self { start: descriptor.l2ptr(), bytes: CD_BYTES << 10, structure: Structure::Cd };
+                let (start, bytes) = (descriptor.l2ptr(), CD_BYTES << 10);
+                let target = Self { start, bytes, structure: Structure::Cd, leaf_bits: 0 };
                 descriptor.v().then_some(target)
             }
             _ => None,
@@ -151,7 +164,9 @@ impl Tables {
         if !geometry.is_live {
             return None;
         }
-        let place = |structure, stream, stream_bits, at| Some(Place { structure, stream, stream_bits, at });
+        let place = |structure, stream, stream_bits, at| {
+            Some(Place { structure, stream, stream_bits, substream: None, substream_bits: 0, at })
+        };
         if let Some(index) = geometry.index(at) {
             if geometry.is_two_level {
                 return place(Structure::L1Std, u32::try_from(index << geometry.split).ok(), geometry.split, at & !7);
@@ -170,6 +185,18 @@ impl Tables {
             _ => above.stream,
         };
         let bytes = if target.structure == Structure::L1Cd { 8 } else { STE_BYTES };
-        place(target.structure, stream, 0, at & !(bytes - 1))
+        let index = u32::try_from((at - target.start) / bytes).ok();
+        let substream = match (target.structure, above.structure) {
+            (Structure::Cd, Structure::Ste) => index,
+            // Past a leaf of 4 KiB there may be anything.
+            (Structure::Cd, _) => {
+                let index = index.filter(|index| index.checked_shr(above.substream_bits) == Some(0));
+                above.substream.zip(index).and_then(|(first, index)| first.checked_add(index))
+            }
+            (Structure::L1Cd, _) => index.and_then(|index| index.checked_mul(1 << target.leaf_bits)),
+            _ => None,
+        };
+        let place = place(target.structure, stream, 0, at & !(bytes - 1));
+        place.map(|place| Place { substream, substream_bits: target.leaf_bits, ..place })
     }
 }

@@ -13,6 +13,7 @@ const KNOWN: &str = "L l1 0x40254000 0x40260009";
 const VALID: &str = "L l1 0x40254000 0x40260009; L ste 0x40260400 0x4027008b";
 const INVALID: &str = "L l1 0x40254000 0x40260009; L ste 0x40260400 0";
 const CFGI_STE: (u64, u64) = (3 | 0x10 << 32, 1);
+const CFGI_CD_ALL: (u64, u64) = (6 | 0x10 << 32, 0);
 /// An invalidation that is for something else.
 const OTHER: (u64, u64) = (0x30, 0);
 
@@ -103,6 +104,15 @@ fn structures() -> Vec<Pair> {
     let level2 = "L l1 0x40254008 0; F ste 0x50008000 64 256 1";
     let linked = format!("S l1 0x40254008 0x50008009\n{}", publish_and(0, (3 | 0x100 << 32, 0)));
     let cd = format!("{VALID}; L ste 0x40260408 0xd6; L cd 0x40270080 0x2000080000000; S cd 0x40270088 0x1000");
+    let cfgi_cd = |substream: u64, leaf: u64| (5 | 0x10 << 32 | substream << 12, leaf);
+    let one_cd = format!("{VALID}; S cd 0x40270088 0x1000; B publish");
+    // S1CDMax 2 and 12, the latter with S1Fmt 2: leaves of 64 KiB.
+    let second_cd =
+        format!("{KNOWN}; L ste 0x40260400 {:#x}; S cd 0x40270048 0x1000; B publish", 2_u64 << 59 | 0x4027_000b);
+    let leaves = format!("{KNOWN}; L ste 0x40260400 {:#x}", 12_u64 << 59 | 0x4027_002b);
+    let leaf_cd = format!("{leaves}; L l1cd 0x40270008 0x40280001; S cd 0x40280048 0x1000; B publish");
+    let leaf = format!("{leaves}; L l1cd 0x40270008 0; S l1cd 0x40270008 0x40280001; B publish");
+    let unlinked = format!("{leaves}; L l1cd 0x40270008 0x40280001; S l1cd 0x40270008 0; B publish");
     vec![
         pair(
             "structure.in-place",
@@ -142,6 +152,15 @@ fn structures() -> Vec<Pair> {
         pair("structure.no-cfgi", enabled(), &aborted, &sync(0, CFGI_STE), &sync(0, (3 | 0x11 << 32, 1)), ""),
         // A range, and one that ends before.
         pair("structure.no-cfgi", enabled(), &aborted, &sync(0, (4 | 0x1F << 32, 3)), &sync(0, (4 | 0xF << 32, 3)), ""),
+        // A CD is invalidated by its place in the table (4.3.3): the only one, the second of four, one behind the second
+        // level-1 descriptor; and that descriptor by any of those.
+        pair("structure.no-cfgi", enabled(), &one_cd, &sync(0, cfgi_cd(0, 1)), &sync(0, cfgi_cd(1, 1)), ""),
+        pair("structure.no-cfgi", enabled(), &second_cd, &sync(0, cfgi_cd(1, 1)), &sync(0, cfgi_cd(0, 1)), ""),
+        pair("structure.no-cfgi", enabled(), &second_cd, &sync(0, CFGI_CD_ALL), &sync(0, cfgi_cd(0, 0)), ""),
+        pair("structure.no-cfgi", enabled(), &leaf_cd, &sync(0, cfgi_cd(1025, 1)), &sync(0, cfgi_cd(1, 1)), ""),
+        pair("structure.no-cfgi", enabled(), &leaf, &sync(0, cfgi_cd(2047, 0)), &sync(0, cfgi_cd(2048, 0)), ""),
+        // CDs behind a descriptor that goes away.
+        pair("structure.no-cfgi", enabled(), &unlinked, &sync(0, CFGI_CD_ALL), &sync(0, cfgi_cd(1024, 0)), ""),
         // STEs below a span that goes away.
         pair(
             "structure.no-cfgi",
