@@ -9,7 +9,7 @@ use addr::{Bdf, Iova, PhysAddr, StreamId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of an oracle with as many streams and SMMUs as fit.
 pub const MAX_BYTES: usize =
     size_of::<OracleHeader>() + MAX_STREAMS * size_of::<Stream>() + MAX_SMMUS * size_of::<SmmuLeft>();
@@ -115,6 +115,9 @@ pub struct Stream {
     pub ste: [u64; 8],
 }
 
+/// The scenario's damage was done to this SMMU.
+pub const SMMU_DAMAGED: u64 = 1 << 0;
+
 /// An SMMU as the primary left it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -135,4 +138,6 @@ pub struct SmmuLeft {
     pub contexts_digest: u64,
     /// Structures under these digests, in bytes.
     pub digest_bytes: u64,
+    /// `SMMU_*` bits.
+    pub flags: u64,
 }

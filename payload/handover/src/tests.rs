@@ -210,6 +210,7 @@ fn smmu() -> SmmuLeft {
         level2_digest: 6,
         contexts_digest: 7,
         digest_bytes: 8,
+        flags: 9,
     }
 }
 
@@ -232,20 +233,20 @@ fn oracle_has_golden_bytes() {
     let used = sealed_oracle(memory.as_mut_bytes());
     let mut golden: Vec<u8> = Vec::new();
     golden.extend(b"inflorac");
-    golden.extend([1, 0, 0, 0]);
+    golden.extend([2, 0, 0, 0]);
     golden.extend((used as u32).to_le_bytes());
     golden.extend(ORACLE_CRC);
     golden.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
     golden.extend([5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     golden.extend([1, 0, 2, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0]);
-    golden.extend((8u64..=38).chain(1..=8).flat_map(u64::to_le_bytes));
+    golden.extend((8u64..=38).chain(1..=9).flat_map(u64::to_le_bytes));
     assert_eq!(used, golden.len());
     assert_eq!(memory.as_bytes()[..used], golden);
     // Beyond the used part nothing is touched.
     assert!(memory.as_bytes()[used..].iter().all(|byte| *byte == 0xA5));
 }
 
-const ORACLE_CRC: [u8; 8] = [0x6d, 0xbe, 0xf3, 0xd0, 0xe3, 0x15, 0xe2, 0x30];
+const ORACLE_CRC: [u8; 8] = [0x0b, 0xaf, 0x64, 0x8f, 0x46, 0x22, 0xa7, 0xbb];
 
 #[test]
 fn oracle_reads_what_was_sealed_and_opens_for_more() {

@@ -97,7 +97,8 @@ pub(crate) fn look_again(
     streams: &Streams,
 ) -> Vec<Option<LookedAgain>> {
     let of = |old: &Before| {
-        let smmu = old.registers.smmu;
+        // Nothing changes on an SMMU that was left alone.
+        let smmu = old.damage_found.then_some(old.registers.smmu)?;
         let live = streams.all.iter().find(|watched| watched.stream.smmu == u32::from(smmu.0))?;
         damage.change_and_look(hw, smmu, own, live.stream.stream_id)
     };

@@ -116,11 +116,11 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
 }
 
 /// The check that says why there was no crash, or no way back from it.
-struct NoCrash {
-    id: &'static str,
-    verdict: Verdict,
-    reason: String,
-    source: &'static str,
+pub(crate) struct NoCrash {
+    pub(crate) id: &'static str,
+    pub(crate) verdict: Verdict,
+    pub(crate) reason: String,
+    pub(crate) source: &'static str,
 }
 
 impl From<String> for NoCrash {
@@ -179,10 +179,12 @@ fn crash(
     plant_leaf(setting, frames, units, live)?;
 
     // Damage that an adoption does not mind is part of the digests.
-    if setting.scenario.damage.is_adopted() {
-        damage::apply(setting.machine, frames, setting.scenario.damage)?;
-    }
-    let left = leave_smmus(setting, units, live)?;
+    let damaged = match setting.scenario.damage {
+        damage if damage.is_adopted() => damage::apply(setting.machine, frames, damage)?,
+        _ => Vec::new(),
+    };
+    let mut left = leave_smmus(setting, units, live)?;
+    damage::mark(&mut left, &damaged);
     let options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
         setting.scenario,
@@ -205,7 +207,7 @@ fn crash(
     let others = Others::start(setting.machine, live, setting.scenario.crash, setting.places.note());
     let not_started = |reason| NoCrash { id: "cpu.started", verdict: Verdict::NotCovered, reason, source: PSCI };
     let others = others.map_err(not_started)?;
-    let died = dying::die(setting, frames, live, &others, &mut boot, &left, armed_tick);
+    let died = dying::die(setting, frames, live, &others, &mut boot, &mut left, armed_tick);
     // In any case, and before an endpoint is stopped: one of them may be ringing its doorbell.
     let stopped = others.stop();
     died?;
@@ -288,6 +290,7 @@ fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> 
             level2_digest: digest.level2,
             contexts_digest: digest.contexts,
             digest_bytes: digest.bytes,
+            flags: 0,
         });
     }
     Ok(left)

@@ -1,37 +1,36 @@
-//! Damage to the SMMUs as the crash leaves them. What it is, and where, is `scenario`'s business.
+//! Damage to the SMMUs as the crash leaves them. What it is, where, and to which, is `scenario`'s business.
 
-use crate::machine::Machine;
-use alloc::{format, string::String};
+use crate::{cycle::NoCrash, machine::Machine};
+use alloc::{format, vec::Vec};
 use arch::frames::FramePool;
+use handover::oracle::{SMMU_DAMAGED, SmmuLeft};
 use scenario::{
     Damage,
+    damage::Undone,
     options::{RunOptions, Strtab},
 };
-use smmu::{access::SmmuIndex, frames::Frames, observe::Registers};
+use wire::record::Verdict;
 
-/// An empty page for structures that only the damage leads to.
-const PAGE: u64 = 4096;
+const SOURCE: &str = "DESIGN.md 5";
 
-/// Damages every SMMU, live as it is.
-pub(crate) fn apply(machine: &mut Machine, frames: &mut FramePool, damage: Damage) -> Result<(), String> {
-    if damage == Damage::NONE {
-        return Ok(());
-    }
+/// Damages every SMMU that can have it, live as it is, and says which. None at all leaves the judge nothing to find.
+pub(crate) fn apply(machine: &mut Machine, frames: &mut FramePool, damage: Damage) -> Result<Vec<bool>, NoCrash> {
     let own = machine.memory.kdump.start;
-    for (index, at) in (0_u8..).map(SmmuIndex).zip(machine.smmus.clone()) {
-        let scratch = frames.allocate(PAGE, PAGE).ok_or("no memory for the damage")?;
-        damage
-            .apply(&mut machine.hw, index, own, scratch)
-            .map_err(|error| format!("SMMU at {}: damage {}: {error}", at.base, damage.name()))?;
-    }
-    Ok(())
+    damage.apply_to_each(&mut machine.hw, machine.smmus.len(), own, frames).map_err(|Undone { smmu, why }| {
+        let base = machine.smmus.get(usize::from(smmu.0)).map(|at| at.base).unwrap_or_default();
+        let reason = format!("SMMU at {base}: damage {}: {why}", damage.name());
+        NoCrash { id: "damage.found", verdict: Verdict::NotCovered, reason, source: SOURCE }
+    })
 }
 
-/// Why some SMMU cannot have this damage.
+/// Tells observer and judge which were damaged.
+pub(crate) fn mark(left: &mut [SmmuLeft], damaged: &[bool]) {
+    for (left, _) in left.iter_mut().zip(damaged).filter(|(_, is_damaged)| **is_damaged) {
+        left.flags |= SMMU_DAMAGED;
+    }
+}
+
+/// Why no SMMU can have this damage.
 pub(crate) fn lacks(machine: &mut Machine, options: &RunOptions, damage: Damage) -> Option<&'static str> {
-    let is_linear = options.strtab == Some(Strtab::Linear);
-    let count = machine.smmus.len();
-    let hw = &mut machine.hw;
-    let of = |index| damage.lacks(&Registers::read(hw, index), is_linear);
-    (0_u8..).map(SmmuIndex).take(count).find_map(of)
+    damage.lacks_everywhere(&mut machine.hw, machine.smmus.len(), options.strtab == Some(Strtab::Linear))
 }

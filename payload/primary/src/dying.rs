@@ -1,13 +1,12 @@
 //! The last moments before the crash, and the ways to die.
 
 use crate::{
-    cycle::{Setting, complete, write_oracle},
+    cycle::{NoCrash, Setting, complete, write_oracle},
     damage,
     others::{self, Others},
     streams::{self, Live},
 };
 use addr::PhysAddr;
-use alloc::string::String;
 use arch::{
     console,
     frames::FramePool,
@@ -25,9 +24,9 @@ pub(crate) fn die(
     live: &mut [Live],
     others: &Others,
     boot: &mut Boot,
-    left: &[SmmuLeft],
+    left: &mut [SmmuLeft],
     armed_tick: u64,
-) -> Result<(), String> {
+) -> Result<(), NoCrash> {
     let mut context = Context::new();
     complete(boot, setting, &context);
     let dying = others.dying(setting.scenario.crash);
@@ -39,7 +38,7 @@ pub(crate) fn die(
     let crash_tick = timer::now();
     // What may refuse DMA is done after the cut.
     if !setting.scenario.damage.is_adopted() {
-        damage::apply(setting.machine, frames, setting.scenario.damage)?;
+        damage::mark(left, &damage::apply(setting.machine, frames, setting.scenario.damage)?);
     }
     write_oracle(setting, live, left, armed_tick, crash_tick)?;
     boot.crash_tick = crash_tick;

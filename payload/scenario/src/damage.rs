@@ -4,6 +4,7 @@
 //! level-1 descriptor, and to the last STE of the level-2 table in use.
 
 mod apply;
+mod each;
 mod firmware;
 mod later;
 mod place;
@@ -12,15 +13,16 @@ mod rows;
 mod words;
 
 pub use apply::NotDone;
+pub use each::Undone;
 pub use later::LookedAgain;
 
 use crate::{
     Risks,
     policy::{Documented, Expectation},
 };
-use addr::PhysAddr;
+use addr::{PhysAddr, StreamId};
 use rows::{Answer, ROWS, Row};
-use smmu::{observe::Registers, spec::ste::STE_BYTES, takeover::Rule, translation::Stage};
+use smmu::{observe::Registers, spec::ste::STE_BYTES, table::SPLIT, takeover::Rule, translation::Stage};
 
 /// A kind of damage: its place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct Damage(u8);
 
 /// Names, for messages: there are too many to list.
 pub(crate) const NAMES: &str = "those of --list-scenarios";
+/// Bytes of a level-1 descriptor (IHI 0070, 5.1).
+const L1STD_BYTES: u64 = 8;
 /// Named in the design, not built.
 pub(crate) const LATER: &[&str] = &[];
 
@@ -61,6 +65,8 @@ enum Config {
     AboveSidsize,
     Split(u8),
     Format(u8),
+    /// FMT 1 and SPLIT 8, over a linear table.
+    TwoLevel,
 }
 
 /// Where a level-2 table is said to be.
@@ -139,14 +145,22 @@ impl Damage {
         matches!(self.row().answer, Answer::Adopted | Answer::OneRefused(_))
     }
 
-    /// A policy with this expectation refuses to adopt because of it, and falls back to a reset.
+    /// A policy with this expectation refuses to adopt an SMMU because of it, and resets that SMMU instead. `registers` are
+    /// those that it finds, `lowest` is the first live stream behind it.
     #[must_use]
-    pub fn falls_back(self, expectation: Expectation) -> bool {
+    pub fn falls_back(self, expectation: Expectation, registers: &Registers, lowest: Option<StreamId>) -> bool {
         expectation.adopts
             && match self.row().answer {
                 Answer::Refused(_) => true,
                 // Revision 7 does not look at it.
                 Answer::RefusedByScan(_) => expectation.reserves_identifiers,
+                Answer::RefusedAsLevel1 => {
+                    let descriptors = registers.strtab_base_cfg.log2size().checked_sub(SPLIT).map(|bits| 1_u64 << bits);
+                    let meets_live = |descriptors| {
+                        lowest.is_some_and(|stream| u64::from(stream.0) * (STE_BYTES / L1STD_BYTES) < descriptors)
+                    };
+                    expectation.reserves_identifiers || descriptors.is_none_or(meets_live)
+                }
                 Answer::Adopted | Answer::OneRefused(_) => false,
             }
     }
@@ -166,6 +180,9 @@ impl Damage {
             {
                 Some(Rule::StrtabFormat)
             }
+            Answer::RefusedAsLevel1 if registers.strtab_base_cfg.log2size() < SPLIT => Some(Rule::StrtabLog2size),
+            // Span lies over V and Config: the first STE, whose V is 1 and which is no bypass, has neither 0 nor 9.
+            Answer::RefusedAsLevel1 => Some(Rule::L1Span),
             Answer::Refused(rule) | Answer::RefusedByScan(rule) => Some(rule),
             Answer::Adopted | Answer::OneRefused(_) => None,
         }
@@ -204,10 +221,10 @@ impl Damage {
         self.row().what == What::Queue(Queue::EventsFull)
     }
 
-    /// What a policy with this expectation is expected to do with it.
+    /// What a policy with this expectation is expected to do with an SMMU that has it; the rest as for [`Self::falls_back`].
     #[must_use]
-    pub fn applied_to(self, expectation: Expectation) -> Expectation {
-        if self.falls_back(expectation) { Expectation::RESET } else { expectation }
+    pub fn applied_to(self, expectation: Expectation, registers: &Registers, lowest: Option<StreamId>) -> Expectation {
+        if self.falls_back(expectation, registers, lowest) { Expectation::RESET } else { expectation }
     }
 
     /// What it adds to the policy's risks.

@@ -19,7 +19,7 @@ mod trace;
 
 pub use evidence::{AbortTaken, AttachEvidence, Crashed, Evidence, SmmuEvidence, StreamEvidence};
 
-use crate::{Damage, Plant};
+use crate::{Damage, Plant, policy::Expectation};
 use alloc::{format, string::String, vec::Vec};
 use rules::{Group, RULES, Rule};
 use seen::Seen;
@@ -39,7 +39,7 @@ pub struct Check {
     pub expected: Verdict,
     /// The run fails where this check did not run.
     pub must_run: bool,
-    /// What was seen, where it did not pass.
+    /// What was seen, where it did not pass or where a pass has something to tell.
     pub reason: String,
     /// Where the rule comes from.
     pub source: &'static str,
@@ -80,20 +80,27 @@ pub fn failed(checks: &[Check]) -> u32 {
 }
 
 fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
-    let (policy, expectation) = (evidence.scenario.policy_expectation(), evidence.scenario.expectation());
+    let policy = evidence.scenario.policy_expectation();
+    // Damage, and a fallback with it, is that of one SMMU: both groups may apply, each to its own.
+    let is_any = |such: fn(&Expectation) -> bool| evidence.is_any(such);
+    let falls_back = policy.adopts && is_any(|expectation| !expectation.adopts);
     let has_damage = evidence.scenario.damage != Damage::NONE;
     let applies = match rule.group {
         Group::Any => true,
-        Group::Adopt => expectation.adopts,
-        Group::Reset => expectation.resets,
-        Group::Off => expectation.turns_off(),
-        Group::Own => expectation.has_own_course(),
-        Group::Recording => expectation.records_events,
-        Group::Quiesce => expectation.quiesces(),
+        Group::Adopt => is_any(|expectation| expectation.adopts),
+        Group::Reset => is_any(|expectation| expectation.resets),
+        Group::Off => is_any(Expectation::turns_off),
+        Group::Own => is_any(Expectation::has_own_course) || (falls_back && is_any(|expectation| expectation.adopts)),
+        Group::Recording => is_any(|expectation| expectation.records_events),
+        Group::Quiesce => is_any(Expectation::quiesces),
         Group::Damaged => has_damage,
         Group::Examined => has_damage && policy.adopts,
-        Group::Fallback => policy.adopts && !expectation.adopts,
-        Group::Attach => expectation.adopts && expectation.attaches,
+        Group::Fallback => falls_back,
+        // The taker does not look for another device where the SMMU of its own was reset.
+        Group::Attach => {
+            is_any(|expectation| expectation.adopts && expectation.attaches)
+                && (evidence.attach.is_some() || !falls_back)
+        }
         Group::Later => policy.adopts && evidence.scenario.damage.later_rule().is_some(),
     };
     let (seen, expected) = if applies {
@@ -102,10 +109,11 @@ fn apply(rule: &Rule, evidence: &Evidence<'_>) -> Check {
         (Seen::skip(elsewhere(rule, evidence)), Verdict::Skip)
     };
     // What needs the log or the oracle says nothing without it, good or bad.
+    let needs_oracle = rule.needs_oracle || (has_damage && rule.group != Group::Any);
     let seen = match seen.verdict {
         Verdict::Skip => seen,
         _ if rule.needs_log && evidence.log_overflowed => Seen::not_covered("the access log overflowed"),
-        _ if rule.needs_oracle && evidence.fresh_oracle().is_none() => Seen::not_covered("no oracle of this cycle"),
+        _ if needs_oracle && evidence.fresh_oracle().is_none() => Seen::not_covered("no oracle of this cycle"),
         _ => seen,
     };
     let must_run = expected != Verdict::Skip;

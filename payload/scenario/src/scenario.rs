@@ -74,16 +74,10 @@ impl Scenario {
         policy::behaviour(self.policy).risks.with(self.damage.risks()).with(self.crash.risks())
     }
 
-    /// What the documentation of its policy says, where nothing is damaged.
+    /// What the documentation of its policy says, of an SMMU where nothing is damaged.
     #[must_use]
     pub fn policy_expectation(self) -> Expectation {
         policy::behaviour(self.policy).expectation
-    }
-
-    /// What its documentation says, for the judge: the policy's behaviour, as the damage changes it.
-    #[must_use]
-    pub fn expectation(self) -> Expectation {
-        self.damage.applied_to(self.policy_expectation())
     }
 
     /// What its documentation says, in words.

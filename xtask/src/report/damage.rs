@@ -47,13 +47,15 @@ fn check<'a>(run: &'a Run, id: &str) -> Option<&'a Check> {
 }
 
 fn rule(run: &Run) -> String {
-    if let Some(wrong) = check(run, "damage.rule-fired").filter(|check| check.verdict == Verdict::Fail) {
-        return format!("not as documented: {}", wrong.reason.as_deref().unwrap_or(""));
-    }
     let reason = |id| check(run, id).and_then(|check| check.reason.as_deref());
-    if let Some(refusal) = reason("adopt.adopted").and_then(|reason| reason.strip_prefix("reset instead: ")) {
-        let told = words::reason(refusal).map_or_else(String::new, |words| format!(" ({words})"));
-        return format!("{refusal}{told}");
+    match check(run, "damage.rule-fired").map(|check| check.verdict) {
+        Some(Verdict::Fail) => return format!("not as documented: {}", reason("damage.rule-fired").unwrap_or("")),
+        // The pass tells what the taker said of the first SMMU that it refused.
+        Some(Verdict::Pass) if let Some(refusal) = reason("damage.rule-fired") => {
+            let told = words::reason(refusal).map_or_else(String::new, |words| format!(" ({words})"));
+            return format!("{refusal}{told}");
+        }
+        _ => {}
     }
     if check(run, "damage.one-refused").is_some_and(|check| check.verdict == Verdict::Pass) {
         return "none at the adoption; the changed descriptor when its device was met".into();
@@ -82,6 +84,7 @@ fn left(name: &str) -> Option<&'static str> {
         "strtab-split-reserved" => "STRTAB_BASE_CFG.SPLIT 7, which is reserved",
         "strtab-fmt-reserved" => "STRTAB_BASE_CFG.FMT 2, which is reserved",
         "strtab-fmt-linear" => "STRTAB_BASE_CFG.FMT 0 (linear) over a two-level table",
+        "strtab-fmt-two-level" => "STRTAB_BASE_CFG.FMT 1 (two-level) with SPLIT 8 over a linear table",
         "l1-beyond-2-17" => "STRTAB_BASE_CFG.LOG2SIZE 26: a level 1 of more than 2^17 descriptors",
         "l1-span-1" => "last level-1 descriptor: Span 1 of SPLIT 8",
         "l1-span-2" => "last level-1 descriptor: Span 2 of SPLIT 8",

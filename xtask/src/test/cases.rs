@@ -156,16 +156,17 @@ fn iort_file(session: &Session<'_>, is_valid: bool, change: impl Fn(&mut [u8])) 
     Ok([words("run --scenario adopt --iort"), vec![file.display().to_string()]].concat())
 }
 
-/// QEMU's own IORT with an RMR node whose range is the console's registers: nothing that may be taken.
-fn iort_with_rmr_on_uart(session: &Session<'_>) -> Result<Vec<String>, String> {
+/// `run` with `arguments` and QEMU's own IORT with an RMR node for `stream`, whose range is the console's registers: nothing
+/// that may be taken.
+pub fn with_rmr_on_uart(session: &Session<'_>, stream: StreamId, arguments: &str) -> Result<Vec<String>, String> {
     let fixture = crate::workspace::root().join("ci/fixtures/qemu-virt/IORT.aml");
     let table = std::fs::read(&fixture).map_err(|error| format!("cannot read {}: {error}", fixture.display()))?;
-    let wish = RmrWish { stream: StreamId(0x18), smmu: SMMU_NODE, base: PhysAddr(0x0900_0000), bytes: 0x1_0000 };
+    let wish = RmrWish { stream, smmu: SMMU_NODE, base: PhysAddr(0x0900_0000), bytes: 0x1_0000 };
     let mut amended = vec![0; amended_len(&table)];
     let length = amend(&table, &wish, &mut amended).map_err(|error| error.to_string())?;
     let file = session.folder.with_extension("iort");
     std::fs::write(&file, &amended[..length]).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    Ok([words("run --scenario adopt,reset --iort"), vec![file.display().to_string()]].concat())
+    Ok([words("run --iort"), vec![file.display().to_string()], words(arguments)].concat())
 }
 
 /// Offset of the SMMUv3 node in the fixture.
@@ -198,7 +199,7 @@ fn tables() -> Vec<Case> {
             expect::finding(&ended, "0xb000000").or_else(|_| expect::finding(&ended, "0x0b000000"))
         }),
         Case::new("iort-rmr-not-free", |session| {
-            let ended = session.run(&iort_with_rmr_on_uart(session)?)?;
+            let ended = session.run(&with_rmr_on_uart(session, StreamId(0x18), "--scenario adopt,reset")?)?;
             expect::outcome(&ended, 0, "pass")?;
             expect::finding(&ended, "rmr-not-free")?;
             // The stream is named by a node all the same, and so a reset lets it past the SMMU.

@@ -31,6 +31,12 @@ pub enum NotDone {
     /// What was to be outside memory is memory.
     #[error("memory answers at {0}")]
     Memory(PhysAddr),
+    /// No memory for the structures that the damage leads to.
+    #[error("no memory for it")]
+    NoMemory,
+    /// The SMMU cannot have it at all.
+    #[error("{0}")]
+    Lacks(&'static str),
     /// The SMMU does not follow.
     #[error("the SMMU acknowledges no change of its registers")]
     NoAck,
@@ -46,6 +52,11 @@ impl Damage {
                 Some("from SMMUv3.2 on a write to STRTAB_BASE_CFG is ignored while it is enabled (IHI 0070 6.3.25)")
             }
             What::Config(Config::Format(2) | Config::AboveSidsize) => None,
+            What::Config(Config::TwoLevel) if is_two_level => Some("the stream table has two levels"),
+            What::Config(Config::TwoLevel) if registers.idr0.st_level() != 1 => {
+                Some("IDR0.ST_LEVEL is 0: there is no STRTAB_BASE_CFG.FMT to write (IHI 0070 6.3.25)")
+            }
+            What::Config(Config::TwoLevel) => None,
             What::Config(_) | What::Level1 { .. } if !is_two_level => Some("the stream table has one level"),
             What::Stage2 if !registers.idr0.s2p() => Some("it has no stage 2 (IDR0.S2P)"),
             What::Ste(Ste::CdLeaf) if registers.idr1.ssidsize() < TWO_LEAVES => {
@@ -62,8 +73,17 @@ impl Damage {
     pub fn apply(self, hw: &mut dyn Access, smmu: SmmuIndex, own: PhysAddr, scratch: PhysAddr) -> Result<(), NotDone> {
         let registers = Registers::read(hw, smmu);
         match self.row().what {
-            // The last two were there before everything else.
-            What::Nothing | What::FirmwareTable | What::Stage2 => Ok(()),
+            What::Nothing => Ok(()),
+            // They were there before everything else, on the SMMUs that firmware had, or that have live streams.
+            What::FirmwareTable | What::Stage2 => {
+                if self.is_found(hw, smmu, own) {
+                    Ok(())
+                } else {
+                    Err(NotDone::NoPlace)
+                }
+            }
+            // Firmware's linear table may begin with an STE that reads as a descriptor.
+            What::Config(Config::TwoLevel) if !is_table_of_stes(hw, &registers) => Err(NotDone::NoPlace),
             What::Config(config) => {
                 let value = config.of(registers.strtab_base_cfg, &registers);
                 hw.write32(smmu, STRTAB_BASE_CFG, value.into());
@@ -103,7 +123,16 @@ impl Damage {
         let registers = Registers::read(hw, smmu);
         match self.row().what {
             What::Nothing => true,
-            What::Config(config) => registers.strtab_base_cfg == config.of(registers.strtab_base_cfg, &registers),
+            What::Config(config) => {
+                let is_there = registers.strtab_base_cfg == config.of(registers.strtab_base_cfg, &registers);
+                // Where FMT is the damage, what it says must not be so.
+                is_there
+                    && match config {
+                        Config::Format(0) => !is_table_of_stes(hw, &registers),
+                        Config::TwoLevel => is_table_of_stes(hw, &registers),
+                        _ => true,
+                    }
+            }
             What::Queue(queue) => queues::is_found(queue, hw, &registers),
             What::FirmwareTable => firmware::is_found(hw, &registers),
             What::Off => !registers.cr0.smmuen() && !registers.cr0ack.smmuen(),
@@ -119,6 +148,12 @@ impl Damage {
             }
         }
     }
+}
+
+/// The table begins with an STE. Of a two-level one the first word is 0, or a descriptor with the one span that fits.
+fn is_table_of_stes(hw: &mut dyn Access, registers: &Registers) -> bool {
+    let first = hw.load(registers.smmu, Structure::Ste, PhysAddr(registers.strtab_base.addr()));
+    first.is_ok_and(|word| Ste0::from(word).v() && L1Std::from(word).span() != SPLIT + 1)
 }
 
 /// Changes CR0 and waits until the changed fields are acknowledged (6.3.9).

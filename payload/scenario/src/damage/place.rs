@@ -74,6 +74,7 @@ impl Config {
             Self::AboveSidsize => found.with_log2size(registers.idr1.sidsize() + 1),
             Self::Split(split) => found.with_split(split),
             Self::Format(format) => found.with_fmt(format),
+            Self::TwoLevel => found.with_fmt(1).with_split(SPLIT),
         }
     }
 }

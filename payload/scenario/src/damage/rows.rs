@@ -10,6 +10,9 @@ pub(super) enum Answer {
     Refused(Rule),
     /// The same, as far as it reads STEs, CDs and addresses: revision 7 does not.
     RefusedByScan(Rule),
+    /// Fall back whole: STEs are read as level-1 descriptors, or LOG2SIZE is below SPLIT. Revision 7, which takes a null
+    /// pointer for an unused entry, meets a wrong span only in the STE of a live stream.
+    RefusedAsLevel1,
     /// Adopt all the same.
     Adopted,
     /// Adopt, and refuse one stream when its device is met.
@@ -50,7 +53,7 @@ const fn queue(name: &'static str, queue: Queue) -> Row {
 }
 
 /// The first is none.
-pub(super) static ROWS: [Row; 42] = [
+pub(super) static ROWS: [Row; 43] = [
     row("none", What::Nothing, Answer::Adopted),
     config("strtab-log2size-below-split", Config::Log2size(7), Rule::StrtabLog2size),
     config("strtab-log2size-above-sidsize", Config::AboveSidsize, Rule::StrtabLog2size),
@@ -60,6 +63,7 @@ pub(super) static ROWS: [Row; 42] = [
     config("strtab-split-reserved", Config::Split(7), Rule::StrtabSplit),
     config("strtab-fmt-reserved", Config::Format(2), Rule::StrtabFormat),
     row("strtab-fmt-linear", What::Config(Config::Format(0)), Answer::RefusedByScan(Rule::StrtabAlignment)),
+    row("strtab-fmt-two-level", What::Config(Config::TwoLevel), Answer::RefusedAsLevel1),
     config("l1-beyond-2-17", Config::Log2size(26), Rule::StrtabSize),
     span("l1-span-1", 1),
     span("l1-span-2", 2),

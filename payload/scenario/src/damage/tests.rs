@@ -1,5 +1,8 @@
 extern crate std;
 
+mod each;
+mod two_level;
+
 use super::{Damage, NotDone, place::Places};
 use crate::{
     Policy, Risks,
@@ -69,6 +72,7 @@ fn a_fallback_is_a_reset_and_risks_what_it_does() {
     let v7 = behaviour(Policy::AdoptV7).expectation;
     let reset = behaviour(Policy::Reset).expectation;
     let both = Risks::BUS_ERROR.with(Risks::STRAY_WRITE);
+    let registers = Registers::read(&mut live(0x18, None).0, SMMU);
     for (name, falls_back, falls_back_v7, risks) in [
         ("l1-span-5", true, true, both),
         ("l2-null", true, false, both),
@@ -81,7 +85,7 @@ fn a_fallback_is_a_reset_and_risks_what_it_does() {
         let damage = damage(name);
         for (expectation, falls_back) in [(adopt, falls_back), (v7, falls_back_v7), (reset, false)] {
             let wanted = if falls_back { Expectation::RESET } else { expectation };
-            assert_eq!(damage.applied_to(expectation), wanted, "{name}");
+            assert_eq!(damage.applied_to(expectation, &registers, None), wanted, "{name}");
         }
         assert_eq!(damage.risks(), risks, "{name}");
     }
@@ -106,21 +110,26 @@ fn a_unit_that_cannot_have_it_says_why() {
             .map(Damage::name)
             .collect::<Vec<_>>()
     };
-    assert_eq!(lacking(&registers, false), ["l1cd-misaligned"]);
+    assert_eq!(lacking(&registers, false), ["strtab-fmt-two-level", "l1cd-misaligned"]);
     registers.idr1.set_ssidsize(11);
-    assert_eq!(lacking(&registers, false), [""; 0]);
+    assert_eq!(lacking(&registers, false), ["strtab-fmt-two-level"]);
     let linear = lacking(&registers, true);
+    assert!(!linear.contains(&"strtab-fmt-two-level"), "{linear:?}");
+    // 6.3.25: there is no such field without the format.
+    let mut one_level = registers;
+    one_level.idr0.set_st_level(0);
+    assert!(lacking(&one_level, false).contains(&"strtab-fmt-two-level"));
     assert!(linear.contains(&"l1-span-5") && linear.contains(&"strtab-fmt-linear"), "{linear:?}");
     assert!(!linear.contains(&"cd-null") && !linear.contains(&"strtab-fmt-reserved"), "{linear:?}");
     registers.idr0.set_s2p(false);
-    assert_eq!(lacking(&registers, false), ["stage-2-domains"]);
+    assert_eq!(lacking(&registers, false), ["strtab-fmt-two-level", "stage-2-domains"]);
     registers.idr0.set_s2p(true);
     // IHI 0070, 6.3.25: ignored from version 3.2 on.
     registers.aidr = 2;
     let ignored = lacking(&registers, false);
     assert_eq!(ignored, lacking(&registers, false));
     assert!(ignored.iter().all(|name| name.starts_with("strtab-") || *name == "l1-beyond-2-17"), "{ignored:?}");
-    assert_eq!(ignored.len(), 9);
+    assert_eq!(ignored.len(), 10);
 }
 
 #[test]

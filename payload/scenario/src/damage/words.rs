@@ -40,6 +40,9 @@ pub(super) const fn of(row: &Row) -> Option<Documented> {
         Answer::OneRefused(_) => {
             "adopt goes on; the stream whose descriptor changed is refused when its device is met (rule l1-span), no other"
         }
+        Answer::RefusedAsLevel1 => {
+            refuses!("l1-span, or strtab-log2size where the linear table has less than 256 STEs")
+        }
         Answer::Refused(rule) | Answer::RefusedByScan(rule) => refused(rule),
     };
     Some(Documented { expects, source: source(row.what) })
@@ -77,6 +80,7 @@ const fn source(what: What) -> &'static str {
         What::Config(Config::Format(0)) => {
             "IHI 0070 6.3.25; Chen v10; v7 believes FMT and stores STEs over the live level 1, measured on 7.3.4"
         }
+        What::Config(Config::TwoLevel) => "IHI 0070 5.1, 6.3.25; Shrivastava, 28 Jun 2026: FMT that lies",
         What::Config(_) => "IHI 0070 6.3.25; Chen v7 1/7, measured on 7.3.4",
         What::Level1 { pointer: super::Pointer::Live, .. } => {
             "IHI 0070 5.1; Chen v7 1/7; Shrivastava, 28 Jun 2026: adopt_strtab error paths"

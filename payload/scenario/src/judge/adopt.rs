@@ -2,11 +2,11 @@
 
 use super::{
     attach,
-    evidence::{Evidence, SmmuEvidence},
+    evidence::{Check, Evidence, SmmuEvidence},
     seen::Seen,
     trace::Trace,
 };
-use alloc::format;
+use alloc::{format, vec::Vec};
 use smmu::{
     access::{SmmuIndex, Structure},
     observe::Registers,
@@ -21,9 +21,18 @@ const GERROR_MASK: u32 = 0x1FD;
 /// IRQ_CTRL.GERROR_IRQEN alone.
 const IRQ_GERROR: u32 = 1;
 
+/// Judges every SMMU that is to be adopted.
+fn each<'a>(evidence: &Evidence<'a>, check: Check<'_, 'a>) -> Seen {
+    evidence.each_where(&|index| evidence.expectation_of(index).adopts, check)
+}
+
+fn each_logged<'a>(evidence: &Evidence<'a>, check: Check<'_, 'a>) -> Seen {
+    evidence.each_logged_where(&|index| evidence.expectation_of(index).adopts, check)
+}
+
 /// No write to `registers` (offset, bytes), and the same `values` afterwards.
 fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: fn(&Registers) -> [u64; 2]) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| {
+    each_logged(evidence, &|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         for (offset, bytes) in registers {
             if let Some(write) = trace.writes(*offset, *bytes).next() {
@@ -36,7 +45,7 @@ fn untouched(evidence: &Evidence<'_>, registers: &[(u32, u64)], values: fn(&Regi
 }
 
 pub(super) fn adopted(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(&|_, smmu| match smmu.taken {
+    each(evidence, &|_, smmu| match smmu.taken {
         Ok(taken) if taken.did.adopts() => Seen::PASS,
         Ok(taken) => taken.refusal.map_or_else(
             || Seen::fail("reset without a reason"),
@@ -47,7 +56,7 @@ pub(super) fn adopted(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn smmuen_kept(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| {
+    each_logged(evidence, &|index, smmu| {
         if !smmu.before.cr0.smmuen() {
             return Seen::not_covered("SMMUEN was found 0");
         }
@@ -76,7 +85,7 @@ pub(super) fn gbpa_untouched(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn tables_identical(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(&|index, smmu| {
+    each(evidence, &|index, smmu| {
         let Some(left) = evidence.left(index) else { return Seen::not_covered("no digest from before the crash") };
         let Some(digest) = smmu.digest_after else { return Seen::not_covered("the tables could not be read") };
         if left.digest_bytes == 0 {
@@ -90,7 +99,7 @@ pub(super) fn tables_identical(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn no_table_stores(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(&|index, _| {
+    each_logged(evidence, &|index, _| {
         let is_table = |structure| !matches!(structure, Structure::Command | Structure::Event);
         match Trace::new(evidence.log, index).stores().find(|(_, structure, _)| is_table(*structure)) {
             None => Seen::PASS,
@@ -103,7 +112,7 @@ pub(super) fn no_table_stores(evidence: &Evidence<'_>) -> Seen {
 
 /// CR0 goes to what is kept alone, then with CMDQEN, and stays; each change waits for CR0ACK.
 pub(super) fn cr0_sequence(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| {
+    each_logged(evidence, &|index, smmu| {
         let kept = Cr0::new().with_atschk(smmu.before.cr0.atschk());
         let wanted = [kept, kept.with_cmdqen(true)];
         let trace = Trace::new(evidence.log, index);
@@ -134,9 +143,20 @@ pub(super) fn cr0_sequence(evidence: &Evidence<'_>) -> Seen {
     })
 }
 
+fn active_errors(registers: &Registers) -> u32 {
+    registers.active_errors().into_bits() & GERROR_MASK
+}
+
+/// Some SMMU that is to be adopted was left with an error to acknowledge.
+pub(super) fn has_errors(evidence: &Evidence<'_>) -> bool {
+    let smmus = (0u8..).map(SmmuIndex).zip(evidence.smmus);
+    smmus.filter(|(index, _)| evidence.expectation_of(*index).adopts).any(|(_, smmu)| active_errors(smmu.before) != 0)
+}
+
+/// What the dead kernel left active is acknowledged before the new queue starts, and nothing is active in the end.
 pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
-    let active = |registers: &Registers| registers.active_errors().into_bits() & GERROR_MASK;
-    evidence.each_logged_smmu(&|index, smmu| {
+    let active = active_errors;
+    each_logged(evidence, &|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         let enabled = trace.cr0_writes().find(|(_, cr0)| cr0.cmdqen()).map_or(usize::MAX, |(place, _)| place);
         let acknowledged = trace.writes(reg::GERRORN, 4).any(|write| {
@@ -148,6 +168,7 @@ pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
         }
         let Some(after) = smmu.after else { return Seen::not_covered(NO_REGISTERS) };
         match active(after) {
+            0 if active(smmu.before) == 0 => Seen::skip("no error was active"),
             0 => Seen::PASS,
             errors => Seen::fail(format!("errors {errors:#x} are active after the watch")),
         }
@@ -155,7 +176,7 @@ pub(super) fn gerror_acknowledged(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn invalidated(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| invalidated_by(evidence, index, smmu, 0, usize::MAX))
+    each_logged(evidence, &|index, smmu| invalidated_by(evidence, index, smmu, 0, usize::MAX))
 }
 
 /// Everything cached is invalidated between two places, with the EL2 regime where there is one.
@@ -167,10 +188,13 @@ pub(super) fn invalidated_by(
     to: usize,
 ) -> Seen {
     let trace = Trace::new(evidence.log, index);
-    Seen::demand(trace.invalidated(from, to), "CFGI_ALL and TLBI_NSNH_ALL were not completed").and(|| {
-        let holds = !smmu.before.idr0.hyp() || trace.el2_invalidated(from, to);
-        Seen::demand(holds, "TLBI_EL2_ALL was not completed")
-    })
+    let missing = [
+        ("CFGI_ALL", trace.configuration_invalidated(from, to)),
+        ("TLBI_NSNH_ALL", trace.translation_invalidated(from, to)),
+        ("TLBI_EL2_ALL", !smmu.before.idr0.hyp() || trace.el2_invalidated(from, to)),
+    ];
+    let missing: Vec<&str> = missing.into_iter().filter(|(_, is_done)| !is_done).map(|(name, _)| name).collect();
+    if missing.is_empty() { Seen::PASS } else { Seen::fail(format!("not completed: {}", missing.join(", "))) }
 }
 
 pub(super) fn evtq_off(evidence: &Evidence<'_>) -> Seen {
@@ -182,7 +206,7 @@ pub(super) fn evtq_off(evidence: &Evidence<'_>) -> Seen {
         (reg::PRIQ_PROD, 4),
         (reg::PRIQ_CONS, 4),
     ];
-    evidence.each_logged_smmu(&|index, smmu| {
+    each_logged(evidence, &|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         // The *_IRQ_CFG0 registers are cleared by a kernel that adopts; only the queues themselves stay as they are.
         if let Some((offset, _)) = QUEUES.into_iter().find(|(offset, bytes)| trace.wrote(*offset, *bytes)) {
@@ -194,9 +218,19 @@ pub(super) fn evtq_off(evidence: &Evidence<'_>) -> Seen {
     })
 }
 
+/// There are live streams, and all are behind SMMUs that are to be reset.
+pub(super) fn none_adopted(evidence: &Evidence<'_>) -> bool {
+    let known = evidence.fresh_oracle().map_or(&[][..], |oracle| oracle.streams);
+    !known.is_empty() && !known.iter().any(|stream| evidence.expectation_for(stream).adopts)
+}
+
 pub(super) fn identifiers_reserved(evidence: &Evidence<'_>) -> Seen {
     let Some(oracle) = evidence.fresh_oracle() else { return Seen::not_covered("no oracle of this cycle") };
-    let judged = oracle.streams.iter().map(|stream| {
+    if none_adopted(evidence) {
+        return Seen::skip("no live stream is behind an SMMU that is adopted");
+    }
+    let adopted = oracle.streams.iter().filter(|stream| evidence.expectation_for(stream).adopts);
+    let judged = adopted.map(|stream| {
         let smmu = evidence.smmus.get(stream.smmu as usize);
         let taken = match smmu.map(|smmu| smmu.taken) {
             Some(Ok(taken)) if taken.did.adopts() => taken,

@@ -103,17 +103,28 @@ pub(super) fn delivered(evidence: &Evidence<'_>) -> Seen {
 /// With an ASID or VMID that is in use, what a TLB still holds decides. QEMU (IIDR 0) never evicts; elsewhere it is a matter of luck,
 /// and either is documented.
 pub(super) fn expected(evidence: &Evidence<'_>, check: fn(&Evidence<'_>) -> Seen) -> Verdict {
-    if evidence.scenario.expectation().reserves_identifiers {
+    if evidence.scenario.policy_expectation().reserves_identifiers {
         return Verdict::Pass;
     }
     let is_qemu = evidence.smmus.iter().all(|smmu| smmu.before.iidr == 0);
     if !is_qemu && check(evidence).verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Fail }
 }
 
+/// The other streams of adopted SMMUs, with their places.
+fn others<'a>(
+    evidence: &Evidence<'a>,
+    attached: usize,
+) -> impl Iterator<Item = (usize, (&'a Stream, &'a StreamEvidence))> {
+    let is_other = move |(index, (stream, _)): &(usize, (&Stream, _))| {
+        *index != attached && evidence.expectation_for(stream).adopts
+    };
+    evidence.streams().enumerate().filter(is_other)
+}
+
 /// Every other stream goes on as before, from the end of the watch on: while the device was stopped and its stream moved.
 pub(super) fn others_live(evidence: &Evidence<'_>) -> Seen {
     let Some((attach, ..)) = subject(evidence) else { return Seen::not_covered(NONE) };
-    let others = evidence.streams().enumerate().filter(|(index, _)| *index != attach.stream);
+    let others = others(evidence, attach.stream);
     Seen::worst(
         others.map(|(_, (stream, sampled))| goes_on(stream, &sampled.cuts.end, &sampled.at_end)),
         "no other stream",
@@ -148,7 +159,7 @@ pub(super) fn others_untouched(evidence: &Evidence<'_>) -> Seen {
     if let Some(entry) = stray {
         return Seen::fail(format!("{} at {:#x} was written", entry.name(), entry.address));
     }
-    let others = evidence.streams().enumerate().filter(|(index, _)| *index != attach.stream);
+    let others = others(evidence, attach.stream);
     let judged = others.map(|(_, (stream, sampled))| match sampled.ste_at_end {
         None => Seen::not_covered(format!("{}: its STE could not be read", stream.bdf)),
         Some(ste) if ste == stream.ste => Seen::PASS,

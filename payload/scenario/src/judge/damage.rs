@@ -8,31 +8,36 @@ use super::{
 };
 use alloc::format;
 use smmu::{
-    access::Structure,
+    access::{SmmuIndex, Structure},
     spec::registers::{self as reg, Cr0},
     takeover::Refusal,
 };
 
+/// SMMUs on which the damage was left. What looks like it elsewhere is none: a full event queue, say.
+fn damaged(evidence: &Evidence<'_>) -> impl Fn(SmmuIndex) -> bool {
+    |index| evidence.is_damaged(index)
+}
+
 /// Not there is no failure of the policy: it was given nothing to find.
 pub(super) fn found(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(&|_, smmu| match smmu.damage_found {
+    evidence.each_where(&damaged(evidence), &|_, smmu| match smmu.damage_found {
         true => Seen::PASS,
         false => Seen::not_covered("the observer did not find it before the takeover"),
     })
 }
 
+/// The documented rule fired where the damage was left, and none elsewhere. The pass tells what the taker said.
 pub(super) fn rule_fired(evidence: &Evidence<'_>) -> Seen {
     let damage = evidence.scenario.damage;
-    let expectation = evidence.scenario.policy_expectation();
-    evidence.each_smmu(&|_, smmu| {
+    evidence.each_smmu(&|index, smmu| {
         let taken = match smmu.taken {
             Ok(taken) => taken,
             Err(error) => return Seen::fail(format!("{error}")),
         };
-        let wanted = damage.rule(smmu.before).filter(|_| damage.falls_back(expectation));
+        let wanted = damage.rule(smmu.before).filter(|_| !evidence.expectation_of(index).adopts);
         match (wanted, taken.refusal) {
             (None, None) => Seen::PASS,
-            (Some(rule), Some(refusal)) if refusal.rule == rule => Seen::PASS,
+            (Some(rule), Some(refusal)) if refusal.rule == rule => Seen::told(format!("{refusal}")),
             (None, Some(refusal)) => Seen::fail(format!("it was refused: {refusal}")),
             (Some(rule), Some(refusal)) => Seen::fail(format!("{refusal}, not {}", rule.name())),
             (Some(rule), None) => Seen::fail(format!("it was adopted in spite of {}", rule.name())),
@@ -44,7 +49,7 @@ pub(super) fn rule_fired(evidence: &Evidence<'_>) -> Seen {
 pub(super) fn contained(evidence: &Evidence<'_>) -> Seen {
     let (start, end) = evidence.own;
     let is_own = |at: u64| (start.0..end.0).contains(&at);
-    evidence.each_logged_smmu(&|index, smmu| {
+    evidence.each_logged_where(&|index| !evidence.expectation_of(index).adopts, &|index, smmu| {
         let trace = Trace::new(evidence.log, index);
         let Ok(taken) = smmu.taken else { return Seen::not_covered("the takeover stopped half-way") };
         let Some(after) = smmu.after else { return Seen::not_covered(adopt::NO_REGISTERS) };
@@ -72,7 +77,7 @@ pub(super) fn contained(evidence: &Evidence<'_>) -> Seen {
 /// The stream whose descriptor changed is refused, by the documented rule, and a live one is not.
 pub(super) fn one_refused(evidence: &Evidence<'_>) -> Seen {
     let Some(rule) = evidence.scenario.damage.later_rule() else { return Seen::skip("nothing changes later") };
-    evidence.each_smmu(&|_, SmmuEvidence { looked_again, .. }| {
+    evidence.each_where(&damaged(evidence), &|_, SmmuEvidence { looked_again, .. }| {
         let Some(looked) = looked_again else { return Seen::not_covered("the descriptor did not change") };
         match (looked.victim, looked.other) {
             (Err(Refusal { rule: fired, .. }), Ok(Some(_))) if fired == rule => Seen::PASS,

@@ -46,7 +46,7 @@ pub(super) const fn arrives(course: After, stream: &Stream) -> bool {
 
 /// What the scenario's documentation says of a stream's DMA after the takeover.
 pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream, sampled: &StreamEvidence) -> After {
-    evidence.scenario.expectation().of(is_rmr(stream), sampled.has_flr)
+    evidence.expectation_for(stream).of(is_rmr(stream), sampled.has_flr)
 }
 
 /// No stream is documented to fare so.
@@ -230,6 +230,8 @@ pub(super) fn as_documented(evidence: &Evidence<'_>) -> Seen {
         // That is `quiesce.silent`.
         (After::Silent, _) => Seen::PASS,
         (_, AFTER) => follows(stream, course, delta),
+        // What is refused or goes astray elsewhere meanwhile excuses nothing here.
+        (After::Delivered, BLACKOUT) => did(stream, phase, delta, blocked(delta) == 0 && delta.phase.mis_steered == 0),
         _ => Seen::PASS,
     })
 }
@@ -239,7 +241,7 @@ pub(super) fn silent(evidence: &Evidence<'_>) -> Seen {
     if has_no(evidence, After::Silent) {
         return Seen::skip("no device could be stopped so");
     }
-    let may_count = evidence.scenario.expectation().is_only_muted;
+    let may_count = evidence.scenario.policy_expectation().is_only_muted;
     each_course(evidence, &|stream, course, phase, delta| {
         let (delivered, mis_steered) = (delta.phase.delivered, delta.phase.mis_steered);
         let holds = delivered == 0 && mis_steered == 0 && (may_count || delta.phase.attempted.unwrap_or(0) == 0);

@@ -1,13 +1,13 @@
 //! What the judge is given.
 
 use super::{seen::Seen, trace::Trace};
-use crate::{Plant, Scenario, damage::LookedAgain, phase::Cuts};
+use crate::{Damage, Plant, Scenario, damage::LookedAgain, phase::Cuts, policy::Expectation};
 use addr::PhysAddr;
 use alloc::format;
 use handover::{
     HandoverError,
     crash_note::CrashNote,
-    oracle::{Counts, OracleView, SmmuLeft, Stream},
+    oracle::{Counts, OracleView, SMMU_DAMAGED, SmmuLeft, Stream},
 };
 use smmu::{
     access::SmmuIndex,
@@ -107,6 +107,9 @@ pub struct Crashed {
     pub after: CrashNote,
 }
 
+/// Judges one SMMU.
+pub(super) type Check<'c, 'a> = &'c dyn Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen;
+
 /// All that was observed in one cycle.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -155,11 +158,17 @@ impl<'a> Evidence<'a> {
     }
 
     /// Judges every SMMU by itself; the worst is the verdict.
-    pub(super) fn each_smmu(&self, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
-        let judged = (0u8..).zip(self.smmus).map(|(index, smmu)| {
-            let mut seen = check(SmmuIndex(index), smmu);
+    pub(super) fn each_smmu(&self, check: Check<'_, 'a>) -> Seen {
+        self.each_where(&|_| true, check)
+    }
+
+    /// The same for those that `is_meant` names: a fallback is that of one SMMU.
+    pub(super) fn each_where(&self, is_meant: &dyn Fn(SmmuIndex) -> bool, check: Check<'_, 'a>) -> Seen {
+        let meant = (0u8..).map(SmmuIndex).zip(self.smmus).filter(|(index, _)| is_meant(*index));
+        let judged = meant.map(|(index, smmu)| {
+            let mut seen = check(index, smmu);
             if self.smmus.len() > 1 && !seen.reason.is_empty() {
-                seen.reason = format!("SMMU {index}: {}", seen.reason);
+                seen.reason = format!("SMMU {}: {}", index.0, seen.reason);
             }
             seen
         });
@@ -167,14 +176,47 @@ impl<'a> Evidence<'a> {
     }
 
     /// The same for checks that read the log: where nothing of an SMMU was logged, nothing is known of it.
-    pub(super) fn each_logged_smmu(&self, check: &dyn Fn(SmmuIndex, &SmmuEvidence<'a>) -> Seen) -> Seen {
-        self.each_smmu(&|index, smmu| {
+    pub(super) fn each_logged_where(&self, is_meant: &dyn Fn(SmmuIndex) -> bool, check: Check<'_, 'a>) -> Seen {
+        self.each_where(is_meant, &|index, smmu| {
             if Trace::new(self.log, index).registers().next().is_some() {
                 check(index, smmu)
             } else {
                 Seen::not_covered("nothing was logged")
             }
         })
+    }
+
+    /// The scenario's damage was left on this SMMU. Without an oracle of this cycle nobody knows on which it was, and what
+    /// depends on it is not covered.
+    pub(super) fn is_damaged(&self, smmu: SmmuIndex) -> bool {
+        self.scenario.damage != Damage::NONE && self.left(smmu).is_none_or(|left| left.flags & SMMU_DAMAGED != 0)
+    }
+
+    /// What the scenario's documentation says of one SMMU and the streams behind it.
+    pub(super) fn expectation_of(&self, smmu: SmmuIndex) -> Expectation {
+        let policy = self.scenario.policy_expectation();
+        match self.smmus.get(usize::from(smmu.0)) {
+            Some(seen) if self.is_damaged(smmu) => {
+                let streams = self.streams().filter(|(stream, _)| stream.smmu == u32::from(smmu.0));
+                let lowest = streams.map(|(stream, _)| stream.stream_id).min();
+                self.scenario.damage.applied_to(policy, seen.before, lowest)
+            }
+            _ => policy,
+        }
+    }
+
+    /// The same of the SMMU that a stream is behind.
+    pub(super) fn expectation_for(&self, stream: &Stream) -> Expectation {
+        u8::try_from(stream.smmu)
+            .map_or_else(|_| self.scenario.policy_expectation(), |index| self.expectation_of(SmmuIndex(index)))
+    }
+
+    /// Some SMMU's expectation is such; that of the policy, where there is none.
+    pub(super) fn is_any(&self, such: impl Fn(&Expectation) -> bool) -> bool {
+        match self.smmus.len() {
+            0 => such(&self.scenario.policy_expectation()),
+            count => (0u8..).map(SmmuIndex).take(count).any(|index| such(&self.expectation_of(index))),
+        }
     }
 
     /// What the primary left of an SMMU.

@@ -21,12 +21,25 @@ fn disabled(evidence: &Evidence<'_>, index: SmmuIndex) -> Option<usize> {
     Trace::new(evidence.log, index).cr0_writes().find(|(_, cr0)| !cr0.smmuen()).map(|(place, _)| place)
 }
 
+/// The SMMU was left disabled by the scenario.
+fn is_left_off(evidence: &Evidence<'_>, index: SmmuIndex) -> bool {
+    evidence.scenario.damage.turns_off() && evidence.is_damaged(index)
+}
+
+/// Every SMMU that is to be reset was left disabled, so that nothing can come before that.
+pub(super) fn all_left_off(evidence: &Evidence<'_>) -> bool {
+    let mut smmus = (0u8..).map(SmmuIndex).take(evidence.smmus.len());
+    !evidence.smmus.is_empty()
+        && smmus.all(|index| evidence.expectation_of(index).adopts || is_left_off(evidence, index))
+}
+
+/// Judges every SMMU that is to be disabled, from the place where it is.
 pub(super) fn each_enabled(
     evidence: &Evidence<'_>,
     check: &dyn Fn(SmmuIndex, &SmmuEvidence<'_>, usize) -> Seen,
 ) -> Seen {
-    evidence.each_logged_smmu(&|index, smmu| {
-        if !smmu.before.cr0.smmuen() && !evidence.scenario.damage.turns_off() {
+    evidence.each_logged_where(&|index| !evidence.expectation_of(index).adopts, &|index, smmu| {
+        if !smmu.before.cr0.smmuen() && !is_left_off(evidence, index) {
             return Seen::not_covered(FOUND_OFF);
         }
         disabled(evidence, index).map_or_else(|| Seen::fail(NOT_DISABLED), |place| check(index, smmu, place))
@@ -34,7 +47,7 @@ pub(super) fn each_enabled(
 }
 
 pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
-    evidence.each_smmu(&|_, smmu| match smmu.taken {
+    evidence.each_where(&|index| evidence.expectation_of(index).resets, &|_, smmu| match smmu.taken {
         Ok(taken) if !taken.did.adopts() && !taken.did.turns_off() => {
             let Some(after) = smmu.after else { return Seen::not_covered(adopt::NO_REGISTERS) };
             Seen::demand(after.cr0ack.smmuen(), "CR0ACK.SMMUEN is 0 after the watch")
@@ -45,10 +58,12 @@ pub(super) fn completed(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn abort_before_disable(evidence: &Evidence<'_>) -> Seen {
-    if evidence.scenario.damage.turns_off() {
-        return Seen::skip("SMMUEN is 0 from the start");
-    }
-    each_enabled(evidence, &|index, _, place| gbpa_in_force(Trace::new(evidence.log, index), place, true))
+    each_enabled(evidence, &|index, _, place| {
+        if is_left_off(evidence, index) {
+            return Seen::skip("SMMUEN is 0 from the start");
+        }
+        gbpa_in_force(Trace::new(evidence.log, index), place, true)
+    })
 }
 
 /// GBPA was written so before `place`, and seen to be in force.

@@ -9,6 +9,7 @@ use super::{
 use crate::policy::After;
 use alloc::format;
 use handover::oracle::Stream;
+use smmu::access::SmmuIndex;
 use wire::record::Verdict;
 
 /// Policies that a check is about; with another one it does not apply.
@@ -19,7 +20,7 @@ pub(super) enum Group {
     Reset,
     /// The SMMU is left off.
     Off,
-    /// DMA takes a course that no other check demands.
+    /// DMA takes a course that no other check demands, or one behind each SMMU.
     Own,
     /// The event queue is left on.
     Recording,
@@ -118,18 +119,22 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("adopt.cr0-sequence", adopt::cr0_sequence, "IHI 0070 6.3.9; Chen v7 5/7").for_adopt().by_log(),
     Rule::new("adopt.gerror-acknowledged", adopt::gerror_acknowledged, "IHI 0070 6.3.20, 7.5; Chen v3")
         .for_adopt()
-        .by_log(),
+        .by_log()
+        .expecting(|evidence| passes_unless(!adopt::has_errors(evidence))),
     Rule::new("adopt.invalidated", adopt::invalidated, "IHI 0070 3.11, 4.7.3; Chen v7 5/7").for_adopt().by_log(),
     Rule::new("adopt.evtq-off", adopt::evtq_off, "Chen v7 3/7, 4/7").for_adopt().by_log(),
     Rule::new("adopt.identifiers-reserved", adopt::identifiers_reserved, "Shrivastava, 1 Jul 2026; Chen v10")
         .for_adopt()
         .by_oracle()
-        .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
+        .expecting(|evidence| match adopt::none_adopted(evidence) {
+            true => Verdict::Skip,
+            false => fails_if(!evidence.scenario.policy_expectation().reserves_identifiers),
+        }),
     Rule::new("rmr.ste-unchanged", dma::rmr_ste_unchanged, "Chen v6 6/7").by_oracle().expecting(kept_rmr_ste),
     Rule::new("reset.abort-before-disable", reset::abort_before_disable, "IHI 0070 3.11, 6.3.14")
         .for_reset()
         .by_log()
-        .expecting(|evidence| passes_unless(evidence.scenario.damage.turns_off())),
+        .expecting(|evidence| passes_unless(reset::all_left_off(evidence))),
     Rule::new("reset.strtab-while-disabled", reset::strtab_while_disabled, "IHI 0070 6.3.11, 6.3.12, 6.3.24, 6.3.25")
         .for_reset()
         .by_log(),
@@ -171,7 +176,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("attach.asid-fresh", attach::asid_fresh, "IHI 0070 3.17; Shrivastava, 1 Jul 2026; Chen v10")
         .only(Group::Attach)
         .by_oracle()
-        .expecting(|evidence| fails_if(!evidence.scenario.expectation().reserves_identifiers)),
+        .expecting(|evidence| fails_if(!evidence.scenario.policy_expectation().reserves_identifiers)),
     Rule::new("attach.no-stale-translation", attach::no_stale, "IHI 0070 3.17; Shrivastava, 1 Jul 2026")
         .only(Group::Attach)
         .by_oracle()
@@ -206,8 +211,10 @@ pub(super) const fn passes_unless(lacking: bool) -> Verdict {
 
 /// They were left there, or the SMMU goes on recording.
 fn events_are_told(evidence: &Evidence<'_>) -> Verdict {
-    let records = evidence.scenario.expectation().records_events && events::are_due(evidence);
-    fails_if(records || evidence.scenario.damage.leaves_events())
+    let records = evidence.is_any(|expectation| expectation.records_events) && events::are_due(evidence);
+    let mut smmus = (0u8..).map(SmmuIndex).take(evidence.smmus.len());
+    let are_left = evidence.scenario.damage.leaves_events() && smmus.any(|index| evidence.is_damaged(index));
+    fails_if(records || are_left)
 }
 
 /// What the documentation says of some stream.
@@ -246,15 +253,22 @@ fn awake(evidence: &Evidence<'_>) -> Verdict {
 fn kept_rmr_ste(evidence: &Evidence<'_>) -> Verdict {
     match evidence.fresh_oracle() {
         Some(_) if dma::has_none(evidence, true) => Verdict::Skip,
-        Some(_) => fails_if(!evidence.scenario.expectation().keeps_rmr_stes),
+        Some(oracle) => {
+            let mut rmr = oracle.streams.iter().filter(|stream| dma::is_rmr(stream));
+            fails_if(rmr.any(|stream| !evidence.expectation_for(stream).keeps_rmr_stes))
+        }
         None => Verdict::Pass,
     }
 }
 
 /// Tables are written where the STEs of RMR streams are, and there are some.
 fn kept_tables(evidence: &Evidence<'_>) -> Verdict {
-    let writes = !evidence.scenario.expectation().keeps_rmr_stes;
-    fails_if(writes && evidence.fresh_oracle().is_some() && !dma::has_none(evidence, true))
+    let known = evidence.fresh_oracle().map_or(&[][..], |oracle| oracle.streams);
+    let writes = |stream: &Stream| {
+        let expectation = evidence.expectation_for(stream);
+        expectation.adopts && !expectation.keeps_rmr_stes
+    };
+    fails_if(known.iter().any(|stream| dma::is_rmr(stream) && writes(stream)))
 }
 
 fn verified(evidence: &Evidence<'_>) -> Seen {

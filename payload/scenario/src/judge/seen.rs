@@ -25,6 +25,11 @@ impl Seen {
         Self { verdict: Verdict::Skip, reason: reason.into() }
     }
 
+    /// A pass that has something to tell.
+    pub(super) fn told(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Pass, reason: reason.into() }
+    }
+
     /// Passes if `holds`.
     pub(super) fn demand(holds: bool, reason: &'static str) -> Self {
         if holds { Self::PASS } else { Self::fail(reason) }
@@ -44,9 +49,11 @@ impl Seen {
         }
     }
 
-    /// The worst of several, the first of equals; `none` where there is nothing to look at: that is never a pass.
+    /// The worst of several, the first of equals that says something; `none` where there is nothing to look at: that is
+    /// never a pass.
     pub(super) fn worst(all: impl Iterator<Item = Self>, none: &'static str) -> Self {
-        all.reduce(|worst, next| if next.weight() > worst.weight() { next } else { worst })
+        let weight = |seen: &Self| (seen.weight(), !seen.reason.is_empty());
+        all.reduce(|worst, next| if weight(&next) > weight(&worst) { next } else { worst })
             .unwrap_or_else(|| Self::not_covered(none))
     }
 }

@@ -80,12 +80,17 @@ impl<'a> Trace<'a> {
         })
     }
 
-    /// Tells whether every configuration and translation was invalidated between two places, and the unit said so:
-    /// CFGI_ALL and then TLBI_NSNH_ALL, each with a CMD_SYNC after it that was consumed (IHI 0070, 4.3, 4.4, 4.7.3).
-    pub(super) fn invalidated(self, from: usize, to: usize) -> bool {
-        let Some(configuration) = self.cfgi_all(from, to) else { return false };
-        let Some(translation) = self.command(opcode::TLBI_NSNH_ALL, configuration, to) else { return false };
-        self.completed(configuration, to) && self.completed(translation, to)
+    /// Tells whether every configuration was invalidated between two places, and the unit said so: CFGI_ALL, with a
+    /// CMD_SYNC after it that was consumed (IHI 0070, 4.3, 4.7.3).
+    pub(super) fn configuration_invalidated(self, from: usize, to: usize) -> bool {
+        self.cfgi_all(from, to).is_some_and(|command| self.completed(command, to))
+    }
+
+    /// The same of every translation, by TLBI_NSNH_ALL (4.4). With old configuration cached it would be cached again, so
+    /// that CFGI_ALL, where there is one, comes before.
+    pub(super) fn translation_invalidated(self, from: usize, to: usize) -> bool {
+        let from = self.cfgi_all(from, to).unwrap_or(from);
+        self.command(opcode::TLBI_NSNH_ALL, from, to).is_some_and(|command| self.completed(command, to))
     }
 
     /// Tells whether the EL2 regime was invalidated between two places in the same way.

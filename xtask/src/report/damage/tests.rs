@@ -39,13 +39,21 @@ fn with(scenario: &'static str, checks: &[(&'static str, Said, &'static str)]) -
 fn a_refusal_is_told_with_its_rule_and_what_dma_showed() {
     let told = with(
         "adopt+strtab-split-6",
-        &[("adopt.adopted", Said::Skip, "reset instead: strtab-split: STRTAB_BASE_CFG holds 0x10190")],
+        &[("damage.rule-fired", Said::Pass, "strtab-split: STRTAB_BASE_CFG holds 0x10190")],
     );
     assert_eq!(told.left, "STRTAB_BASE_CFG.SPLIT 6");
     let value = "STRTAB_BASE_CFG: LOG2SIZE 16, SPLIT 6, FMT 1 (two-level)";
     assert_eq!(told.rule, format!("strtab-split: STRTAB_BASE_CFG holds 0x10190 ({value})"));
     assert_eq!(told.did, "RESET");
     assert_eq!((told.streams, told.delivered, told.blocked, told.mis_steered), (2, 0, 2, 2));
+}
+
+#[test]
+fn of_several_smmus_the_one_that_was_refused_is_named() {
+    let said = "SMMU 1: strtab-split: STRTAB_BASE_CFG holds 0x10190";
+    let told =
+        with("adopt+strtab-split-6", &[("adopt.adopted", Said::Pass, ""), ("damage.rule-fired", Said::Pass, said)]);
+    assert_eq!(told.rule, format!("{said} (STRTAB_BASE_CFG: LOG2SIZE 16, SPLIT 6, FMT 1 (two-level))"));
 }
 
 #[test]

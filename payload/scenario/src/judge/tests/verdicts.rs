@@ -9,7 +9,7 @@ use super::{
     world::{SMMU, World, counts},
 };
 use crate::Policy;
-use alloc::{collections::BTreeSet, vec, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 use handover::{HandoverError, oracle::STREAM_NO_ATTEMPTS};
 use smmu::{
     access::{SmmuIndex, Structure},
@@ -48,7 +48,6 @@ const ADOPT: &[(&str, Change, Option<Change>)] = &[
     ("adopt.tables-identical", |w| w.left[0].level2_digest ^= 1, Some(|w| w.digest_after = None)),
     ("adopt.no-table-stores", |w| store(w, Structure::Cd), Some(|w| w.log.clear())),
     ("adopt.cr0-sequence", |w| edit(w, reg::CR0, |value| value | 4), Some(|w| w.log_overflowed = true)),
-    ("adopt.gerror-acknowledged", |w| w.before.gerror = Gerror::new().with_cmdq_err(true), Some(|w| w.after = None)),
     ("adopt.invalidated", |w| w.log.retain(|entry| entry.name() != "CMD"), Some(|w| w.log_overflowed = true)),
     ("adopt.evtq-off", |w| write(w, reg::EVENTQ_BASE, 0), Some(|w| w.after = None)),
     ("adopt.identifiers-reserved", |w| w.known[0].asid += 100, Some(|w| w.known[0].smmu = 9)),
@@ -199,7 +198,7 @@ fn samples_that_do_not_belong_to_the_oracle_cover_nothing() {
 
 #[test]
 fn an_overflowed_log_covers_no_check_that_reads_it() {
-    let mut world = World::new(Policy::Adopt);
+    let mut world = World::with(Policy::Adopt, None, |hw| hw.unit(SMMU).raise(Gerror::new().with_cmdq_err(true)));
     world.log_overflowed = true;
     // Not even a failure that the beginning of the log shows.
     write(&mut world, reg::STRTAB_BASE, 0);
@@ -246,6 +245,69 @@ fn an_old_error_must_be_acknowledged_before_the_queue_starts() {
     let acknowledge = late.log.remove(place);
     late.log.push(acknowledge);
     assert_eq!(find(&late.judge(), "adopt.gerror-acknowledged").verdict, Verdict::Fail);
+}
+
+#[test]
+fn without_an_active_error_there_is_none_to_acknowledge() {
+    let check = |change: Change| {
+        let mut world = World::new(Policy::Adopt);
+        change(&mut world);
+        let check = find(&world.judge(), "adopt.gerror-acknowledged").clone();
+        (check.verdict, check.is_as_expected())
+    };
+    assert_eq!(check(|_| {}), (Verdict::Skip, true));
+    let checks = World::new(Policy::Adopt).judge();
+    let skipped = find(&checks, "adopt.gerror-acknowledged");
+    assert_eq!(
+        (skipped.expected, skipped.must_run, &skipped.reason[..]),
+        (Verdict::Skip, false, "no error was active")
+    );
+    // One that the takeover itself brought about is none to pass over.
+    let later: Change = |w| w.after.as_mut().unwrap().gerror = Gerror::new().with_eventq_abt_err(true);
+    assert_eq!(check(later), (Verdict::Fail, false));
+}
+
+/// A reset whose invalidations are moved behind the log entry that `to` finds.
+fn invalidated_after(to: fn(&Entry) -> bool) -> (Verdict, String) {
+    let mut world = World::new(Policy::Reset);
+    let first = world.log.iter().position(|entry| entry.name() == "CMD").unwrap();
+    let last = world.log.iter().rposition(|entry| entry.name() == "CMDQ_CONS" && entry.op == Op::RegRead32).unwrap();
+    let commands: Vec<Entry> = world.log.drain(first..=last).collect();
+    let to = world.log.iter().position(to).unwrap() + 1;
+    world.log.splice(to..to, commands);
+    let checks = world.judge();
+    let check = find(&checks, "reset.invalidated-before-enable");
+    (check.verdict, check.reason.clone())
+}
+
+#[test]
+fn what_is_invalidated_before_the_unit_is_off_is_cached_again() {
+    // CR0 was written 0, and CR0ACK was not seen to follow.
+    let (verdict, reason) =
+        invalidated_after(|entry| entry.name() == "CR0" && entry.value & 1 == 0 && entry.op == Op::RegWrite32);
+    assert_eq!((verdict, &reason[..]), (Verdict::Fail, "not completed: CFGI_ALL, TLBI_NSNH_ALL"));
+    let (verdict, _) = invalidated_after(|entry| entry.name() == "CR0ACK" && entry.value & 1 == 0);
+    assert_eq!(verdict, Verdict::Pass);
+}
+
+#[test]
+fn the_invalidation_that_is_missing_is_named() {
+    let without = |opcode| {
+        let mut world = World::new(Policy::Reset);
+        // A command of another kind stands in its place.
+        let command = world
+            .log
+            .iter_mut()
+            .find(|entry| entry.name() == "CMD" && entry.address % 16 == 0 && entry.value == opcode);
+        command.unwrap().value = 1;
+        find(&world.judge(), "reset.invalidated-before-enable").reason.clone()
+    };
+    assert_eq!(without(4), "not completed: CFGI_ALL");
+    assert_eq!(without(0x30), "not completed: TLBI_NSNH_ALL");
+    let mut hyp = World::with(Policy::Reset, None, |hw| hw.unit(SMMU).edit_idr0(|idr0| idr0.with_hyp(true)));
+    assert_eq!(find(&hyp.judge(), "reset.invalidated-before-enable").verdict, Verdict::Pass);
+    hyp.log.iter_mut().filter(|entry| entry.name() == "CMD" && entry.value == 0x20).for_each(|entry| entry.value = 1);
+    assert_eq!(find(&hyp.judge(), "reset.invalidated-before-enable").reason, "not completed: TLBI_EL2_ALL");
 }
 
 #[test]

@@ -1,25 +1,33 @@
 //! Evidence to judge: a real takeover of a fake SMMU, and streams whose counts are made up.
 
 use super::super::{AbortTaken, AttachEvidence, Check, Crashed, Evidence, SmmuEvidence, StreamEvidence, judge};
-use crate::{Damage, Plant, Policy, Scenario, damage::LookedAgain, phase::Cuts, policy::After};
+use crate::{
+    Damage, Plant, Policy, Scenario,
+    damage::LookedAgain,
+    phase::Cuts,
+    policy::{After, Expectation},
+};
 use addr::{Bdf, Iova, PhysAddr, StreamId};
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 use handover::{
     HandoverError,
     crash_note::{CAUSE_CALL, CrashNote},
-    oracle::{Counts, MAX_BYTES, OracleMut, OracleView, STREAM_IDENTITY, STREAM_RMR, SmmuLeft, Stream, Window},
+    oracle::{
+        Counts, MAX_BYTES, OracleMut, OracleView, SMMU_DAMAGED, STREAM_IDENTITY, STREAM_RMR, SmmuLeft, Stream, Window,
+    },
 };
 use smmu::{
     access::{Access, SmmuIndex},
     bringup::{Options, Unit},
     event,
-    fake::{Fake, FakeFrames},
+    fake::{self, Fake, FakeFrames},
     frames::Frames,
     guard::{self, Guard},
     log::{Entry, Log, Logged},
     observe::{self, Digest, Registers},
     spec::{event::id, registers as reg},
+    table::Format,
     takeover::{self, Attach, Attached, NewDomain, Site, Taken, TakeoverError, plant::Sabotaged},
     translation::Memory,
 };
@@ -59,6 +67,23 @@ pub(super) struct World {
     pub(super) crashed: Crashed,
     pub(super) no_smmu: bool,
     pub(super) attach: Option<Reattached>,
+    /// What was seen of another SMMU; its streams and its part of the log are above.
+    pub(super) second: Option<Box<World>>,
+}
+
+/// What the SMMUs share.
+struct Machine {
+    hw: Fake,
+    frames: FakeFrames,
+    /// The taker's.
+    own: FakeFrames,
+}
+
+impl Machine {
+    fn new(smmus: usize) -> Self {
+        let own = FakeFrames { free: OWN.start.0..OWN.end.0 };
+        Self { hw: Fake::with_units(smmus), frames: FakeFrames::default(), own }
+    }
 }
 
 /// The first stream in a domain of the taker's own.
@@ -90,80 +115,117 @@ impl World {
         Self::build(scenario, done, None, |_| {})
     }
 
+    /// Two SMMUs of one machine, taken over one after the other, with three streams each; `done` was done to which. Its
+    /// fields are of the first.
+    pub(super) fn pair(scenario: Scenario, done: [Damage; 2]) -> Self {
+        let mut machine = Machine::new(2);
+        let mut on =
+            |smmu, done| Self::on(&mut machine, SmmuIndex(smmu), scenario, (done, done != Damage::NONE), None, |_| {});
+        let (mut first, mut second) = (on(0, done[0]), on(1, done[1]));
+        first.known.append(&mut second.known);
+        first.streams.append(&mut second.streams);
+        first.left.append(&mut second.left);
+        first.log.append(&mut second.log);
+        Self { second: Some(Box::new(second)), ..first }
+    }
+
     fn build(scenario: Scenario, done: Damage, plant: Option<Plant>, crash: impl FnOnce(&mut Fake)) -> Self {
+        Self::on(&mut Machine::new(1), SMMU, scenario, (done, scenario.damage != Damage::NONE), plant, crash)
+    }
+
+    /// One SMMU, from its start to the last look. The damage that was done, and whether the oracle says that some was.
+    fn on(
+        machine: &mut Machine,
+        smmu: SmmuIndex,
+        scenario: Scenario,
+        (done, is_marked): (Damage, bool),
+        plant: Option<Plant>,
+        crash: impl FnOnce(&mut Fake),
+    ) -> Self {
         let Scenario { policy, damage, .. } = scenario;
-        let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-        if damage.lacks(&Registers::read(&mut hw, SMMU), false).is_some() {
-            // 12 SubstreamID bits.
-            hw.unit(SMMU).set(reg::IDR1, 0x0273_0010 | 12 << 6);
+        let Machine { hw, frames, own } = machine;
+        let (hw, frames, own) = (&mut *hw, &mut *frames, &mut *own);
+        let mut format = None;
+        let meant = if done == Damage::NONE { damage } else { done };
+        if meant.lacks(&Registers::read(hw, smmu), false).is_some() {
+            if meant.lacks(&Registers::read(hw, smmu), true).is_none() {
+                format = Some(Format::Linear);
+            } else {
+                // 12 SubstreamID bits.
+                hw.unit(smmu).set(reg::IDR1, 0x0273_0010 | 12 << 6);
+            }
         }
-        let options = Options { first_id: 7, stage: done.stage(), ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
-        let mut unit = Unit::bring_up(&mut hw, SMMU, &options, &mut frames).unwrap();
+        let options =
+            Options { first_id: 7, stage: done.stage(), format, ..Options::new(PhysAddr(0x0905_0000), SIDS[2]) };
+        let mut unit = Unit::bring_up(hw, smmu, &options, frames).unwrap();
         let mut known = Vec::new();
         for (device, sid) in (2..).zip(SIDS) {
             let (mut flags, bytes) = if sid == SIDS[2] { (STREAM_RMR, 0x1_0000) } else { (0, 0) };
             let mut asid = 0;
             if sid == SIDS[2] && done.begins_in_firmware() {
-                unit.pass(&mut hw, &mut frames, &[sid]).unwrap();
+                unit.pass(hw, frames, &[sid]).unwrap();
                 flags |= STREAM_IDENTITY;
             } else {
-                let domain = unit.new_domain(&mut hw, &mut frames).unwrap();
-                unit.attach(&mut hw, &mut frames, sid, &domain).unwrap();
+                let domain = unit.new_domain(hw, frames).unwrap();
+                unit.attach(hw, frames, sid, &domain).unwrap();
                 asid = domain.id.asid_and_vmid().0.into();
             }
             known.push(Stream {
                 rmr: Window { bytes, ..Window::default() },
-                bdf: Bdf::new(0, 0, device, 0),
+                bdf: Bdf::new(0, smmu.0, device, 0),
                 stream_id: sid,
+                smmu: smmu.0.into(),
                 flags,
                 asid,
-                ste: ste(&mut hw, sid),
+                ste: ste(hw, smmu, sid),
                 ..Stream::default()
             });
         }
-        crash(&mut hw);
+        crash(hw);
         let scratch = frames.allocate(4096, 4096).unwrap();
         // As the primary does it: what is adopted is part of the digest.
         let damage_it = |hw: &mut Fake, is_early| {
             if done.is_adopted() == is_early {
-                done.apply(hw, SMMU, OWN.start, scratch).unwrap();
+                done.apply(hw, smmu, OWN.start, scratch).unwrap();
             }
         };
-        damage_it(&mut hw, true);
-        let intact = Registers::read(&mut hw, SMMU);
-        let digest_before = observe::digest(&mut hw, &intact, 1 << 20).unwrap();
-        let ste_at = unit.table().ste_address(&mut hw, SIDS[0]).unwrap().unwrap();
+        damage_it(hw, true);
+        let intact = Registers::read(hw, smmu);
+        let digest_before = observe::digest(hw, &intact, 1 << 20).unwrap();
+        let ste_at = unit.table().ste_address(hw, SIDS[0]).unwrap().unwrap();
 
-        damage_it(&mut hw, false);
-        let before = Registers::read(&mut hw, SMMU);
-        let damage_found = damage.is_found(&mut hw, SMMU, OWN.start);
+        damage_it(hw, false);
+        let before = Registers::read(hw, smmu);
+        let damage_found = damage.is_found(hw, smmu, OWN.start);
 
-        let mut own = FakeFrames { free: OWN.start.0..OWN.end.0 };
         let mut log = Log::with_capacity(4096);
-        let mut logged = Logged::new(&mut hw, &mut log);
+        let mut logged = Logged::new(hw, &mut log);
         let mut taken = match plant {
             Some(Plant::SteRewritten) => {
                 let plant = takeover::plant::Plant::SteRewritten { at: ste_at };
-                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut own)
+                take_over(policy, &mut Sabotaged::new(&mut logged, smmu, plant), smmu, own)
             }
             Some(Plant::SmmuenCleared) => {
                 let plant = takeover::plant::Plant::SmmuenCleared;
-                take_over(policy, &mut Sabotaged::new(&mut logged, SMMU, plant), &mut own)
+                take_over(policy, &mut Sabotaged::new(&mut logged, smmu, plant), smmu, own)
             }
-            _ => take_over(policy, &mut logged, &mut own),
+            _ => take_over(policy, &mut logged, smmu, own),
         };
-        let looked_again = damage.change_and_look(&mut hw, SMMU, &OWN, SIDS[0]);
-        let after = Registers::read(&mut hw, SMMU);
-        let strtab_guard = guard::strtab(&mut hw, SMMU);
-        let stes = SIDS.map(|sid| ste(&mut hw, sid));
-        let digest_after = observe::digest(&mut hw, &after, 1 << 20).ok();
-        let attach = scenario.expectation().attaches.then(|| reattach(&mut hw, &mut own, &mut taken));
-        let at_end = SIDS.map(|sid| ste(&mut hw, sid));
+        let looked_again = damage_found.then(|| damage.change_and_look(hw, smmu, &OWN, SIDS[0])).flatten();
+        let after = Registers::read(hw, smmu);
+        let strtab_guard = guard::strtab(hw, smmu);
+        let stes = SIDS.map(|sid| ste(hw, smmu, sid));
+        let digest_after = observe::digest(hw, &after, 1 << 20).ok();
+        let expectation = scenario.policy_expectation();
+        let expectation = if is_marked { damage.applied_to(expectation, &before, Some(SIDS[0])) } else { expectation };
+        let attach = expectation.attaches.then(|| reattach(hw, smmu, own, &mut taken));
+        let at_end = SIDS.map(|sid| ste(hw, smmu, sid));
         let left = SmmuLeft {
             level1_digest: digest_before.level1,
             level2_digest: digest_before.level2,
             contexts_digest: digest_before.contexts,
             digest_bytes: digest_before.bytes,
+            flags: if is_marked { SMMU_DAMAGED } else { 0 },
             ..SmmuLeft::default()
         };
         Self {
@@ -174,14 +236,14 @@ impl World {
             oracle_cycle: CYCLE,
             known,
             left: vec![left],
-            streams: (0..3).map(|index| sampled(scenario, index, stes[index], at_end[index])).collect(),
+            streams: (0..3).map(|index| sampled(&expectation, index, stes[index], at_end[index])).collect(),
             before,
             after: Some(after),
             digest_after,
             taken,
             damage_found,
             looked_again,
-            events: Some(events(scenario)),
+            events: Some(events(scenario, is_marked)),
             events_lost: false,
             strtab_guard,
             log: log.entries().to_vec(),
@@ -190,12 +252,27 @@ impl World {
             crashed: Crashed { before: NOTE, after: NOTE, ..Crashed::default() },
             no_smmu: false,
             attach,
+            second: None,
         }
     }
 
     pub(super) fn drop_stream(&mut self, index: usize) {
         self.known.remove(index);
         self.streams.remove(index);
+    }
+
+    fn smmu(&self) -> SmmuEvidence<'_> {
+        SmmuEvidence {
+            before: &self.before,
+            after: self.after.as_ref(),
+            digest_after: self.digest_after,
+            taken: self.taken.as_ref().map_err(|error| *error),
+            damage_found: self.damage_found,
+            looked_again: self.looked_again,
+            events: self.events.as_ref(),
+            events_lost: self.events_lost,
+            strtab_guard: self.strtab_guard,
+        }
     }
 
     pub(super) fn judge(&self) -> Vec<Check> {
@@ -206,17 +283,8 @@ impl World {
         oracle.smmus.copy_from_slice(&self.left);
         oracle.seal();
         let oracle = self.oracle_error.map_or_else(|| OracleView::find(memory.as_bytes()), Err);
-        let smmu = SmmuEvidence {
-            before: &self.before,
-            after: self.after.as_ref(),
-            digest_after: self.digest_after,
-            taken: self.taken.as_ref().map_err(|error| *error),
-            damage_found: self.damage_found,
-            looked_again: self.looked_again,
-            events: self.events.as_ref(),
-            events_lost: self.events_lost,
-            strtab_guard: self.strtab_guard,
-        };
+        let mut smmus = vec![self.smmu()];
+        smmus.extend(self.second.as_ref().map(|second| second.smmu()));
         judge(&Evidence {
             scenario: self.scenario,
             plant: self.plant,
@@ -224,7 +292,7 @@ impl World {
             cycle: CYCLE,
             boot: self.boot,
             oracle,
-            smmus: if self.no_smmu { &[] } else { core::slice::from_ref(&smmu) },
+            smmus: if self.no_smmu { &[] } else { &smmus },
             streams: &self.streams,
             log: &self.log,
             log_overflowed: self.log_overflowed,
@@ -243,51 +311,45 @@ impl World {
 }
 
 /// Seven domains were made before, as the dead kernel's allocator began at 7.
-fn reattach(hw: &mut Fake, frames: &mut FakeFrames, taken: &mut Result<Taken, TakeoverError>) -> Reattached {
+fn reattach(
+    hw: &mut Fake,
+    smmu: SmmuIndex,
+    frames: &mut FakeFrames,
+    taken: &mut Result<Taken, TakeoverError>,
+) -> Reattached {
     let attach = Attach { stream: SIDS[0], identity: Vec::new() };
     let window = (Iova(0x4700_0000), frames.allocate(0x1_0000, 0x1_0000).unwrap(), 0x1_0000);
     let wanted = NewDomain { attach: &attach, window, memory: Memory::WriteBack, earlier: 6 };
-    let mut site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames,
-        rmr_streams: &[],
-        attach: &[],
-    };
+    let mut site = fake::site(smmu, OWN, frames);
     let mut log = Log::with_capacity(4096);
     let mut logged = Logged::new(hw, &mut log);
     let attached = takeover::attach_deferred(&mut logged, &mut site, taken.as_mut().unwrap(), &wanted);
     Reattached { stream: 0, attached, is_armed: true, overruns: 0, log: log.entries().to_vec() }
 }
 
-fn take_over(policy: Policy, hw: &mut dyn Access, frames: &mut FakeFrames) -> Result<Taken, TakeoverError> {
+fn take_over(
+    policy: Policy,
+    hw: &mut dyn Access,
+    smmu: SmmuIndex,
+    frames: &mut FakeFrames,
+) -> Result<Taken, TakeoverError> {
     let site = Site {
-        smmu: SMMU,
-        coherent: None,
-        cpu_is_vhe: false,
-        queue_cap_log2: 8,
-        timeout_us: 1000,
-        own: OWN,
-        frames,
         rmr_streams: &SIDS[2..],
         attach: &SIDS.map(|stream| Attach { stream, identity: if stream == SIDS[2] { vec![RMR] } else { Vec::new() } }),
+        ..fake::site(smmu, OWN, frames)
     };
     takeover::take_over(policy, hw, site)
 }
 
-fn ste(hw: &mut Fake, sid: StreamId) -> [u64; 8] {
-    let registers = Registers::read(hw, SMMU);
+fn ste(hw: &mut Fake, smmu: SmmuIndex, sid: StreamId) -> [u64; 8] {
+    let registers = Registers::read(hw, smmu);
     observe::ste(hw, &registers, sid).unwrap().map_or([0; 8], |(_, ste)| ste)
 }
 
 /// What the event queue holds: where it is left on, faults of the streams that have a domain.
-fn events(Scenario { policy, damage, .. }: Scenario) -> event::Counts {
+fn events(Scenario { policy, damage, .. }: Scenario, is_damaged: bool) -> event::Counts {
     let mut events = event::Counts::with_capacity(4);
-    if damage.leaves_events() {
+    if is_damaged && damage.leaves_events() {
         events.add([id::C_BAD_STREAMID.into(), 0, 0, 0]);
     }
     if policy == Policy::ResetAttach {
@@ -298,8 +360,8 @@ fn events(Scenario { policy, damage, .. }: Scenario) -> event::Counts {
 }
 
 /// How a stream fares: as is documented. None has function level reset.
-fn sampled(scenario: Scenario, index: usize, ste: [u64; 8], at_end: [u64; 8]) -> StreamEvidence {
-    let end = match scenario.expectation().of(index == 2, false) {
+fn sampled(expectation: &Expectation, index: usize, ste: [u64; 8], at_end: [u64; 8]) -> StreamEvidence {
+    let end = match expectation.of(index == 2, false) {
         After::Delivered => counts(60, 60, 0),
         After::Untranslated if index == 2 => counts(60, 45, 15),
         After::Untranslated => counts(60, 30, 30),
@@ -309,7 +371,7 @@ fn sampled(scenario: Scenario, index: usize, ste: [u64; 8], at_end: [u64; 8]) ->
     };
     let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, dry: [0; 3] };
     // The attached stream counts anew; with an ASID in use all that it moves goes to the dead kernel's pages.
-    let at_end_counts = match (index, scenario.expectation().reserves_identifiers) {
+    let at_end_counts = match (index, expectation.reserves_identifiers) {
         (0, true) => counts(40, 40, 0),
         (0, false) => counts(40, 0, 40),
         _ => counts(end.attempted + 40, end.delivered + 40, end.mis_steered),
