@@ -117,6 +117,7 @@ fn left(name: &str) -> Option<&'static str> {
         "cmdq-torn" => "half a command where the next one goes",
         "evtq-full" => "a full event queue",
         "smmu-disabled" => "CR0.SMMUEN 0",
+        "firmware-table" => "firmware's own stream table, which the payload found in force and kept",
         _ => return None,
     })
 }
