@@ -127,8 +127,8 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn);
     let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
     let wall = start.elapsed();
-    // An emulator that refuses its arguments has started no machine.
-    if stopped.is_none() && !watch.is_alive && ended.status.code() == Some(1) {
+    // An emulator that refuses the user's arguments has started no machine.
+    if !job.qemu_args.is_empty() && stopped.is_none() && !watch.is_alive && ended.status.code() == Some(1) {
         // A log without a boot would be taken for a lost one; a file that stays does no more harm than that.
         let _ = std::fs::remove_file(folder.join(CONSOLE_LOG));
         return Err(usage(format!("QEMU does not start{}", said(&messages))));
