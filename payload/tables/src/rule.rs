@@ -16,101 +16,152 @@ pub struct Rule {
 }
 
 macro_rules! rules {
-    ($($id:ident $severity:ident $says:literal => $right:literal;)*) => {
-        $(
+    ($($clause:literal { $($id:ident $severity:ident $says:literal => $right:literal;)* })*) => {
+        $($(
             #[doc = concat!("The ", $says, ".")]
             pub static $id: Rule =
                 Rule { id: stringify!($id), severity: Severity::$severity, says: $says, right: $right };
-        )*
+        )*)*
 
         /// All rules, for lists and for tests.
-        pub static ALL: &[&Rule] = &[$(&$id),*];
+        pub static ALL: &[&Rule] = &[$($(&$id),*),*];
+
+        /// Where each rule stands. Apart from the rules, because the images have no use for it.
+        static CLAUSES: &[(&str, &[&Rule])] = &[$(($clause, &[$(&$id),*])),*];
     };
 }
 
-// Every table.
+impl Rule {
+    /// Document and clause that the rule is from.
+    #[must_use]
+    pub fn clause(&self) -> &'static str {
+        let holds = |rules: &[&Self]| rules.iter().any(|rule| rule.id == self.id);
+        CLAUSES.iter().find(|(_, rules)| holds(rules)).map_or("", |(clause, _)| clause)
+    }
+}
+
 rules! {
-    E_SHORT Error "bytes are fewer than the table's fixed part" => "at least the fixed part";
-    E_SIG Error "signature is another table's" => "the signature of the table asked for";
-    E_LEN_GT_FILE Error "header Length is larger than the bytes there are" => "a table that is there as a whole";
-    E_LEN_LT_HDR Error "header Length is smaller than the table's fixed part" => "Length of the whole table";
-    W_TRAILING_BYTES Warning "bytes follow the table's Length" => "nothing behind Length";
-    W_CHECKSUM Warning "checksum is wrong" => "a checksum that makes the byte sum zero";
-    W_TABLE_MISSING Warning "table is not there" => "a table that describes this part of the machine";
-    W_CAPACITY Warning "table names more than is kept; the rest is left out" => "no more than the capacity named";
-    E_RECORD_LEN_ZERO Error "record Length is zero; the walk ends here" => "Length of the whole record";
-    E_RECORD_SHORT Error "record is shorter than its type's fields" => "the fixed length of its type";
-    E_RECORD_OOB Error "record crosses the end of what holds it" => "a record inside";
-    N_RECORD_TYPE Note "record type is unknown and not read" => "a type of the ACPI specification";
+    // Every table.
+    "ACPI 6.5, 5.2.6 (header)" {
+        E_SHORT Error "bytes are fewer than the table's fixed part" => "at least the fixed part";
+        E_SIG Error "signature is another table's" => "the signature of the table asked for";
+        E_LEN_GT_FILE Error "header Length is larger than the bytes there are" => "a table that is there as a whole";
+        E_LEN_LT_HDR Error "header Length is smaller than the table's fixed part" => "Length of the whole table";
+        W_TRAILING_BYTES Warning "bytes follow the table's Length" => "nothing behind Length";
+        W_CHECKSUM Warning "checksum is wrong" => "a checksum that makes the byte sum zero";
+        W_TABLE_MISSING Warning "table is not there" => "a table that describes this part of the machine";
+    }
+    "this reader's own bound" {
+        W_CAPACITY Warning "table names more than is kept; the rest is left out" => "no more than the capacity named";
+        N_CHECK_CUT Note "table is so large that not every pair was compared" => "a smaller table";
+    }
+    "ACPI 6.5, 5.2 (structures carry their own length)" {
+        E_RECORD_LEN_ZERO Error "record Length is zero; the walk ends here" => "Length of the whole record";
+        E_RECORD_SHORT Error "record is shorter than its type's fields" => "the fixed length of its type";
+        E_RECORD_OOB Error "record crosses the end of what holds it" => "a record inside";
+        N_RECORD_TYPE Note "record type is unknown and not read" => "a type of the ACPI specification";
+    }
 
-    // IORT: table and nodes (IORT E.f).
-    W_TABLE_REV Warning "table revision is newer than this reader; what is understood is read" => "revision 0, 3, 5, 6 or 7";
-    W_TABLE_REV_DEPRECATED Warning "table revision is a withdrawn draft" => "revision 0, 3 or at least 5";
-    E_NODE_OFFSET Error "node array starts outside the table" => "an offset from 48 to the table's Length";
-    E_COUNT_OVERRUN Error "node count is larger than the nodes there are" => "the number of nodes present";
-    W_COUNT_UNDERRUN Warning "bytes follow the last counted node" => "a count of all nodes";
-    W_NO_NODES Warning "node count is zero" => "at least one node";
-    E_NODE_HDR_TRUNC Error "node header crosses the end of the table" => "16 bytes of header";
-    E_NODE_LEN_ZERO Error "node Length is zero; the walk ends here" => "Length of the whole node";
-    E_NODE_LEN_SHORT Error "node is shorter than its type's fixed part" => "the fixed length of its type and revision";
-    E_NODE_LEN_OOB Error "node crosses the end of the table" => "a node inside the table";
-    W_NODE_TYPE Warning "node type is unknown; the node is listed and not read" => "type 0 to 7";
-    N_NODE_UNREAD Note "node body is not read, only its header and ID mappings" => "nothing: this reader lacks the type";
-    W_NODE_REV Warning "node revision is newer than this reader; the known part is read" => "a known revision";
-    E_NAME_UNTERM Error "device object name has no end" => "a NUL behind the name, inside the node";
-    E_ITS_COUNT Error "ITS identifiers cross the end of the node" => "a count that fits the node";
-    E_DEVID_INDEX Error "DeviceID mapping index is not below the number of mappings" => "an index of a mapping";
-    W_SMMU_BASE_ZERO Warning "SMMU base address is zero; it is never touched" => "the address of its registers";
-    W_DUP_SMMU_BASE Warning "two SMMU nodes have one base address" => "one node for each SMMU";
-    W_DUP_SEGMENT Warning "two root complexes of one segment claim the same IDs; the first one has them" => "disjoint IDs";
+    // IORT: table and nodes.
+    "DEN 0049E.f, Table 2 (IORT)" {
+        W_TABLE_REV Warning "table revision is newer than this reader; what is understood is read" => "revision 0, 3, 5, 6 or 7";
+        W_TABLE_REV_DEPRECATED Warning "table revision is a withdrawn draft" => "revision 0, 3 or at least 5";
+        E_NODE_OFFSET Error "node array starts outside the table" => "an offset from 48 to the table's Length";
+        E_COUNT_OVERRUN Error "node count is larger than the nodes there are" => "the number of nodes present";
+        W_COUNT_UNDERRUN Warning "bytes follow the last counted node" => "a count of all nodes";
+        W_NO_NODES Warning "node count is zero" => "at least one node";
+    }
+    "DEN 0049E.f, 3.1.1 (node header)" {
+        E_NODE_HDR_TRUNC Error "node header crosses the end of the table" => "16 bytes of header";
+        E_NODE_LEN_ZERO Error "node Length is zero; the walk ends here" => "Length of the whole node";
+        E_NODE_LEN_SHORT Error "node is shorter than its type's fixed part" => "the fixed length of its type and revision";
+        E_NODE_LEN_OOB Error "node crosses the end of the table" => "a node inside the table";
+        W_NODE_TYPE Warning "node type is unknown; the node is listed and not read" => "type 0 to 7";
+        W_NODE_REV Warning "node revision is newer than this reader; the known part is read" => "a known revision";
+    }
+    "DEN 0049E.f, named component node" {
+        E_NAME_UNTERM Error "device object name has no end" => "a NUL behind the name, inside the node";
+    }
+    "DEN 0049E.f, Table 12 (ITS group)" {
+        E_ITS_COUNT Error "ITS identifiers cross the end of the node" => "a count that fits the node";
+    }
+    "DEN 0049E.f, SMMUv1 or SMMUv2 node" {
+        E_SMMU_IRQ_OOB Error "interrupts are not inside the node behind its fixed part" => "offsets and counts that fit";
+    }
+    "DEN 0049E.f, SMMUv3 node" {
+        E_DEVID_INDEX Error "DeviceID mapping index is not below the number of mappings" => "an index of a mapping";
+        W_SMMU_BASE_ZERO Warning "SMMU base address is zero; it is never touched" => "the address of its registers";
+        W_DUP_SMMU_BASE Warning "two SMMU nodes have one base address" => "one node for each SMMU";
+    }
+    "DEN 0049E.f, root complex node" {
+        W_DUP_SEGMENT Warning "two root complexes of one segment claim the same IDs; the first one has them" => "disjoint IDs";
+    }
+    "DEN 0049E.f, PMCG node" {
+        W_PMCG_REF Warning "monitored node is not the start of a node" => "the offset of the node that is monitored, or 0";
+    }
 
-    // IORT: ID mappings (IORT E.f).
-    E_MAP_ARRAY_OOB Error "ID mappings are not inside the node behind its fixed part" => "offset and count that fit";
-    E_MAP_REF_ZERO Error "output reference is zero" => "the offset of an SMMU or ITS group node";
-    E_MAP_REF_OOB Error "output reference is outside the table" => "the offset of an SMMU or ITS group node";
-    E_MAP_REF_INNER Error "output reference is not the start of a node" => "the offset of an SMMU or ITS group node";
-    E_MAP_REF_TYPE Error "output reference names a node that cannot be an output" => "an SMMU or an ITS group";
-    E_MAP_LOOP Error "output references lead back to this node" => "device, then SMMU, then ITS group";
-    E_MAP_WRAP Error "ID range passes 32 bits" => "base + count below 2^32";
-    E_MAP_OVERLAP Error "two mappings of one node hold the same input IDs" => "one mapping for each ID";
-    W_MAP_OFF_BY_ONE Warning "last ID of one mapping is the first of another" => "ID count written as the number minus one";
-    W_MAP_SINGLE_TYPE Warning "single-mapping flag on a node type that has none" => "flag clear";
-    W_MAP_SINGLE_COUNT Warning "single-mapping flag with more than one ID" => "ID count 0 (one ID), or flag clear";
-    W_MAP_FLAGS Warning "reserved mapping flag bits are set" => "bits 31:1 clear";
+    // IORT: ID mappings.
+    "DEN 0049E.f, 3.1.1 (node header: reference to ID array)" {
+        E_MAP_ARRAY_OOB Error "ID mappings are not inside the node behind its fixed part" => "offset and count that fit";
+    }
+    "DEN 0049E.f, Table 4 (ID mapping)" {
+        E_MAP_REF_ZERO Error "output reference is zero" => "the offset of an SMMU or ITS group node";
+        E_MAP_REF_OOB Error "output reference is outside the table" => "the offset of an SMMU or ITS group node";
+        E_MAP_REF_INNER Error "output reference is not the start of a node" => "the offset of an SMMU or ITS group node";
+        E_MAP_REF_TYPE Error "output reference names a node that cannot be an output" => "an SMMU or an ITS group";
+        E_MAP_LOOP Error "output references lead back to this node" => "device, then SMMU, then ITS group";
+        E_MAP_WRAP Error "ID range passes 32 bits" => "base + count below 2^32";
+        E_MAP_OVERLAP Error "two mappings of one node hold the same input IDs" => "one mapping for each ID";
+        W_MAP_OFF_BY_ONE Warning "last ID of one mapping is the first of another" => "ID count written as the number minus one";
+        W_MAP_SINGLE_TYPE Warning "single-mapping flag on a node type that has none" => "flag clear";
+        W_MAP_SINGLE_COUNT Warning "single-mapping flag with more than one ID" => "ID count 0 (one ID), or flag clear";
+        W_MAP_FLAGS Warning "reserved mapping flag bits are set" => "bits 31:1 clear";
+    }
 
-    // IORT: reserved memory ranges (IORT E.f).
-    W_RMR_REV Warning "RMR node has a draft layout" => "node revision 3";
-    W_RMR_TABLE_REV Warning "RMR node in a table below revision 5: Linux ignores it" => "table revision 5 or later";
-    E_RMR_NO_DESC Error "RMR node has no memory range" => "at least one range";
-    E_RMR_DESC_OOB Error "memory ranges are not inside the node behind its fixed part" => "offset and count that fit";
-    W_RMR_NO_MAP Warning "RMR node has no ID mapping and so belongs to no stream" => "a mapping for each stream";
-    W_RMR_UNALIGNED Warning "memory range is not made of whole 64 KiB granules" => "base and length multiples of 0x10000";
-    W_RMR_ZERO_LEN Warning "memory range has length zero" => "at least 64 KiB";
-    E_RMR_WRAP Error "memory range passes 64 bits" => "base + length at most 2^64";
-    W_RMR_OVERLAP Warning "two memory ranges overlap" => "disjoint ranges";
-    E_RMR_REF_TYPE Error "RMR mapping names a node that is not an SMMU" => "the offset of an SMMU node";
-    W_RMR_FLAGS Warning "reserved RMR flag bits are set" => "bits 31:10 clear";
-    N_RMR_ATTR Note "RMR access attribute is a reserved value" => "0 to 5";
-    N_CHECK_CUT Note "table is so large that not every pair was compared" => "a smaller table";
+    // IORT: reserved memory ranges.
+    "DEN 0049E.d, 3.1.1.5 (RMR node)" {
+        W_RMR_REV Warning "RMR node has a draft layout" => "node revision 3";
+        W_RMR_TABLE_REV Warning "RMR node in a table below revision 5: Linux ignores it" => "table revision 5 or later";
+        E_RMR_NO_DESC Error "RMR node has no memory range" => "at least one range";
+        E_RMR_DESC_OOB Error "memory ranges are not inside the node behind its fixed part" => "offset and count that fit";
+        W_RMR_NO_MAP Warning "RMR node has no ID mapping and so belongs to no stream" => "a mapping for each stream";
+        W_RMR_UNALIGNED Warning "memory range is not made of whole 64 KiB granules" => "base and length multiples of 0x10000";
+        W_RMR_ZERO_LEN Warning "memory range has length zero" => "at least 64 KiB";
+        E_RMR_WRAP Error "memory range passes 64 bits" => "base + length at most 2^64";
+        W_RMR_OVERLAP Warning "two memory ranges overlap" => "disjoint ranges";
+        E_RMR_REF_TYPE Error "RMR mapping names a node that is not an SMMU" => "the offset of an SMMU node";
+        W_RMR_FLAGS Warning "reserved RMR flag bits are set" => "bits 31:10 clear";
+        N_RMR_ATTR Note "RMR access attribute is a reserved value" => "0 to 5";
+    }
 
-    // MCFG (PCI Firmware 3.3, 4.1.2).
-    E_ECAM_BUSES Error "last bus is below the first" => "first bus not above the last";
-    E_ECAM_BASE Error "ECAM base is zero or its range passes 64 bits" => "the address of bus 0 of the segment";
-    W_ECAM_UNALIGNED Warning "ECAM base is not a multiple of 1 MiB" => "1 MiB for each bus";
-    W_ECAM_OVERLAP Warning "two ECAM entries claim one bus of one segment; the first one has it" => "disjoint buses";
-    W_ECAM_NONE Warning "table has no ECAM entry" => "an entry for each host bridge";
+    // MCFG.
+    "PCI Firmware 3.3, 4.1.2" {
+        E_ECAM_BUSES Error "last bus is below the first" => "first bus not above the last";
+        E_ECAM_BASE Error "ECAM base is zero or its range passes 64 bits" => "the address of bus 0 of the segment";
+        W_ECAM_UNALIGNED Warning "ECAM base is not a multiple of 1 MiB" => "1 MiB for each bus";
+        W_ECAM_OVERLAP Warning "two ECAM entries claim one bus of one segment; the first one has it" => "disjoint buses";
+        W_ECAM_NONE Warning "table has no ECAM entry" => "an entry for each host bridge";
+    }
 
-    // SPCR and DBG2 (Microsoft, Serial Port Console Redirection and Debug Port tables).
-    W_CONSOLE_TYPE Warning "UART is of a type that is not driven" => "0x03 PL011, 0x0d or 0x0e SBSA";
-    E_CONSOLE_ADDRESS Error "UART is not at an address in memory space" => "space 0 and an address that is not zero";
-    W_CONSOLE_ACCESS Warning "UART access size is unusable; 32 bits are taken" => "1 to 3 (8, 16 or 32 bits)";
-    W_DBG2_NO_SERIAL Warning "table names no serial port that can be driven" => "a serial port of a known type";
+    // SPCR and DBG2.
+    "Microsoft, Serial Port Console Redirection and Debug Port Table 2" {
+        W_CONSOLE_TYPE Warning "UART is of a type that is not driven" => "0x03 PL011, 0x0d or 0x0e SBSA";
+        E_CONSOLE_ADDRESS Error "UART is not at an address in memory space" => "space 0 and an address that is not zero";
+        W_CONSOLE_ACCESS Warning "UART access size is unusable; 32 bits are taken" => "1 to 3 (8, 16 or 32 bits)";
+        W_DBG2_NO_SERIAL Warning "table names no serial port that can be driven" => "a serial port of a known type";
+    }
 
-    // GTDT, MADT, FADT (ACPI 6.5, 5.2.25, 5.2.12, 5.2.9).
-    W_TIMER_GSIV Warning "EL2 timer has no interrupt" => "the GSIV of the EL2 physical timer";
-    W_GIC_NO_DISTRIBUTOR Warning "table names no GIC distributor" => "one GICD record";
-    W_GIC_DISTRIBUTORS Warning "table names a second GIC distributor; the first one is taken" => "one GICD record";
-    W_GIC_NO_REDISTRIBUTOR Warning "table names no GIC redistributor" => "GICR records, or a base in each GICC record";
-    W_FADT_REVISION Warning "FADT is older than the ARM boot flags" => "revision 5.1 or later";
-    W_PSCI_NONE Warning "firmware does not claim PSCI" => "ARM_BOOT_ARCH bit 0 set";
+    // GTDT, MADT, FADT.
+    "ACPI 6.5, 5.2.25 (GTDT)" {
+        W_TIMER_GSIV Warning "EL2 timer has no interrupt" => "the GSIV of the EL2 physical timer";
+    }
+    "ACPI 6.5, 5.2.12 (MADT)" {
+        W_GIC_NO_DISTRIBUTOR Warning "table names no GIC distributor" => "one GICD record";
+        W_GIC_DISTRIBUTORS Warning "table names a second GIC distributor; the first one is taken" => "one GICD record";
+        W_GIC_NO_REDISTRIBUTOR Warning "table names no GIC redistributor" => "GICR records, or a base in each GICC record";
+    }
+    "ACPI 6.5, 5.2.9 (FADT)" {
+        W_FADT_REVISION Warning "FADT is older than the ARM boot flags" => "revision 5.1 or later";
+        W_PSCI_NONE Warning "firmware does not claim PSCI" => "ARM_BOOT_ARCH bit 0 set";
+    }
 }

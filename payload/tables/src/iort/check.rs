@@ -71,8 +71,8 @@ pub(super) fn check<'c, 'a>(iort: Iort<'a>, sink: &'c mut Sink<'c>) {
 
 fn check_node<'a>(checker: &mut Checker<'_, 'a>, node: &Node<'a>) {
     let at = node.offset as usize;
-    if let Some(rule) = node.unread_rule() {
-        checker.report(finding(rule).at(at).found(node.kind.raw()));
+    if let NodeKind::Unknown(raw) = node.kind {
+        checker.report(finding(&rule::W_NODE_TYPE).at(at).found(raw));
     }
     if let Some(newest) = node.kind.newest_revision().filter(|newest| node.revision > *newest) {
         checker.report(finding(&rule::W_NODE_REV).at(at + 3).found(node.revision).against(newest));
@@ -86,9 +86,15 @@ fn check_node<'a>(checker: &mut Checker<'_, 'a>, node: &Node<'a>) {
         NodeKind::ItsGroup if node.its_ids().is_none() => {
             checker.report(finding(&rule::E_ITS_COUNT).at(at + 16).against(node.length()));
         }
-        NodeKind::NamedComponent if node.object_name().is_none() => {
-            checker.report(finding(&rule::E_NAME_UNTERM).at(at + 29));
+        NodeKind::NamedComponent | NodeKind::Iwb if node.object_name().is_none() => {
+            checker.report(finding(&rule::E_NAME_UNTERM).at(at + node.kind.fixed_bytes(node.revision) as usize));
         }
+        NodeKind::SmmuV1V2 => {
+            if let Some(field) = node.broken_interrupts() {
+                checker.report(finding(&rule::E_SMMU_IRQ_OOB).at(at + field).against(node.length()));
+            }
+        }
+        NodeKind::Pmcg => check_monitored(checker, node),
         NodeKind::SmmuV3 => {
             if let Some(index) =
                 node.device_id_mapping().filter(|index| *index >= node.mapping_count && node.mapping_count > 0)
@@ -100,6 +106,14 @@ fn check_node<'a>(checker: &mut Checker<'_, 'a>, node: &Node<'a>) {
         _ => {}
     }
     check_map::check_mappings(checker, node);
+}
+
+/// A PMCG names no node by zero; anything else is the start of one.
+fn check_monitored<'a>(checker: &mut Checker<'_, 'a>, node: &Node<'a>) {
+    let Some(reference) = node.pmcg().map(|pmcg| pmcg.monitors).filter(|reference| *reference != 0) else { return };
+    if let Ok(None) = checker.node_at(reference) {
+        checker.report(finding(&rule::W_PMCG_REF).at(node.offset as usize + 28).found(reference));
+    }
 }
 
 /// A base of zero, and one base for two SMMUs.

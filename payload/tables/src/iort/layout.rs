@@ -84,7 +84,8 @@ layout! {
 }
 
 layout! {
-    /// Root complex at revision 0; the address limit follows at revision 1.
+    /// Root complex at revision 0. The address limit (8 bits) follows at revision 1; PASID capabilities (16 bits, in what
+    /// was reserved), 8 reserved bits and flags (32 bits) at revision 4.
     RootComplex, 32 {
         header: NodeHeader,
         memory: MemoryProperties,
@@ -98,6 +99,30 @@ layout! {
     AnySmmu, 24 {
         header: NodeHeader,
         base: U64,
+    }
+}
+
+layout! {
+    /// SMMUv1 or v2, up to its interrupts. Offsets of arrays are from the start of the node.
+    SmmuV1V2, 60 {
+        header: NodeHeader,
+        base: U64,
+        span: U64,
+        model: U32,
+        flags: U32,
+        global_offset: U32,
+        context_count: U32,
+        context_offset: U32,
+        pmu_count: U32,
+        pmu_offset: U32,
+    }
+}
+
+layout! {
+    /// Interrupt of an SMMUv1 or v2.
+    Interrupt, 8 {
+        gsiv: U32,
+        flags: U32,
     }
 }
 
@@ -122,6 +147,25 @@ layout! {
     SmmuV3Tail, 8 {
         proximity: U32,
         id_mapping_index: U32,
+    }
+}
+
+layout! {
+    /// PMCG at revision 0; the base of page 1 follows at revision 1.
+    Pmcg, 32 {
+        header: NodeHeader,
+        page0: U64,
+        overflow_gsiv: U32,
+        node_reference: U32,
+    }
+}
+
+layout! {
+    /// Interrupt wire bridge, up to its object name.
+    Iwb, 26 {
+        header: NodeHeader,
+        base: U64,
+        index: U16,
     }
 }
 

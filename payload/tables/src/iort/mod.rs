@@ -5,17 +5,21 @@ mod check;
 mod check_map;
 mod check_rmr;
 pub mod layout;
+mod monitor;
 mod node;
 mod resolve;
 mod rmr;
+mod smmu_v2;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use monitor::{Iwb, Pmcg};
 pub use node::{Mapping, Node, NodeKind};
 pub use resolve::{ItsDevice, Resolution, SmmuStream, Trouble};
 pub use rmr::{Rmr, RmrFlags, RmrRange, RmrStreams};
+pub use smmu_v2::{Interrupt, SmmuV1V2};
 pub use view::{ItsGroup, NamedComponent, RootComplex, SmmuV3};
 
 use crate::finding::{Finding, Sink, Unreadable};

@@ -1,8 +1,8 @@
 //! One node: its header, its type, its ID mappings.
 
 use super::layout::{self, IdMapping, NodeHeader};
+use crate::read;
 use crate::rule::{self, Rule};
-use crate::{finding::Severity, read};
 
 /// What a node describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,18 +208,7 @@ impl<'a> Node<'a> {
         };
         in_force.then(|| tail.id_mapping_index.get())
     }
-
-    /// Finding that says how much of this node is read, if that is not all of it.
-    pub(super) const fn unread_rule(&self) -> Option<&'static Rule> {
-        match self.kind {
-            NodeKind::Unknown(_) => Some(&rule::W_NODE_TYPE),
-            NodeKind::SmmuV1V2 | NodeKind::Pmcg | NodeKind::Iwb => Some(&rule::N_NODE_UNREAD),
-            _ => None,
-        }
-    }
 }
-
-const _: () = assert!(matches!(rule::N_NODE_UNREAD.severity, Severity::Note));
 
 /// One ID mapping (IORT E.f).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -180,13 +180,25 @@ fn overlapping_and_broken_rmr_ranges_are_named() {
 }
 
 #[test]
-fn unread_types_are_listed_and_reported() {
-    // The ITS group at 48 becomes a vendor's node, a PMCG, an IWB.
-    for (kind, id) in [(255_u8, "W_NODE_TYPE"), (5, "N_NODE_UNREAD"), (7, "N_NODE_UNREAD")] {
-        let bytes = patched(VIRT, &[(48, &[kind])]);
-        let (iort, findings) = parse(&bytes);
-        assert_eq!(iort.nodes().next().unwrap().kind.raw(), kind);
-        assert!(findings.iter().any(|finding| finding.id() == id && finding.offset == Some(48)), "{findings:?}");
+fn unknown_types_are_listed_and_reported() {
+    // The ITS group at 48 becomes a vendor's node.
+    let bytes = patched(VIRT, &[(48, &[255])]);
+    let (iort, findings) = parse(&bytes);
+    assert_eq!(iort.nodes().next().unwrap().kind.raw(), 255);
+    assert!(findings.iter().any(|finding| finding.id() == "W_NODE_TYPE" && finding.offset == Some(48)), "{findings:?}");
+}
+
+#[test]
+fn every_rule_has_a_clause_and_a_name_of_its_own() {
+    let mut names = std::collections::BTreeSet::new();
+    for rule in rule::ALL {
+        assert!(!rule.clause().is_empty() && names.insert(rule.id), "{}", rule.id);
+        let letter = match rule.severity {
+            Severity::Error => "E_",
+            Severity::Warning => "W_",
+            Severity::Note => "N_",
+        };
+        assert!(rule.id.starts_with(letter), "{}", rule.id);
     }
 }
 

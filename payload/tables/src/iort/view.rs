@@ -1,4 +1,4 @@
-//! Nodes with their type's fields read.
+//! The nodes that IDs are walked through, with their fields read: devices, SMMUv3, ITS groups.
 
 use super::layout::{self, MemoryProperties};
 use super::{Iort, Node, NodeKind};
@@ -52,8 +52,14 @@ pub struct RootComplex<'a> {
     pub is_coherent: bool,
     /// Memory access flags: bit 0 CPM, bit 1 DACS, bit 2 CANWBS.
     pub memory_flags: u8,
+    /// Allocation hints: bit 0 transient, bit 1 write allocate, bit 2 read allocate, bit 3 override.
+    pub memory_hints: u8,
     /// Number of address bits that DMA can use, since node revision 1.
     pub address_limit: Option<u8>,
+    /// Bits of a PASID, since node revision 4.
+    pub pasid_bits: Option<u8>,
+    /// Bit 0: PASIDs are supported. Since node revision 4.
+    pub flags: Option<u32>,
 }
 
 impl RootComplex<'_> {
@@ -75,6 +81,10 @@ pub struct NamedComponent<'a> {
     pub flags: u32,
     /// Fully coherent memory accesses (CCA).
     pub is_coherent: bool,
+    /// Memory access flags: bit 0 CPM, bit 1 DACS, bit 2 CANWBS.
+    pub memory_flags: u8,
+    /// Allocation hints, as of a root complex.
+    pub memory_hints: u8,
     /// Number of address bits that DMA can use.
     pub address_limit: u8,
 }
@@ -99,7 +109,8 @@ fn is_coherent(memory: &MemoryProperties) -> bool {
 }
 
 impl<'a> Node<'a> {
-    fn whole(&self, kind: NodeKind) -> Option<&'a [u8]> {
+    /// The node's bytes, where it is of this kind and has all its fields.
+    pub(super) fn whole(&self, kind: NodeKind) -> Option<&'a [u8]> {
         (self.kind == kind && self.is_whole()).then_some(self.bytes)
     }
 
@@ -135,13 +146,18 @@ impl<'a> Node<'a> {
     pub fn root_complex(&self) -> Option<RootComplex<'a>> {
         let bytes = self.whole(NodeKind::RootComplex)?;
         let raw: layout::RootComplex = read::record(bytes, 0)?;
+        let tail = |offset| bytes.get(size_of::<layout::RootComplex>() + offset..);
+        let has_pasid = self.revision >= 4;
         Some(RootComplex {
             node: *self,
             segment: raw.segment.get(),
             ats: raw.ats.get(),
             is_coherent: is_coherent(&raw.memory),
             memory_flags: raw.memory.flags,
-            address_limit: bytes.get(size_of::<layout::RootComplex>()).copied().filter(|_| self.revision > 0),
+            memory_hints: raw.memory.hints,
+            address_limit: tail(0).and_then(<[u8]>::first).copied().filter(|_| self.revision > 0),
+            pasid_bits: tail(1).and_then(<[u8]>::first).filter(|_| has_pasid).map(|width| width & 0x1f),
+            flags: tail(4).and_then(|bytes| read::record::<U32>(bytes, 0)).filter(|_| has_pasid).map(U32::get),
         })
     }
 
@@ -154,20 +170,31 @@ impl<'a> Node<'a> {
             name: self.object_name().unwrap_or_default(),
             flags: raw.flags.get(),
             is_coherent: is_coherent(&raw.memory),
+            memory_flags: raw.memory.flags,
+            memory_hints: raw.memory.hints,
             address_limit: raw.address_limit,
         })
     }
 
-    /// The device object's path; `None` where no NUL ends it before the ID mappings or the end of the node.
-    pub(super) fn object_name(&self) -> Option<&'a [u8]> {
-        let behind = self.bytes.get(size_of::<layout::NamedComponent>()..)?;
+    /// Path of the device object behind the `fixed` bytes of a node that has one; `None` where no NUL ends it before the
+    /// ID mappings or the end of the node.
+    fn name_behind(&self, fixed: usize) -> Option<&'a [u8]> {
+        let behind = self.bytes.get(fixed..)?;
         let end = match self.mapping_array() {
-            Some([_, ..]) => (self.mapping_offset as usize).checked_sub(size_of::<layout::NamedComponent>()),
+            Some([_, ..]) => (self.mapping_offset as usize).checked_sub(fixed),
             _ => None,
         };
         let room = end.and_then(|end| behind.get(..end)).unwrap_or(behind);
         let length = room.iter().position(|byte| *byte == 0)?;
         room.get(..length)
+    }
+
+    /// The device object's path of a named component or an interrupt wire bridge; `None` where it has no end.
+    pub(super) fn object_name(&self) -> Option<&'a [u8]> {
+        self.name_behind(match self.kind {
+            NodeKind::Iwb => size_of::<layout::Iwb>(),
+            _ => size_of::<layout::NamedComponent>(),
+        })
     }
 
     /// The node as a group of ITSs.
