@@ -1,10 +1,13 @@
 //! Firmware tables as values: ACPI tables borrowed from their bytes, every oddity of theirs as a [`Finding`].
 //!
-//! No parser here allocates, panics, reads outside its slice or runs without an end, whatever the bytes are.
+//! No parser here allocates, panics, reads outside its slice or runs without an end, whatever the bytes are. Only
+//! [`iort::Index`], made of a table that was read, takes memory.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+extern crate alloc;
 
 pub mod dbg2;
 pub mod fadt;

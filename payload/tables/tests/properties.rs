@@ -1,37 +1,14 @@
 //! Whatever the bytes are: no panic, no endless walk, and no error that an amendment brings in.
 
+mod made;
+
 use addr::{Bdf, PhysAddr, StreamId};
+use made::{IORTS, OTHERS, mutated, with_header};
 use proptest::prelude::*;
 use tables::iort::Iort;
 use tables::iort::amend::{RmrWish, amend, amended_len};
 use tables::{Finding, Platform, Severity, Tables};
 
-macro_rules! fixture {
-    ($name:literal) => {
-        include_bytes!(concat!("../../../ci/fixtures/tables/", $name, ".aml")) as &[u8]
-    };
-}
-
-const IORTS: [&[u8]; 11] = [
-    fixture!("qemu-virt/IORT"),
-    fixture!("qemu-virt/IORT-two-smmus"),
-    fixture!("qemu-virt/IORT-revision-3"),
-    fixture!("qemu-virt/IORT-off-by-one"),
-    fixture!("synthetic/its-with-mapping"),
-    fixture!("synthetic/loop-three-rcs"),
-    fixture!("synthetic/odd-node-lengths"),
-    fixture!("synthetic/qemu-accel-mixed"),
-    fixture!("synthetic/rmr-rev0-draft"),
-    fixture!("synthetic/smmuv3-msi-devid-index0"),
-    fixture!("synthetic/two-smmus-three-streams-three-ranges"),
-];
-const OTHERS: [&[u8]; 5] = [
-    fixture!("qemu-virt/APIC"),
-    fixture!("qemu-virt/DBG2"),
-    fixture!("qemu-virt/GTDT"),
-    fixture!("qemu-virt/MCFG"),
-    fixture!("qemu-virt/SPCR"),
-];
 const SIGNATURES: [&[u8; 4]; 7] = [b"IORT", b"MCFG", b"SPCR", b"DBG2", b"GTDT", b"APIC", b"FACP"];
 
 /// Reads everything that can be read, as every table; returns the findings.
@@ -60,37 +37,6 @@ fn read_all(bytes: &[u8]) -> Vec<Finding> {
         assert!(!finding.to_string().contains('\n'));
     }
     findings
-}
-
-/// Bytes behind a header that every parser takes: signature, and Length and checksum that are right.
-fn with_header(mut body: Vec<u8>, signature: [u8; 4]) -> Vec<u8> {
-    let length = body.len() as u32;
-    body[..4].copy_from_slice(&signature);
-    body[4..8].copy_from_slice(&length.to_le_bytes());
-    body[9] = 0;
-    body[9] = body.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)).wrapping_neg();
-    body
-}
-
-fn mutated(seeds: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
-    let edits =
-        prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), 0..4_u8, Just(255)]), 1..12);
-    (prop::sample::select(seeds), edits, any::<bool>(), prop::option::of(any::<prop::sample::Index>())).prop_map(
-        |(seed, edits, keeps_header, cut)| {
-            let mut bytes = seed.to_vec();
-            for (at, value) in edits {
-                let at = at.index(bytes.len());
-                bytes[at] = value;
-            }
-            if let Some(cut) = cut {
-                bytes.truncate(cut.index(bytes.len()));
-            }
-            match (keeps_header, seed.first_chunk::<4>()) {
-                (true, Some(signature)) if bytes.len() >= 36 => with_header(bytes, *signature),
-                _ => bytes,
-            }
-        },
-    )
 }
 
 fn error_ids(findings: &[Finding]) -> Vec<&'static str> {

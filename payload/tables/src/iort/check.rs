@@ -35,6 +35,9 @@ impl<'a> Checker<'_, 'a> {
 
     /// [`Iort::node_at`] with a memory; `Err` when the budget is used up.
     pub(super) fn node_at(&mut self, offset: u32) -> Result<Option<Node<'a>>, ()> {
+        if offset as usize >= self.iort.bytes().len() {
+            return Ok(None);
+        }
         if let Some(node) = self.known.iter().find(|node| node.offset == offset) {
             return Ok(Some(*node));
         }

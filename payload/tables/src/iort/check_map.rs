@@ -1,7 +1,8 @@
 //! Checks of ID mappings: array, flags, ranges, references, loops, and two claims to one ID.
 
 use super::check::Checker;
-use super::{Mapping, Node, NodeKind, finding};
+use super::{Iort, Mapping, Node, NodeKind, finding};
+use crate::finding::Finding;
 use crate::rule;
 
 /// Longest chain that is searched for a loop; a legal one has three nodes.
@@ -61,41 +62,45 @@ fn check_reference<'a>(
     at: usize,
     is_loop_known: bool,
 ) -> bool {
-    let reference = mapping.output_reference;
-    let dangling = match reference {
-        0 => Some(&rule::E_MAP_REF_ZERO),
-        _ if reference as usize >= checker.iort.bytes().len() => Some(&rule::E_MAP_REF_OOB),
-        _ => None,
-    };
-    if let Some(rule) = dangling {
-        checker.report(finding(rule).at(at + 12).found(reference));
-        return false;
+    let Ok(target) = checker.node_at(mapping.output_reference) else { return false };
+    if let Some(wrong) = wrong_reference(checker.iort, node, mapping, target.as_ref()) {
+        checker.report(wrong.at(at + 12));
     }
-    let target = match checker.node_at(reference) {
-        Ok(Some(target)) => target,
-        Ok(None) => {
-            checker.report(finding(&rule::E_MAP_REF_INNER).at(at + 12).found(reference));
-            return false;
-        }
-        Err(()) => return false,
-    };
-    let wrong = match (node.kind, target.kind) {
-        (NodeKind::Rmr, kind) if kind.is_smmu() => None,
-        (NodeKind::Rmr, _) => Some(&rule::E_RMR_REF_TYPE),
-        (_, NodeKind::ItsGroup) => None,
-        (NodeKind::SmmuV1V2 | NodeKind::SmmuV3 | NodeKind::Iwb, _) => Some(&rule::E_MAP_REF_TYPE),
-        (_, kind) if kind.is_smmu() => None,
-        _ => Some(&rule::E_MAP_REF_TYPE),
-    };
-    if let Some(rule) = wrong {
-        checker.report(finding(rule).at(at + 12).found(reference).against(target.kind.raw()));
-    }
+    let Some(target) = target else { return false };
     // Only a reference that does not lead down the order device, SMMU, ITS can close a loop.
     if !is_loop_known && target.kind.rank() <= node.kind.rank() && reaches(checker, &target, node.offset, MAX_DEPTH) {
-        checker.report(finding(&rule::E_MAP_LOOP).at(at + 12).found(reference).against(node.offset));
+        let back = finding(&rule::E_MAP_LOOP).at(at + 12).found(mapping.output_reference);
+        checker.report(back.against(node.offset));
         return true;
     }
     false
+}
+
+/// What is wrong with the reference of a mapping of `node`, which leads to `target`; the place is the caller's to add.
+pub(super) fn wrong_reference(
+    iort: Iort<'_>,
+    node: &Node<'_>,
+    mapping: &Mapping,
+    target: Option<&Node<'_>>,
+) -> Option<Finding> {
+    let reference = mapping.output_reference;
+    let Some(target) = target else {
+        let rule = match reference {
+            0 => &rule::E_MAP_REF_ZERO,
+            _ if reference as usize >= iort.bytes().len() => &rule::E_MAP_REF_OOB,
+            _ => &rule::E_MAP_REF_INNER,
+        };
+        return Some(finding(rule).found(reference));
+    };
+    let rule = match (node.kind, target.kind) {
+        (NodeKind::Rmr, kind) if kind.is_smmu() => return None,
+        (NodeKind::Rmr, _) => &rule::E_RMR_REF_TYPE,
+        (_, NodeKind::ItsGroup) => return None,
+        (NodeKind::SmmuV1V2 | NodeKind::SmmuV3 | NodeKind::Iwb, _) => &rule::E_MAP_REF_TYPE,
+        (_, kind) if kind.is_smmu() => return None,
+        _ => &rule::E_MAP_REF_TYPE,
+    };
+    Some(finding(rule).found(reference).against(target.kind.raw()))
 }
 
 /// Tells whether some chain of references leads from `from` to the node at `offset`.
@@ -116,7 +121,7 @@ fn reaches<'a>(checker: &mut Checker<'_, 'a>, from: &Node<'a>, offset: u32, dept
 }
 
 /// Mappings of `node` that are ranges of input IDs.
-fn ranges<'a>(node: &Node<'a>) -> impl Iterator<Item = (usize, Mapping)> + Clone + use<'a> {
+pub(super) fn ranges<'a>(node: &Node<'a>) -> impl Iterator<Item = (usize, Mapping)> + Clone + use<'a> {
     node.stream_mappings().filter(|(_, mapping)| !mapping.is_single())
 }
 
@@ -130,18 +135,21 @@ fn check_overlaps<'a>(checker: &mut Checker<'_, 'a>, node: &Node<'a>) {
                 if !checker.spend() {
                     return;
                 }
-                report_overlap(checker, &earlier, &mapping, node.mapping_at(index));
+                if let Some(shared) = overlap(&earlier, &mapping) {
+                    checker.report(shared.at(node.mapping_at(index)));
+                }
             }
         }
         (low, high) = (low.min(mapping.input_base), high.max(mapping.input_last()));
     }
 }
 
-fn report_overlap(checker: &mut Checker<'_, '_>, one: &Mapping, two: &Mapping, at: usize) {
+/// What two ranges share, if that is anything; the place is the caller's to add.
+pub(super) fn overlap(one: &Mapping, two: &Mapping) -> Option<Finding> {
     let first = one.input_base.max(two.input_base);
     let last = one.input_last().min(two.input_last());
     if first > last {
-        return;
+        return None;
     }
     // A count written as N makes a range of at least two IDs one too long: its last ID is the next one's first.
     let is_too_long = |short: &Mapping, next: &Mapping| short.id_count > 0 && short.input_last() == next.input_base;
@@ -149,7 +157,7 @@ fn report_overlap(checker: &mut Checker<'_, '_>, one: &Mapping, two: &Mapping, a
         true => &rule::W_MAP_OFF_BY_ONE,
         false => &rule::E_MAP_OVERLAP,
     };
-    checker.report(finding(rule).at(at).found(first).against(last));
+    Some(finding(rule).found(first).against(last))
 }
 
 /// Two root complexes of one segment that both map some requester ID.
@@ -177,14 +185,18 @@ pub(super) fn check_segments(checker: &mut Checker<'_, '_>) {
     }
 }
 
-/// Tells whether two nodes map one input ID; `None` when the budget is used up.
-fn share_an_id<'a>(checker: &mut Checker<'_, 'a>, one: &Node<'a>, two: &Node<'a>) -> Option<bool> {
-    let claim = |mapping: Mapping| match mapping.is_single() {
+/// Input IDs that a mapping takes.
+pub(super) const fn claim(mapping: &Mapping) -> (u32, u32) {
+    match mapping.is_single() {
         true => (0, u32::MAX),
         false => (mapping.input_base, mapping.input_last()),
-    };
-    for mine in one.mappings().map(claim) {
-        for other in two.mappings().map(claim) {
+    }
+}
+
+/// Tells whether two nodes map one input ID; `None` when the budget is used up.
+fn share_an_id<'a>(checker: &mut Checker<'_, 'a>, one: &Node<'a>, two: &Node<'a>) -> Option<bool> {
+    for mine in one.mappings().map(|mapping| claim(&mapping)) {
+        for other in two.mappings().map(|mapping| claim(&mapping)) {
             if !checker.spend() {
                 return None;
             }

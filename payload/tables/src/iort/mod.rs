@@ -4,9 +4,13 @@ pub mod amend;
 mod check;
 mod check_map;
 mod check_rmr;
+mod component;
+pub mod index;
 pub mod layout;
+mod linux;
 mod monitor;
 mod node;
+pub mod quirk;
 mod resolve;
 mod rmr;
 mod smmu_v2;
@@ -15,8 +19,11 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use component::Streams;
+pub use index::Index;
 pub use monitor::{Iwb, Pmcg};
 pub use node::{Mapping, Node, NodeKind};
+pub use quirk::{Quirk, Reading};
 pub use resolve::{ItsDevice, Resolution, SmmuStream, Trouble};
 pub use rmr::{Rmr, RmrFlags, RmrRange, RmrStreams};
 pub use smmu_v2::{Interrupt, SmmuV1V2};

@@ -1,6 +1,6 @@
 //! From a requester ID to StreamID and DeviceID, along the output references.
 
-use super::{Iort, ItsGroup, Mapping, Node, NodeKind};
+use super::{Iort, ItsGroup, Mapping, Node, NodeKind, Reading, linux};
 use addr::{Bdf, PhysAddr, StreamId};
 use arrayvec::ArrayVec;
 
@@ -78,7 +78,8 @@ pub enum Trouble {
 }
 
 /// What the mappings of one node say about an ID.
-enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
     Unmapped,
     To { reference: u32, id: u32 },
     Broken(Trouble),
@@ -96,7 +97,8 @@ impl<'a> Node<'a> {
         self.mappings().enumerate().filter(move |(index, _)| Some(*index) != own)
     }
 
-    fn step(&self, id: u32) -> Step {
+    /// The plain reading: the only range that holds the ID, else the single mapping.
+    pub(super) fn step(&self, id: u32) -> Step {
         let node = self.offset;
         let mut hit: Option<Mapping> = None;
         let mut single: Option<Mapping> = None;
@@ -110,65 +112,117 @@ impl<'a> Node<'a> {
                 hit = Some(mapping);
             }
         }
-        let (mapping, output) = match (hit, single) {
-            (Some(mapping), _) => (mapping, mapping.output(id)),
-            (None, Some(mapping)) => (mapping, Some(mapping.output_base)),
-            (None, None) => return Step::Unmapped,
-        };
-        match output {
+        match hit.or(single) {
+            Some(mapping) => self.apply(&mapping, id),
+            None => Step::Unmapped,
+        }
+    }
+
+    /// The step that `mapping`, which was found to hold `id`, makes of it.
+    pub(super) fn apply(&self, mapping: &Mapping, id: u32) -> Step {
+        let is_single = mapping.is_single() && self.has_single_mappings();
+        match if is_single { Some(mapping.output_base) } else { mapping.output(id) } {
             Some(id) => Step::To { reference: mapping.output_reference, id },
-            None => Step::Broken(Trouble::Wrap { node, id }),
+            None => Step::Broken(Trouble::Wrap { node: self.offset, id }),
         }
     }
 }
 
+/// What a walk asks on its way: the table itself can answer, and so can an index of it.
+pub(super) trait Steps<'a> {
+    /// What the mappings of `node` say about `id`.
+    fn step(&self, node: &Node<'a>, id: u32) -> Step;
+    /// The node that starts at `offset`.
+    fn node_at(&self, offset: u32) -> Option<Node<'a>>;
+}
+
+/// Walks from `start` with an input ID of it to the end.
+pub(super) fn walk<'a>(steps: &dyn Steps<'a>, start: &Node<'a>, id: u32) -> Resolution<'a> {
+    let mut resolution = Resolution::default();
+    let mut visited = ArrayVec::<u32, MAX_WALK>::new();
+    let (mut node, mut id) = (*start, id);
+    loop {
+        if visited.contains(&node.offset) || visited.try_push(node.offset).is_err() {
+            resolution.trouble = Some(Trouble::Loop { node: node.offset });
+            return resolution;
+        }
+        if let Some(group) = node.its_group() {
+            resolution.its = Some(ItsDevice { group, device_id: id });
+            return resolution;
+        }
+        if let Some(base) = node.smmu_base()
+            && resolution.smmu.is_none()
+        {
+            let Node { offset, index, kind, .. } = node;
+            resolution.smmu = Some(SmmuStream { offset, index, kind, base, stream: StreamId(id) });
+        }
+        match steps.step(&node, id) {
+            Step::Unmapped => return resolution,
+            Step::Broken(trouble) => {
+                resolution.trouble = Some(trouble);
+                return resolution;
+            }
+            Step::To { reference, id: output } => {
+                let Some(next) = steps.node_at(reference).filter(Node::is_whole) else {
+                    resolution.trouble = Some(Trouble::BadReference { node: node.offset, reference });
+                    return resolution;
+                };
+                (node, id) = (next, output);
+            }
+        }
+    }
+}
+
+/// A table that is searched from its start for every step.
+struct Table<'a> {
+    iort: Iort<'a>,
+    reading: Reading,
+}
+
+impl<'a> Steps<'a> for Table<'a> {
+    fn step(&self, node: &Node<'a>, id: u32) -> Step {
+        match self.reading {
+            Reading::Spec => node.step(id),
+            Reading::Linux => linux::step(node, id, &mut |_| ()),
+        }
+    }
+
+    fn node_at(&self, offset: u32) -> Option<Node<'a>> {
+        self.iort.node_at(offset)
+    }
+}
+
 impl<'a> Iort<'a> {
-    /// Where a PCI function's accesses and MSIs go. Of two root complexes with the function's segment the first one
-    /// that maps the requester ID counts.
+    /// Where a PCI function's accesses and MSIs go, by the plain reading of the table. Of two root complexes with the
+    /// function's segment the first one that maps the requester ID counts.
     #[must_use]
     pub fn resolve(&self, function: Bdf) -> Resolution<'a> {
-        self.root_complexes()
-            .filter(|complex| complex.segment == u32::from(function.segment))
-            .map(|complex| self.resolve_from(&complex.node, u32::from(function.rid)))
-            .find(|resolution| *resolution != Resolution::default())
-            .unwrap_or_default()
+        let id = u32::from(function.rid);
+        let complex = self.complexes_of(function.segment).find(|complex| complex.step(id) != Step::Unmapped);
+        complex.map(|complex| self.resolve_from(&complex, id)).unwrap_or_default()
     }
 
     /// Walks from any node with an input ID of that node, by the plain reading of the table.
     #[must_use]
     pub fn resolve_from(&self, start: &Node<'a>, id: u32) -> Resolution<'a> {
-        let mut resolution = Resolution::default();
-        let mut visited = ArrayVec::<u32, MAX_WALK>::new();
-        let (mut node, mut id) = (*start, id);
-        loop {
-            if visited.contains(&node.offset) || visited.try_push(node.offset).is_err() {
-                resolution.trouble = Some(Trouble::Loop { node: node.offset });
-                return resolution;
-            }
-            if let Some(group) = node.its_group() {
-                resolution.its = Some(ItsDevice { group, device_id: id });
-                return resolution;
-            }
-            if let Some(base) = node.smmu_base()
-                && resolution.smmu.is_none()
-            {
-                let Node { offset, index, kind, .. } = node;
-                resolution.smmu = Some(SmmuStream { offset, index, kind, base, stream: StreamId(id) });
-            }
-            match node.step(id) {
-                Step::Unmapped => return resolution,
-                Step::Broken(trouble) => {
-                    resolution.trouble = Some(trouble);
-                    return resolution;
-                }
-                Step::To { reference, id: output } => {
-                    let Some(next) = self.node_at(reference).filter(Node::is_whole) else {
-                        resolution.trouble = Some(Trouble::BadReference { node: node.offset, reference });
-                        return resolution;
-                    };
-                    (node, id) = (next, output);
-                }
-            }
-        }
+        walk(&Table { iort: *self, reading: Reading::Spec }, start, id)
+    }
+
+    /// Where Linux takes a PCI function's accesses and MSIs to: only the first root complex of a segment counts.
+    #[must_use]
+    pub fn resolve_as_linux(&self, function: Bdf) -> Resolution<'a> {
+        let first = self.complexes_of(function.segment).next();
+        first.map(|complex| self.resolve_from_as_linux(&complex, u32::from(function.rid))).unwrap_or_default()
+    }
+
+    /// Walks from any node with an input ID of that node, as Linux does.
+    #[must_use]
+    pub fn resolve_from_as_linux(&self, start: &Node<'a>, id: u32) -> Resolution<'a> {
+        walk(&Table { iort: *self, reading: Reading::Linux }, start, id)
+    }
+
+    fn complexes_of(&self, segment: u16) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let of_segment = self.root_complexes().filter(move |complex| complex.segment == u32::from(segment));
+        of_segment.map(|complex| complex.node)
     }
 }

@@ -122,10 +122,14 @@ impl<'a> Iort<'a> {
     /// RMR nodes, whatever the table's revision: see [`Iort::has_rmrs_for_linux`].
     pub fn rmrs(&self) -> impl Iterator<Item = Rmr<'a>> + use<'a> {
         let iort = *self;
-        self.nodes().filter_map(move |node| {
-            let fields = node.rmr_fields()?;
-            let ranges = node.rmr_descriptors(&fields).unwrap_or_default();
-            Some(Rmr { node, flags: fields.flags, ranges, iort })
-        })
+        self.nodes().filter_map(move |node| iort.rmr(&node))
+    }
+
+    /// A node of this table as an RMR node.
+    #[must_use]
+    pub fn rmr(&self, node: &Node<'a>) -> Option<Rmr<'a>> {
+        let fields = node.rmr_fields()?;
+        let ranges = node.rmr_descriptors(&fields).unwrap_or_default();
+        Some(Rmr { node: *node, flags: fields.flags, ranges, iort: *self })
     }
 }
