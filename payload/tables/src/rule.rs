@@ -134,6 +134,28 @@ rules! {
         N_RMR_ATTR Note "RMR access attribute is a reserved value" => "0 to 5";
     }
 
+    // IORT: reserved memory ranges on the machine at hand.
+    "DEN 0049E.d, 3.1.1.5 (RMR node), and UEFI 2.10, 7.2.1 (memory types)" {
+        W_RMR_MEMORY_ABSENT Warning "memory range is not in the UEFI memory map" => "a descriptor that holds the range";
+        W_RMR_MEMORY_SPLIT Warning "memory range is not inside one descriptor of the UEFI memory map" => "one descriptor that holds the range";
+        W_RMR_MEMORY_TYPE Warning "memory range is of a type that an operating system takes for itself" => "EfiReservedMemoryType (0) or EfiRuntimeServicesData (6)";
+    }
+    "DEN 0049E.d, 3.1.1.5 (RMR node: memory of a device)" {
+        E_RMR_ON_SMMU Error "memory range lies on an SMMU's registers" => "memory of its device alone";
+        W_RMR_ON_ITS Warning "memory range lies on an ITS" => "memory of its device alone, or a window for MSIs that is meant";
+        E_RMR_ON_ECAM Error "memory range lies on PCI configuration space" => "memory of its device alone";
+        W_RMR_ON_MMIO Warning "memory range lies on another device's registers" => "memory of its device alone";
+        E_RMR_ON_KDUMP Error "memory range lies in the crash kernel's memory" => "memory of its device alone";
+        W_RMR_NO_DEVICE Warning "no device has these StreamIDs" => "StreamIDs of a device that is there";
+        W_RMR_NOT_PASSED Warning "stream table in force does not let the stream through to its range unchanged" => "a bypass or an identity translation of the whole range";
+        N_RMR_PASSAGE_UNKNOWN Note "what the stream table in force makes of the range could not be told" => "a configuration that can be walked";
+    }
+
+    // IORT: one table, two readings.
+    "DEN 0049E.f, Table 4 (ID mapping); Linux 7.3, drivers/acpi/arm64/iort.c" {
+        W_READINGS_DIFFER Warning "Linux takes this device's IDs to another place than the table says" => "a table that both read alike";
+    }
+
     // MCFG.
     "PCI Firmware 3.3, 4.1.2" {
         E_ECAM_BUSES Error "last bus is below the first" => "first bus not above the last";

@@ -13,6 +13,7 @@ mod node;
 pub mod quirk;
 mod resolve;
 mod rmr;
+pub mod rmr_place;
 mod smmu_v2;
 mod view;
 
@@ -24,7 +25,7 @@ pub use index::Index;
 pub use monitor::{Iwb, Pmcg};
 pub use node::{Mapping, Node, NodeKind};
 pub use quirk::{Quirk, Reading};
-pub use resolve::{ItsDevice, Resolution, SmmuStream, Trouble};
+pub use resolve::{ItsDevice, Resolution, SmmuStream, Trouble, disagreement};
 pub use rmr::{Rmr, RmrFlags, RmrRange, RmrStreams};
 pub use smmu_v2::{Interrupt, SmmuV1V2};
 pub use view::{ItsGroup, NamedComponent, RootComplex, SmmuV3};

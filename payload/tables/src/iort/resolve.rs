@@ -1,6 +1,8 @@
 //! From a requester ID to StreamID and DeviceID, along the output references.
 
-use super::{Iort, ItsGroup, Mapping, Node, NodeKind, Reading, linux};
+use super::{Iort, ItsGroup, Mapping, Node, NodeKind, Reading, finding, linux};
+use crate::finding::Finding;
+use crate::rule;
 use addr::{Bdf, PhysAddr, StreamId};
 use arrayvec::ArrayVec;
 
@@ -225,4 +227,20 @@ impl<'a> Iort<'a> {
         let of_segment = self.root_complexes().filter(move |complex| complex.segment == u32::from(segment));
         of_segment.map(|complex| complex.node)
     }
+}
+
+/// What the two readings of one device's IDs disagree about, if they do: `None` where both lead to one place.
+#[must_use]
+pub fn disagreement(start: &Node<'_>, spec: &Resolution<'_>, linux: &Resolution<'_>) -> Option<Finding> {
+    if (spec.smmu, spec.its) == (linux.smmu, linux.its) {
+        return None;
+    }
+    let differ = finding(&rule::W_READINGS_DIFFER).at(start.offset as usize);
+    let streams = (spec.smmu.map(|smmu| smmu.stream.0), linux.smmu.map(|smmu| smmu.stream.0));
+    Some(match streams {
+        (Some(ours), Some(theirs)) if ours != theirs => differ.found(ours).against(theirs),
+        (Some(stream), _) => differ.found(stream),
+        (None, Some(stream)) => differ.against(stream),
+        (None, None) => differ,
+    })
 }

@@ -77,12 +77,26 @@ impl<'a> Rmr<'a> {
     /// Streams, from the *output* side of the mappings: the input side means nothing here, nor does the single-mapping
     /// flag (IORT E.d). A mapping that names no SMMU, or passes 32 bits, gives none.
     pub fn streams(&self) -> impl Iterator<Item = RmrStreams<'a>> + use<'a> {
-        let iort = self.iort;
-        self.node.mappings().filter_map(move |mapping| {
+        self.streams_at().map(|(streams, _)| streams)
+    }
+
+    /// [`Rmr::streams`], each with the place of its mapping in the table.
+    pub(super) fn streams_at(&self) -> impl Iterator<Item = (RmrStreams<'a>, usize)> + use<'a> {
+        let (iort, node) = (self.iort, self.node);
+        node.mappings().enumerate().filter_map(move |(index, mapping)| {
             let smmu = iort.node_at(mapping.output_reference).filter(|node| node.kind.is_smmu())?;
             let last = mapping.output_base.checked_add(mapping.id_count)?;
-            Some(RmrStreams { smmu, first: StreamId(mapping.output_base), last: StreamId(last) })
+            let streams = RmrStreams { smmu, first: StreamId(mapping.output_base), last: StreamId(last) };
+            Some((streams, node.mapping_at(index)))
         })
+    }
+
+    /// Place of a range's descriptor in the table.
+    pub(super) fn descriptor_at(&self, index: usize) -> usize {
+        let offset = self.node.rmr_fields().map_or(0, |fields| fields.offset as usize);
+        (self.node.offset as usize)
+            .saturating_add(offset)
+            .saturating_add(index.saturating_mul(size_of::<RmrDescriptor>()))
     }
 }
 
