@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use addr::Bdf;
 use clap::{Args, Parser, Subcommand};
+
+use crate::iort::NodeInput;
 
 /// Crashes a machine while its endpoints do DMA, takes it over, and says what happened.
 #[derive(Debug, Parser)]
@@ -35,6 +38,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Render a report again from a captured console log
     Report(ReportArgs),
+    /// Read IORT tables: what they say, what is wrong, where a device's IDs go
+    Iort(IortArgs),
     /// List the boards
     Boards,
     /// Show what the host has and what it lacks; changes nothing
@@ -140,6 +145,34 @@ pub struct ReportArgs {
     /// Where the report goes; without it beside the log
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+}
+
+/// Arguments of `iort`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Exit status: 0 no error found, 1 errors found, 2 no IORT.")]
+pub struct IortArgs {
+    /// A raw table, the text of acpidump, or a folder of tables (of acpidump -b, or /sys/firmware/acpi/tables)
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where the IDs of this PCI function go, as in 0000:01:00.0 (repeatable)
+    #[arg(long, value_name = "FUNCTION", value_parser = function)]
+    pub resolve: Vec<Bdf>,
+    /// Where an input ID of a node goes, by the node's number, as in 3:0x100 (repeatable)
+    #[arg(long, value_name = "NODE:ID", value_parser = NodeInput::parse)]
+    pub input: Vec<NodeInput>,
+    /// One JSON object for each table, on a line
+    #[arg(long, group = "form")]
+    pub json: bool,
+    /// The topology as a graph for Graphviz
+    #[arg(long, group = "form")]
+    pub dot: bool,
+    /// The topology as a picture
+    #[arg(long, group = "form")]
+    pub svg: bool,
+}
+
+fn function(text: &str) -> Result<Bdf, String> {
+    Bdf::parse(text).ok_or_else(|| "want SEGMENT:BUS:DEVICE.FUNCTION, as in 0000:01:00.0".into())
 }
 
 /// Arguments of `doctor`.

@@ -8,6 +8,7 @@ mod capture;
 mod ci;
 mod cli;
 mod exit;
+mod iort;
 mod report;
 mod run;
 mod setup;
@@ -47,6 +48,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Build(args) => build::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::rerender(args),
+        Command::Iort(args) => iort::run(args),
         Command::Boards => run::boards(),
         Command::Doctor(args) => setup::doctor(args),
         Command::Ci(args) => ci::run(args),

@@ -23,6 +23,8 @@ pub struct SmmuV3<'a> {
     pub gsivs: [u32; 4],
     /// Proximity domain, where the flags say that it is valid.
     pub proximity: Option<u32>,
+    /// DeviceID mapping index as it stands, since node revision 1; [`Node::device_id_mapping`] says whether it counts.
+    pub device_id_index: Option<u32>,
 }
 
 impl SmmuV3<'_> {
@@ -48,8 +50,10 @@ pub struct RootComplex<'a> {
     pub segment: u32,
     /// Bit 0 ATS, bit 1 PRI, bit 2 PASID forwarding.
     pub ats: u32,
-    /// Fully coherent memory accesses (CCA).
+    /// Fully coherent memory accesses (CCA is 1).
     pub is_coherent: bool,
+    /// CCA as it stands; 0 and 1 have a meaning.
+    pub cca: u32,
     /// Memory access flags: bit 0 CPM, bit 1 DACS, bit 2 CANWBS.
     pub memory_flags: u8,
     /// Allocation hints: bit 0 transient, bit 1 write allocate, bit 2 read allocate, bit 3 override.
@@ -79,8 +83,10 @@ pub struct NamedComponent<'a> {
     pub name: &'a [u8],
     /// Bit 0 stall, bits 5:1 PASID width.
     pub flags: u32,
-    /// Fully coherent memory accesses (CCA).
+    /// Fully coherent memory accesses (CCA is 1).
     pub is_coherent: bool,
+    /// CCA as it stands; 0 and 1 have a meaning.
+    pub cca: u32,
     /// Memory access flags: bit 0 CPM, bit 1 DACS, bit 2 CANWBS.
     pub memory_flags: u8,
     /// Allocation hints, as of a root complex.
@@ -94,6 +100,8 @@ pub struct NamedComponent<'a> {
 pub struct ItsGroup<'a> {
     /// The node.
     pub node: Node<'a>,
+    /// Number of identifiers that the node claims to have.
+    pub count: u32,
     ids: &'a [U32],
 }
 
@@ -138,6 +146,7 @@ impl<'a> Node<'a> {
             model: raw.model.get(),
             gsivs: [raw.event_gsiv, raw.pri_gsiv, raw.gerror_gsiv, raw.sync_gsiv].map(U32::get),
             proximity: tail.filter(|_| flags & 1 << 3 != 0).map(|tail| tail.proximity.get()),
+            device_id_index: tail.map(|tail| tail.id_mapping_index.get()),
         })
     }
 
@@ -153,6 +162,7 @@ impl<'a> Node<'a> {
             segment: raw.segment.get(),
             ats: raw.ats.get(),
             is_coherent: is_coherent(&raw.memory),
+            cca: raw.memory.cca.get(),
             memory_flags: raw.memory.flags,
             memory_hints: raw.memory.hints,
             address_limit: tail(0).and_then(<[u8]>::first).copied().filter(|_| self.revision > 0),
@@ -170,6 +180,7 @@ impl<'a> Node<'a> {
             name: self.object_name().unwrap_or_default(),
             flags: raw.flags.get(),
             is_coherent: is_coherent(&raw.memory),
+            cca: raw.memory.cca.get(),
             memory_flags: raw.memory.flags,
             memory_hints: raw.memory.hints,
             address_limit: raw.address_limit,
@@ -200,8 +211,8 @@ impl<'a> Node<'a> {
     /// The node as a group of ITSs.
     #[must_use]
     pub fn its_group(&self) -> Option<ItsGroup<'a>> {
-        self.whole(NodeKind::ItsGroup)?;
-        Some(ItsGroup { node: *self, ids: self.its_ids().unwrap_or_default() })
+        let raw: layout::ItsGroup = read::record(self.whole(NodeKind::ItsGroup)?, 0)?;
+        Some(ItsGroup { node: *self, count: raw.count.get(), ids: self.its_ids().unwrap_or_default() })
     }
 
     /// Identifiers of an ITS group; `None` where they cross the end of the node.
