@@ -1,5 +1,8 @@
 //! Whatever the bytes are: no panic, no endless walk, and no error that an amendment brings in.
 
+#[expect(unreachable_pub, reason = "the crate of the fuzz targets exports it")]
+#[path = "../../../ci/fuzz/src/entry.rs"]
+mod entry;
 mod made;
 
 use addr::{Bdf, PhysAddr, StreamId};
@@ -11,6 +14,37 @@ use tables::{Finding, Platform, Severity, Tables};
 
 const SIGNATURES: [&[u8; 4]; 7] = [b"IORT", b"MCFG", b"SPCR", b"DBG2", b"GTDT", b"APIC", b"FACP"];
 
+type Parser = fn(&[u8]);
+
+/// Each parser of its own, and the table that it is for.
+const PARSERS: [(&[u8; 4], Parser); 7] = [
+    (b"IORT", entry::iort),
+    (b"MCFG", entry::mcfg),
+    (b"SPCR", entry::spcr),
+    (b"DBG2", entry::dbg2),
+    (b"GTDT", entry::gtdt),
+    (b"APIC", entry::madt),
+    (b"FACP", entry::fadt),
+];
+
+fn parse(bytes: &[u8]) {
+    for (signature, parser) in PARSERS {
+        if bytes.starts_with(signature) {
+            parser(bytes);
+        }
+    }
+}
+
+/// All fixtures, and a FADT, of which there is none: zeroes with the flags that say PSCI.
+fn fixtures() -> Vec<Vec<u8>> {
+    let mut fadt = vec![0; 276];
+    fadt[8] = 6;
+    fadt[129] = 1;
+    let mut all: Vec<Vec<u8>> = IORTS.iter().chain(&OTHERS).map(|bytes| bytes.to_vec()).collect();
+    all.push(with_header(fadt, *b"FACP"));
+    all
+}
+
 /// Reads everything that can be read, as every table; returns the findings.
 fn read_all(bytes: &[u8]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -21,17 +55,6 @@ fn read_all(bytes: &[u8]) -> Vec<Finding> {
     let _ = Platform::from_tables(&Tables { spcr: None, ..tables }, &mut |finding| findings.push(finding));
     for rid in [0, 0x10, 0x100, 0x7fff, u16::MAX] {
         let _ = platform.resolve(Bdf { segment: 0, rid });
-    }
-    if let Some(iort) = platform.iort {
-        for node in iort.nodes() {
-            for id in node.mappings().take(8).flat_map(|mapping| [mapping.input_base, mapping.input_last()]) {
-                let _ = iort.resolve_from(&node, id);
-            }
-            let _ = (node.named_component(), node.its_group().map(|group| group.ids().count()));
-        }
-        for rmr in iort.rmrs() {
-            let _ = (rmr.ranges().count(), rmr.streams().count());
-        }
     }
     for finding in &findings {
         assert!(!finding.to_string().contains('\n'));
@@ -57,16 +80,26 @@ proptest! {
         body in prop::collection::vec(prop_oneof![3 => 0..32_u8, 1 => any::<u8>()], 48..600),
         signature in prop::sample::select(&SIGNATURES[..]),
     ) {
-        prop_assert!(!read_all(&with_header(body, *signature)).is_empty());
+        let bytes = with_header(body, *signature);
+        parse(&bytes);
+        prop_assert!(!read_all(&bytes).is_empty());
+    }
+
+    #[test]
+    fn made_tables_are_read(bytes in made::table()) {
+        parse(&bytes);
+        read_all(&bytes);
     }
 
     #[test]
     fn mutated_iorts_are_read(bytes in mutated(&IORTS)) {
+        parse(&bytes);
         read_all(&bytes);
     }
 
     #[test]
     fn mutated_tables_are_read(bytes in mutated(&OTHERS)) {
+        parse(&bytes);
         read_all(&bytes);
     }
 
@@ -105,6 +138,76 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn every_fixture_is_read_cut_at_every_length() {
+    for bytes in fixtures() {
+        let signature = *bytes.first_chunk::<4>().unwrap();
+        for length in 0..=bytes.len() {
+            parse(&bytes[..length]);
+            // Cut, and the header says so: what is left is all there is.
+            if length >= 36 {
+                parse(&with_header(bytes[..length].to_vec(), signature));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_fixture_is_read_with_any_bit_flipped() {
+    for bytes in fixtures() {
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            parse(&flipped);
+        }
+    }
+}
+
+/// A record's length field is all that a walk has to go on: each value of each byte of each small table.
+#[test]
+fn every_fixture_is_read_with_any_byte_anything() {
+    for bytes in OTHERS {
+        for at in 36..bytes.len() {
+            for value in 0..=255 {
+                let mut changed = bytes.to_vec();
+                changed[at] = value;
+                parse(&changed);
+            }
+        }
+    }
+}
+
+/// Cut and flipped, the real tables of the shared corpus, which lies beside the checkout and not in it.
+#[test]
+fn real_tables_are_read_cut_and_flipped() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if !corpus.is_dir() {
+        println!("no corpus beside the checkout: nothing read");
+        return;
+    }
+    let (mut folders, mut read) = (vec![corpus.clone()], 0);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.extend((!path.ends_with("synthetic")).then_some(path));
+            } else if path.extension().is_some_and(|extension| extension == "aml") {
+                let bytes = std::fs::read(&path).unwrap();
+                // Two hundred places spread over each: all of them take minutes.
+                let step = (bytes.len() / 200).max(1);
+                for at in (0..bytes.len()).step_by(step) {
+                    parse(&bytes[..at]);
+                    let mut flipped = bytes.clone();
+                    flipped[at] ^= 1 << (at % 8);
+                    parse(&flipped);
+                }
+                read += 1;
+            }
+        }
+    }
+    println!("read {read} tables");
+    assert!(read > 0);
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn write_findings(out: &mut String, told: &[Told]) {
         let _ = writeln!(out, "… {} more of {id}", found - SHOWN);
     }
     let [notes, warnings, errors] = count;
-    let _ = writeln!(out, "{errors} errors, {warnings} warnings, {notes} notes");
+    let _ = writeln!(out, "errors: {errors}, warnings: {warnings}, notes: {notes}");
 }
 
 fn finding_line(finding: &Finding) -> String {
