@@ -1,6 +1,6 @@
 //! PCI functions of the machine, and which of them are put to work.
 
-use crate::{machine::Machine, notes::Notes};
+use crate::{machine::Machine, notes::Notes, rmr_checks};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, string::ToString, vec::Vec};
 use dma::Endpoint;
@@ -37,6 +37,9 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
         iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
     }
     let functions = pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS);
+    if let Some(iort) = machine.platform.iort {
+        rmr_checks::devices(iort, functions.iter().map(|(bdf, _)| *bdf), notes);
+    }
     let mut candidates: Vec<Candidate> = Vec::new();
     for (bdf, identity) in functions {
         let stream = machine.stream_of(bdf);

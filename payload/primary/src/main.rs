@@ -25,6 +25,7 @@ mod others;
 mod platform;
 mod refuse;
 mod region;
+mod rmr_checks;
 mod session;
 mod streams;
 
@@ -103,6 +104,7 @@ fn prepare() -> Result<Session, String> {
     if options.firmware_smmu {
         firmware_smmu::play_for_good(&mut machine, &candidates, &options, &mut notes);
     }
+    rmr_checks::places(&mut machine, &mut notes);
     machine.describe_smmus();
     machine.set_dma_coherent(candidates.iter().all(|candidate| candidate.is_coherent));
     notes.say();

@@ -4,6 +4,7 @@ use crate::{
     acpi_tables::Found,
     firmware::{self, Firmware, Reserved},
     notes::Notes,
+    rmr_checks,
 };
 use addr::PhysAddr;
 use alloc::{format, string::String, vec, vec::Vec};
@@ -79,6 +80,7 @@ pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Not
         fadt: table(b"FACP"),
     };
     let platform = Platform::from_tables(&tables, &mut |finding| notes.table(finding));
+    rmr_checks::memory(&platform, notes);
     claim_firmware_ranges(&platform, &mut rmr_ranges, notes);
     Ok(Described { platform, iort, rmr_ranges })
 }

@@ -4,6 +4,7 @@
 //! [`Budget`], addresses may be anywhere. Both images use the same functions, so two snapshots compare word by word.
 
 mod digest;
+mod identity;
 mod lookup;
 mod reach;
 mod registers;
@@ -12,6 +13,7 @@ use crate::access::{Structure, Unbacked};
 use crate::log::structure_name;
 pub use crate::translation::{Budget, OverBudget};
 pub use digest::{Digest, Fold, digest};
+pub use identity::not_identity;
 pub use lookup::{
     CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, stage2_tables, ste, tables,
 };

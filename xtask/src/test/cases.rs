@@ -159,9 +159,14 @@ fn iort_file(session: &Session<'_>, is_valid: bool, change: impl Fn(&mut [u8])) 
 /// `run` with `arguments` and QEMU's own IORT with an RMR node for `stream`, whose range is the console's registers: nothing
 /// that may be taken.
 pub fn with_rmr_on_uart(session: &Session<'_>, stream: StreamId, arguments: &str) -> Result<Vec<String>, String> {
+    with_rmr(session, stream, PhysAddr(0x0900_0000), arguments)
+}
+
+/// `run` with `arguments` and QEMU's own IORT with an RMR node for `stream` and a range from `base` on.
+fn with_rmr(session: &Session<'_>, stream: StreamId, base: PhysAddr, arguments: &str) -> Result<Vec<String>, String> {
     let fixture = crate::workspace::root().join("ci/fixtures/qemu-virt/IORT.aml");
     let table = std::fs::read(&fixture).map_err(|error| format!("cannot read {}: {error}", fixture.display()))?;
-    let wish = RmrWish { stream, smmu: SMMU_NODE, base: PhysAddr(0x0900_0000), bytes: 0x1_0000 };
+    let wish = RmrWish { stream, smmu: SMMU_NODE, base, bytes: 0x1_0000 };
     let mut amended = vec![0; amended_len(&table)];
     let length = amend(&table, &wish, &mut amended).map_err(|error| error.to_string())?;
     let file = session.folder.with_extension("iort");
@@ -171,6 +176,8 @@ pub fn with_rmr_on_uart(session: &Session<'_>, stream: StreamId, arguments: &str
 
 /// Offset of the SMMUv3 node in the fixture.
 const SMMU_NODE: u32 = 0x48;
+/// Offset of the root complex' two ID mappings in the fixture: node at 0xa0, fixed part of 36 bytes.
+const RC_MAPPINGS: usize = 0xc4;
 /// Offset of the SMMUv3 node's base address in the fixture: node at 0x48, field at 0x10 (IORT E.e, 3.1.1.2).
 const SMMU_BASE: usize = 0x58;
 
@@ -202,11 +209,38 @@ fn tables() -> Vec<Case> {
             let ended = session.run(&with_rmr_on_uart(session, StreamId(0x18), "--scenario adopt,reset")?)?;
             expect::outcome(&ended, 0, "pass")?;
             expect::finding(&ended, "rmr-not-free")?;
+            // Nor is it memory at all.
+            expect::finding(&ended, "W_RMR_ON_MMIO")?;
+            expect::finding(&ended, "W_RMR_MEMORY_ABSENT")?;
             // The stream is named by a node all the same, and so a reset lets it past the SMMU.
             let report = ended.report()?;
             let streams = report["runs"][1]["streams"].as_array().into_iter().flatten();
             let of_rmr = streams.clone().find(|stream| stream["rmr"] == true).ok_or("no stream is an RMR's")?;
             ensure(of_rmr["after"]["mis_steered"].as_u64() > Some(0), || format!("not mis-steered: {of_rmr}"))
+        }),
+        Case::new("iort-rmr-of-nobody", |session| {
+            // Free memory, and a stream that no device of this machine has.
+            let ended =
+                session.run(&with_rmr(session, StreamId(0x7777), PhysAddr(0x5000_0000), "--scenario adopt")?)?;
+            expect::finding(&ended, "W_RMR_NO_DEVICE")?;
+            expect::finding(&ended, "W_RMR_MEMORY_TYPE")
+        }),
+        Case::new("iort-two-readings", |session| {
+            // A count that is one too large: function 0000:00:02.0 is in two mappings, and Linux takes the second.
+            let split = |table: &mut [u8]| {
+                let reference: [u8; 4] = [SMMU_NODE as u8, 0, 0, 0];
+                for (at, [input, count, output]) in
+                    [(RC_MAPPINGS, [0_u32, 0x10, 0]), (RC_MAPPINGS + 20, [0x10, 0xffef, 0x10])]
+                {
+                    for (at, word) in (at..).step_by(4).zip([input, count, output]) {
+                        table[at..at + 4].copy_from_slice(&word.to_le_bytes());
+                    }
+                    table[at + 12..at + 16].copy_from_slice(&reference);
+                }
+            };
+            let ended = session.run(&iort_file(session, true, split)?)?;
+            expect::finding(&ended, "W_MAP_OFF_BY_ONE")?;
+            expect::finding(&ended, "W_READINGS_DIFFER")
         }),
         Case::new("iort-missing", |session| {
             let ended =

@@ -410,3 +410,55 @@ proptest! {
         prop_assert_eq!(found.map(|reach| reach.iova), expected);
     }
 }
+
+#[test]
+fn identity_holds_as_far_as_the_leaves_go() {
+    let mut machine = Machine::new(Format::TwoLevel);
+    let at = 0x5800_0000;
+    let Machine { hw, frames, domains, .. } = &mut machine;
+    domains[0].tables.map(hw, frames, Iova(at), PhysAddr(at), 0x2_0000, Attributes::default()).unwrap();
+    domains[1].tables.map(hw, frames, Iova(at), PhysAddr(at), 0x1_0000, Attributes::default()).unwrap();
+    domains[1].tables.map(hw, frames, Iova(at + 0x1_0000), PhysAddr(at), 0x1_0000, Attributes::default()).unwrap();
+    let mut broken = |sid, start: u64, bytes| {
+        let registers = machine.registers();
+        not_identity(&mut machine.hw, &registers, sid, (PhysAddr(start), bytes), LIMIT)
+    };
+    assert_eq!(broken(SIDS[0], at, 0x2_0000), Ok(None));
+    assert_eq!(broken(SIDS[0], at + 0x800, 0x1_0000), Ok(None), "from the middle of a page");
+    assert_eq!(broken(SIDS[0], at, 0x2_1000), Ok(Some(PhysAddr(at + 0x2_0000))), "a hole behind it");
+    assert_eq!(broken(SIDS[0], at - 0x1000, 0x2000), Ok(Some(PhysAddr(at - 0x1000))), "a hole before it");
+    assert_eq!(broken(SIDS[1], at, 0x2_0000), Ok(Some(PhysAddr(at + 0x1_0000))), "another place half way");
+    assert_eq!(broken(SIDS[2], at, 0x1000), Ok(Some(PhysAddr(at))));
+    assert_eq!(broken(StreamId(0x11), at, 0x1000), Ok(Some(PhysAddr(at))), "no valid STE");
+    assert_eq!(broken(StreamId(0xffff), at, 0x1000), Ok(Some(PhysAddr(at))), "no STE at all");
+    assert_eq!(broken(SIDS[0], at, 0), Ok(None));
+    let registers = machine.registers();
+    let little = not_identity(&mut machine.hw, &registers, SIDS[0], (PhysAddr(at), 0x2_0000), 64);
+    assert!(matches!(little, Err(ReachError::Walk { .. } | ReachError::Observe(_))), "{little:?}");
+}
+
+#[test]
+fn identity_of_bypass_stage_2_and_a_disabled_smmu() {
+    let mut machine = Machine::new(Format::TwoLevel);
+    let (range, start) = ((PhysAddr(0x5800_0000), 0x1_0000), Some(PhysAddr(0x5800_0000)));
+    let with_config = |machine: &mut Machine, config: u64| {
+        let (at, registers) = (machine.ste_at(SIDS[0]), machine.registers());
+        let word = machine.hw.peek(at) & !0b1110 | config << 1;
+        machine.hw.poke(at, word);
+        not_identity(&mut machine.hw, &registers, SIDS[0], range, LIMIT)
+    };
+    assert_eq!(with_config(&mut machine, 0b100), Ok(None));
+    assert_eq!(with_config(&mut machine, 0b000), Ok(start));
+    assert!(matches!(with_config(&mut machine, 0b110), Err(ReachError::Unwalkable { .. })), "no stage-2 tables");
+    let mut second = Machine::at(Stage::Two, Format::TwoLevel);
+    assert_eq!(with_config(&mut second, 0b110), Ok(start), "not mapped there");
+    let Machine { hw, frames, domains, .. } = &mut second;
+    domains[0].tables.map(hw, frames, Iova(range.0.0), range.0, range.1, Attributes::default()).unwrap();
+    assert_eq!(with_config(&mut second, 0b110), Ok(None));
+    assert!(matches!(with_config(&mut second, 0b111), Err(ReachError::Unwalkable { .. })), "nested");
+    let mut hw = Fake::default();
+    let registers = Registers::read(&mut hw, SMMU);
+    assert_eq!(not_identity(&mut hw, &registers, SIDS[0], range, LIMIT), Ok(None), "GBPA lets through");
+    let aborting = Registers { gbpa: registers.gbpa.with_abort(true), ..registers };
+    assert_eq!(not_identity(&mut hw, &aborting, SIDS[0], range, LIMIT), Ok(start));
+}

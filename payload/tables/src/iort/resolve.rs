@@ -223,6 +223,13 @@ impl<'a> Iort<'a> {
         walk(&Table { iort: *self, reading: Reading::Linux }, start, id)
     }
 
+    /// [`disagreement`] about a PCI function, said at the first root complex of its segment.
+    #[must_use]
+    pub fn readings_differ(&self, function: Bdf) -> Option<Finding> {
+        let complex = self.complexes_of(function.segment).next()?;
+        disagreement(&complex, &self.resolve(function), &self.resolve_as_linux(function))
+    }
+
     fn complexes_of(&self, segment: u16) -> impl Iterator<Item = Node<'a>> + use<'a> {
         let of_segment = self.root_complexes().filter(move |complex| complex.segment == u32::from(segment));
         of_segment.map(|complex| complex.node)
