@@ -70,10 +70,23 @@ fn cut<T: PartialEq + Copy>(
     }
 }
 
+/// Tells whether claims are in order and apart, as those of most tables are: each is then a piece as it stands, in any reading.
+fn are_apart(claims: &[Claim]) -> bool {
+    claims.is_sorted_by(|one, next| one.1 < next.0)
+}
+
+fn as_they_stand(claims: &[Claim], pieces: &mut Vec<Piece>) {
+    let piece = |(first, last, index): &Claim| Piece { first: *first, last: *last, holder: Holder::Mapping(*index) };
+    pieces.extend(claims.iter().map(piece));
+}
+
 /// The plain reading: an ID that two mappings hold has no holder.
 pub(super) fn spec(ranges: impl Iterator<Item = (usize, Mapping)>, pieces: &mut Vec<Piece>) {
     let claims: Vec<Claim> =
         ranges.map(|(index, mapping)| (mapping.input_base, mapping.input_last(), index as u32)).collect();
+    if are_apart(&claims) {
+        return as_they_stand(&claims, pieces);
+    }
     let mut holder = |_, _, active: &BTreeSet<u32>| match active.first() {
         Some(only) if active.len() == 1 => Holder::Mapping(*only),
         _ => Holder::Several,
@@ -107,6 +120,9 @@ pub(super) fn linux(node: &Node<'_>, pieces: &mut Vec<Piece>) {
         claims.push((mapping.input_base, last, index));
         starts.push((mapping.input_base, index));
         cuts.extend([u64::from(mapping.input_base) + 1, u64::from(last)]);
+    }
+    if are_apart(&claims) {
+        return as_they_stand(&claims, pieces);
     }
     starts.sort_unstable();
     let array = node.mapping_array().unwrap_or(&[]);
