@@ -1,5 +1,6 @@
 //! Does a stream arrive where it points? Asked of reserved memory ranges, which DMA must reach unchanged.
 
+use super::reach::Stop;
 use super::{Budget, CdTable, ReachError, Registers, Unwalkable, cds, stage2_tables, ste, tables};
 use crate::access::{Access, Structure};
 use crate::observe::ObserveError;
@@ -58,35 +59,20 @@ pub fn not_identity(
         return Ok(Some(start));
     }
     let mut first_cd = None;
-    let mut keep = |_: &mut dyn Access, _: &mut Budget, item| -> Result<(), Found> {
-        match item {
-            CdTable::Cd { substream: 0, cd, .. } => {
-                first_cd = Some(cd);
-                Err(Found::Cd)
-            }
-            CdTable::Cd { .. } | CdTable::Level1(_) => Ok(()),
+    let mut keep = |_: &mut dyn Access, _: &mut Budget, item| {
+        if let CdTable::Cd { substream: 0, cd, .. } = item {
+            first_cd = Some(cd);
         }
+        Ok(())
     };
-    if let Err(Found::Failed(error)) = cds(hw, registers, &words, &mut budget, &mut keep) {
-        return Err(error.into());
+    if let Err(Stop::Failed(error)) = cds(hw, registers, &words, &mut budget, &mut keep) {
+        return Err(error);
     }
     let Some(cd) = first_cd else { return Ok(Some(start)) };
     let [lower, upper] = tables(registers, &cd).map_err(unwalkable)?;
     // An address with its top bit set is TTB1's.
     let Some(tables) = (if start.0 >> 63 == 0 { lower } else { upper }) else { return Ok(Some(start)) };
     broken_at(hw, &mut budget, &tables, start, bytes).map_err(walk)
-}
-
-/// Ends the visit of CDs.
-enum Found {
-    Cd,
-    Failed(ObserveError),
-}
-
-impl From<ObserveError> for Found {
-    fn from(error: ObserveError) -> Self {
-        Self::Failed(error)
-    }
 }
 
 /// The first address of the range that is not translated to itself.

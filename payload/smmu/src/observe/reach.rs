@@ -53,7 +53,8 @@ pub enum ReachError {
     },
 }
 
-enum Stop {
+/// Ends a visit.
+pub(super) enum Stop {
     Found(Reach),
     Failed(ReachError),
 }
