@@ -1,21 +1,29 @@
 //! The console of the running image: one UART, one running sequence number.
 
+use crate::serial::{At, Kind};
 use crate::uart::Uart;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use wire::{Record, Writer};
 
 static BASE: AtomicU64 = AtomicU64::new(0);
-static WIDE: AtomicBool = AtomicBool::new(false);
+static ACCESS_BYTES: AtomicU8 = AtomicU8::new(0);
+/// Of a 16550; zero: a PL011.
+static STRIDE: AtomicU8 = AtomicU8::new(0);
 static SEQUENCE: AtomicU32 = AtomicU32::new(0);
 
 /// Chooses the UART and the sequence number of the next record.
 ///
 /// # Safety
 /// As [`Uart::new`], for as long as the image runs.
-pub unsafe fn init(base: u64, wide: bool, next_sequence: u32) {
-    WIDE.store(wide, Ordering::Relaxed);
+pub unsafe fn init(at: At, next_sequence: u32) {
+    let stride = match at.kind {
+        Kind::Pl011 => 0,
+        Kind::Ns16550 { stride } => stride,
+    };
+    ACCESS_BYTES.store(at.access_bytes, Ordering::Relaxed);
+    STRIDE.store(stride, Ordering::Relaxed);
     SEQUENCE.store(next_sequence, Ordering::Relaxed);
-    BASE.store(base, Ordering::Relaxed);
+    BASE.store(at.base, Ordering::Relaxed);
 }
 
 /// Sequence number of the next record.
@@ -35,8 +43,13 @@ pub fn with(job: impl FnOnce(&mut Writer<Uart>)) {
     if base == 0 {
         return;
     }
+    let kind = match STRIDE.load(Ordering::Relaxed) {
+        0 => Kind::Pl011,
+        stride => Kind::Ns16550 { stride },
+    };
+    let at = At { base, kind, access_bytes: ACCESS_BYTES.load(Ordering::Relaxed) };
     // SAFETY: `init` was given this UART under the same promise.
-    let uart = unsafe { Uart::new(base, WIDE.load(Ordering::Relaxed)) };
+    let uart = unsafe { Uart::new(at) };
     let mut writer = Writer::new(uart, SEQUENCE.load(Ordering::Relaxed));
     job(&mut writer);
     SEQUENCE.store(writer.next_sequence(), Ordering::Relaxed);

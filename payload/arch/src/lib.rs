@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod mmu;
+pub mod serial;
 
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod bus;

@@ -5,7 +5,7 @@ use addr::PhysAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of [`Boot`]'s layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// SMMUs that one block holds.
 pub const MAX_SMMUS: usize = 16;
 /// Windows of configuration space that one block holds.
@@ -55,6 +55,8 @@ pub struct Translation {
 pub const CONSOLE_NONE: u32 = 0;
 /// `Console::kind`: a PL011 or SBSA generic UART; only data and flag registers are used.
 pub const CONSOLE_PL011: u32 = 1;
+/// `Console::kind`: a 16550; only transmitter holding and line status registers are used.
+pub const CONSOLE_16550: u32 = 2;
 
 /// The console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -65,7 +67,9 @@ pub struct Console {
     /// `CONSOLE_*`.
     pub kind: u32,
     /// Width of a register access in bits.
-    pub register_width: u32,
+    pub register_width: u16,
+    /// Bytes from one register of a 16550 to the next, else 0.
+    pub stride: u16,
 }
 
 /// Firmware tables in force; a table that the firmware lacks has 0 bytes.

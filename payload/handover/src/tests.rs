@@ -51,6 +51,7 @@ fn boot_layout_does_not_drift() {
     assert_eq!((counted.translation.ttbr, counted.translation.sctlr), (pair(26), pair(32)));
     assert_eq!((counted.e2h, counted.psci), (34, 35));
     assert_eq!((counted.console.base, counted.console.kind), (PhysAddr(pair(36)), 38));
+    assert_eq!((counted.console.register_width, counted.console.stride), (39, 0));
     assert_eq!((counted.tables.iort, counted.tables.devicetree), (region(40), region(68)));
     assert_eq!((counted.options, counted.gic.redistributor), (region(72), PhysAddr(pair(78))));
     assert_eq!((counted.timer_interrupt, counted.next_sequence, counted.crash_tick), (80, 81, pair(82)));
@@ -78,7 +79,7 @@ fn sealed_boot_has_golden_bytes() {
         0x6f,
         0x6f,
         0x74,
-        2,
+        3,
         0,
         0,
         0,
@@ -108,7 +109,7 @@ fn sealed_boot_has_golden_bytes() {
     assert_eq!(boot.verify(), Ok(()));
 }
 
-const BOOT_CRC: [u8; 8] = [0x91, 0xec, 0x75, 0x8c, 0x3c, 0x14, 0xa6, 0xaf];
+const BOOT_CRC: [u8; 8] = [0xc8, 0x6a, 0xeb, 0x72, 0x9a, 0xb2, 0xf7, 0x15];
 
 #[test]
 fn what_is_wrong_with_a_boot_block_is_named() {
@@ -121,7 +122,7 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert!(matches!(bad.verify(), Err(HandoverError::Magic { block: "boot", found: 1, .. })));
     let mut bad = good;
     bad.header.version = 9;
-    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 2 }));
+    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 3 }));
     for stated in [0, 23, 24, 783, 785, u32::MAX] {
         let mut bad = good;
         bad.header.bytes = stated;

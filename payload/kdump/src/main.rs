@@ -22,6 +22,7 @@ use arch::{
     frames::FrameRange,
     gic, jump, lost, mmio,
     power::{self, Conduit},
+    serial::At,
     timer,
 };
 use core::{panic::PanicInfo, slice};
@@ -60,8 +61,10 @@ extern "C" fn kdump_main(boot: &'static Boot) -> ! {
         boot::PSCI_HVC => Conduit::Hvc,
         _ => Conduit::None,
     };
+    let console = &boot.console;
+    let at = At::new(console.base.0, console.register_width.into(), console.stride.into());
     // SAFETY: the page was mapped as Device memory by the primary, whose use of it ended with the crash.
-    unsafe { console::init(boot.console.base.0, boot.console.register_width == 32, boot.next_sequence) };
+    unsafe { console::init(at, boot.next_sequence) };
     lost::install(conduit);
     let verified = boot.verify();
     if let Err(error) = verified {

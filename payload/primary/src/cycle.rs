@@ -233,8 +233,9 @@ pub(crate) fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context
     };
     boot.console = boot::Console {
         base: machine.console.base,
-        kind: boot::CONSOLE_PL011,
-        register_width: machine.console.register_width,
+        kind: if machine.console.stride == 0 { boot::CONSOLE_PL011 } else { boot::CONSOLE_16550 },
+        register_width: machine.console.register_width as u16,
+        stride: machine.console.stride as u16,
     };
     boot.gic = machine.gic;
     boot.timer_interrupt = machine.timer_interrupt;

@@ -12,6 +12,7 @@ use arch::{
     cpu, exceptions, gic, lost,
     mmu::{self, Kind, Region},
     power::Conduit,
+    serial::At,
 };
 use handover::boot;
 use scenario::options::RunOptions;
@@ -32,14 +33,23 @@ const GICD_BYTES: u64 = 0x1_0000;
 pub(crate) struct ConsoleAt {
     pub(crate) base: PhysAddr,
     pub(crate) register_width: u32,
+    /// Bytes from one register of a 16550 to the next; zero: a PL011 or SBSA UART.
+    pub(crate) stride: u32,
 }
 
 impl ConsoleAt {
     /// The console of the tables, or else of the options.
     pub(crate) fn choose(tables: Option<Console>, options: &RunOptions) -> Option<Self> {
-        let named =
-            tables.map(|console| Self { base: console.base, register_width: u32::from(console.access_bytes) * 8 });
-        named.or(options.console.map(|wish| Self { base: wish.base, register_width: wish.register_width }))
+        let named = tables.map(|console| Self {
+            base: console.base,
+            register_width: u32::from(console.access_bytes) * 8,
+            stride: console.stride.into(),
+        });
+        named.or(options.console.map(|wish| Self {
+            base: wish.base,
+            register_width: wish.register_width,
+            stride: wish.stride,
+        }))
     }
 }
 
@@ -130,7 +140,7 @@ impl Machine {
             map_in_force: Vec::new(),
         };
         // SAFETY: the console's page is mapped by the firmware's map, and by ours, and the firmware's use of it is over.
-        unsafe { arch::console::init(console.base.0, console.register_width == 32, 0) };
+        unsafe { arch::console::init(At::new(console.base.0, console.register_width, console.stride), 0) };
         lost::install(conduit);
         machine.put_map_in_force();
         if conduit == Conduit::None {

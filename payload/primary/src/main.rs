@@ -79,8 +79,9 @@ fn prepare() -> Result<Session, String> {
         return Err("option plant=stale-oracle: it takes cycles=2 or more, for the oracle of the cycle before".into());
     }
     let described = platform::describe(firmware, &options, &mut notes)?;
-    let console = ConsoleAt::choose(described.platform.console, &options)
-        .ok_or("no console: SPCR and DBG2 name no PL011 or SBSA UART; give console=pl011:ADDRESS")?;
+    let console = ConsoleAt::choose(described.platform.console, &options).ok_or(
+        "no console: SPCR and DBG2 name no PL011, SBSA UART or 16550; give console=pl011:ADDRESS or 16550:ADDRESS",
+    )?;
     let arena = firmware::reserve("DMA windows", ARENA_BYTES, 0x1_0000, platform::BELOW_4G, MemoryType::LOADER_DATA)?;
     let region = firmware::reserve("the kdump image", region::BYTES, 2 << 20, u64::MAX, MemoryType::RESERVED)?;
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;

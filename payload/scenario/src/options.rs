@@ -28,10 +28,12 @@ pub struct RmrWish {
 /// A console that the board names because its firmware does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsoleWish {
-    /// First register of the PL011.
+    /// First register.
     pub base: PhysAddr,
     /// Width of a register access in bits.
     pub register_width: u32,
+    /// Bytes from one register of a 16550 to the next; zero: it is a PL011.
+    pub stride: u32,
 }
 
 /// Granule of a reserved memory range (IORT RMR descriptor: 64 KiB aligned).
@@ -200,7 +202,8 @@ impl RunOptions {
                 *(if key == "hold_us" { &mut self.hold_us } else { &mut self.watch_us }) = us;
             }
             "console" => {
-                let right = "pl011:ADDRESS or pl011:ADDRESS:WIDTH (8, 16 or 32 bits)";
+                let right =
+                    "pl011:ADDRESS[:WIDTH] or 16550:ADDRESS[:WIDTH[:STRIDE]] (8, 16 or 32 bits; 1, 2, 4 or 8 bytes)";
                 self.console = Some(console(value).ok_or(or(right))?);
             }
             "allow_risks" => {
@@ -258,10 +261,25 @@ fn rmr(value: &str) -> Option<RmrWish> {
 }
 
 fn console(value: &str) -> Option<ConsoleWish> {
-    let (base, width) = value.strip_prefix("pl011:").map(|rest| rest.split_once(':').unwrap_or((rest, "32")))?;
-    let base = wide(base).filter(|base| *base != 0 && *base % 4 == 0)?;
-    let register_width = number(width, 8..=32).filter(|width| matches!(width, 8 | 16 | 32))?;
-    Some(ConsoleWish { base: PhysAddr(base), register_width })
+    let mut words = value.split(':');
+    let is_16550 = match words.next()? {
+        "pl011" => false,
+        "16550" => true,
+        _ => return None,
+    };
+    let base = wide(words.next()?)?;
+    let usual = if is_16550 { "8" } else { "32" };
+    let register_width = number(words.next().unwrap_or(usual), 8..=32).filter(|width| matches!(width, 8 | 16 | 32))?;
+    let bytes = register_width / 8;
+    let stride = match words.next() {
+        None if is_16550 => bytes,
+        None => 0,
+        Some(stride) if is_16550 => number(stride, bytes..=8).filter(|stride| stride.is_power_of_two())?,
+        Some(_) => return None,
+    };
+    let alignment = if is_16550 { bytes } else { 4 };
+    let is_right = words.next().is_none() && base != 0 && base % u64::from(alignment) == 0;
+    is_right.then_some(ConsoleWish { base: PhysAddr(base), register_width, stride })
 }
 
 fn number(value: &str, range: core::ops::RangeInclusive<u32>) -> Option<u32> {

@@ -1,7 +1,7 @@
 //! Firmware tables as values: ACPI tables borrowed from their bytes, every oddity of theirs as a [`Finding`].
 //!
-//! No parser here allocates, panics, reads outside its slice or runs without an end, whatever the bytes are. Only
-//! [`iort::Index`], made of a table that was read, takes memory.
+//! No parser here panics, reads outside its slice or runs without an end, whatever the bytes are. None takes memory, but
+//! [`iort::Index`], made of a table that was read, and [`devicetree`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod dbg2;
+pub mod devicetree;
 pub mod fadt;
 pub mod finding;
 pub mod gas;
@@ -23,5 +24,6 @@ pub mod rule;
 pub mod sdt;
 pub mod spcr;
 
+pub use devicetree::Devicetree;
 pub use finding::{Finding, Severity, Sink, Unreadable, Words};
 pub use platform::{Platform, Tables};

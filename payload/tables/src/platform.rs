@@ -153,7 +153,7 @@ impl<'a> Platform<'a> {
         platform
     }
 
-    fn read_iort(&mut self, bytes: Option<&'a [u8]>, sink: &mut Sink<'_>) {
+    pub(crate) fn read_iort(&mut self, bytes: Option<&'a [u8]>, sink: &mut Sink<'_>) {
         self.iort = table(bytes, iort::SIGNATURE, Iort::parse, sink);
         let Some(iort) = self.iort else { return };
         let smmus = iort.smmus().filter(|smmu| smmu.base.0 != 0).map(|smmu| Smmu {
@@ -273,7 +273,7 @@ fn table<'a, T>(
 }
 
 /// Keeps what there is room for; the rest is a finding.
-fn keep<T, const ROOM: usize>(
+pub(crate) fn keep<T, const ROOM: usize>(
     list: &mut ArrayVec<T, ROOM>,
     items: impl Iterator<Item = T>,
     signature: [u8; 4],

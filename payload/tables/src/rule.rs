@@ -167,9 +167,10 @@ rules! {
 
     // SPCR and DBG2.
     "Microsoft, Serial Port Console Redirection and Debug Port Table 2" {
-        W_CONSOLE_TYPE Warning "UART is of a type that is not driven" => "0x03 PL011, 0x0d or 0x0e SBSA";
+        W_CONSOLE_TYPE Warning "UART is of a type that is not driven" => "PL011 (0x03), SBSA (0x0d, 0x0e) or 16550 (0x00, 0x01, 0x12)";
         E_CONSOLE_ADDRESS Error "UART is not at an address in memory space" => "space 0 and an address that is not zero";
         W_CONSOLE_ACCESS Warning "UART access size is unusable; 32 bits are taken" => "1 to 3 (8, 16 or 32 bits)";
+        W_CONSOLE_STRIDE Warning "distance of a 16550's registers is unusable, or below their width" => "1, 2, 4 or 8 bytes";
         W_DBG2_NO_SERIAL Warning "table names no serial port that can be driven" => "a serial port of a known type";
     }
 
@@ -185,5 +186,64 @@ rules! {
     "ACPI 6.5, 5.2.9 (FADT)" {
         W_FADT_REVISION Warning "FADT is older than the ARM boot flags" => "revision 5.1 or later";
         W_PSCI_NONE Warning "firmware does not claim PSCI" => "ARM_BOOT_ARCH bit 0 set";
+    }
+
+    // Devicetree.
+    "Devicetree Specification v0.4, chapter 5" {
+        E_DTB_MAGIC Error "bytes hold no devicetree" => "0xd00dfeed at the start";
+        E_DTB_VERSION Error "format version is not read" => "version 17, compatible with 17 or earlier";
+        E_DTB_BLOCK Error "block is not inside the blob" => "offset and size inside totalsize";
+        E_DTB_BOUND Error "tree is larger or deeper than what is read" => "2 MiB, 16384 nodes, 15 levels";
+        E_DTB_CUT Error "structure block ends inside the tree" => "FDT_END behind the root's end";
+        E_DTB_STRUCTURE Error "token is not one that can be here" => "one root; properties before nodes; FDT_END last";
+        E_DTB_NAME Error "name has no end, is longer than 255 bytes or no text" => "a NUL-terminated name inside its block";
+        E_DTB_PROPERTY Error "property crosses the end of the structure block" => "a length that fits";
+        W_DTB_RESERVATIONS Warning "memory reservation block has no end among its first 256 entries" => "an entry of zeros at the end";
+    }
+    "Devicetree Specification v0.4, chapters 2 and 3" {
+        W_DTB_PHANDLE_TWICE Warning "two nodes have one phandle; the first one has it" => "a phandle for each node";
+        E_DTB_PHANDLE Error "phandle names no node" => "the phandle of a node that is there";
+        E_DTB_REG Error "value is missing or not made of whole entries" => "#address-cells and #size-cells of the parent, at most 2 each";
+        E_DTB_ADDRESS Error "range does not reach the CPU or passes 64 bits" => "ranges of all buses above that hold it";
+        E_DTB_RANGES Error "ranges of a host bridge are not made of whole entries" => "3 cells, the parent's address, 2 cells";
+        W_DTB_INTERRUPT Warning "interrupt does not reach the GIC by a number of its own" => "SPI, PPI, extended SPI or extended PPI";
+        W_DTB_NO_MEMORY Warning "no memory is named" => "a node with device_type memory";
+        W_DTB_NO_CPU Warning "no CPU is named" => "nodes below /cpus";
+        W_DTB_CPU_METHOD Warning "CPU is started by a method that is not driven" => "enable-method psci";
+        W_DTB_STDOUT Warning "console is not named, or names no node" => "stdout-path of /chosen: a path or an alias";
+        W_DTB_INITRD Warning "initial RAM disk ends before it begins" => "linux,initrd-end above linux,initrd-start";
+    }
+    "Linux bindings arm/psci, interrupt-controller/arm,gic-v3" {
+        W_DTB_PSCI Warning "PSCI is of version 0.1 or has no method" => "arm,psci-0.2 or later; method smc or hvc";
+        W_DTB_REDISTRIBUTOR_STRIDE Warning "redistributors lie at a distance of their own" => "128 KiB, or 256 KiB since GICv4";
+    }
+    "Linux binding pci/host-generic-pci" {
+        W_DTB_HOST_KIND Warning "host bridge does not say that its configuration space is ECAM; it is not used" => "pci-host-ecam-generic";
+        W_DTB_HOST_CAM Warning "configuration space is CAM; it is not used" => "pci-host-ecam-generic";
+        W_DTB_HOST_GHOSTS Warning "ECAM shows the one device of the root bus many times; it is not used" => "pci-host-ecam-generic";
+        W_DTB_ECAM_SHORT Warning "configuration space holds fewer buses than bus-range; it decides" => "1 MiB for each bus";
+        E_DTB_DOMAIN Error "segment number passes 16 bits, or another host bridge has the buses" => "a linux,pci-domain of its own";
+    }
+    "Linux bindings iommu/arm,smmu-v3, iommu/iommu, pci/pci-iommu, pci/pci-msi" {
+        W_DTB_SMMU_SHORT Warning "SMMU has fewer registers than two pages" => "0x20000 bytes";
+        E_DTB_IOMMU_CELLS Error "SMMUv3 has StreamIDs of a number of cells that it cannot have" => "#iommu-cells 1";
+        W_DTB_IOMMU_KIND Warning "IOMMU is no SMMUv3; what is behind it is not resolved" => "arm,smmu-v3";
+        N_DTB_IOMMU_OFF Note "IOMMU is switched off: Linux takes what is behind it for untranslated" => "status okay";
+        W_DTB_MSI_KIND Warning "MSI controller is no ITS; it is left out" => "arm,gic-v3-its";
+        W_DTB_DEVICE_IDS Warning "one StreamID has two DeviceIDs, which an IORT cannot say; the first is taken" => "a StreamID for each DeviceID";
+        E_DTB_MAP_LENGTH Error "ID map is empty or not made of whole entries; it is not read" => "16 bytes for each entry";
+        E_DTB_MAP_MASK Error "ID base has bits outside the map's mask; the map ends here" => "a base inside the mask";
+        E_DTB_MAP_WRAP Error "ID range of a map entry passes 32 bits" => "base + length below 2^32 on both sides";
+        W_DTB_MAP_EMPTY Warning "map entry has length zero" => "at least one ID";
+        W_DTB_MAP_OVERLAP Warning "two map entries hold one ID; the first one has it" => "disjoint entries";
+    }
+    "devicetree schema, reserved-memory/reserved-memory; Linux, of_iommu_get_resv_regions()" {
+        W_DTB_REGION_UNREACHED Warning "iommu-addresses names a device that does not name the region: Linux ignores it" => "the region in the device's memory-region";
+        W_DTB_REGION_EMPTY Warning "device address range has length zero: Linux ignores it" => "at least one byte";
+        N_DTB_REGION_IOVA Note "region reserves device addresses without memory; no RMR says that" => "nothing: it is no direct range";
+        W_DTB_REGION_INDIRECT Warning "device addresses are not those of reg: Linux reserves them and maps nothing" => "equal ranges";
+        W_DTB_REGION_NO_STREAM Warning "region is reached by a device that has no StreamID" => "iommus, or iommu-map above a PCI function";
+        W_DTB_REGION_GRANULE Warning "region is not made of whole 64 KiB granules, as an RMR's range is" => "multiples of 0x10000";
+        W_DTB_IORT_FULL Warning "translated table has no room for all that the tree says" => "fewer devices, or ID maps of fewer pieces";
     }
 }

@@ -27,13 +27,15 @@ struct Fields {
 }
 const _: () = assert!(size_of::<Fields>() == 22);
 
-/// Kinds of UART that the payload drives, by data and flag registers alone. Both have them at the same offsets.
+/// Kinds of UART that the payload drives, by data and flag registers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UartKind {
     /// Arm PL011 (type 0x03).
     Pl011,
     /// Arm SBSA generic UART (types 0x0d, 32-bit accesses only, and 0x0e).
     Sbsa,
+    /// 16550, or a part of one (types 0x00, 0x01 and 0x12).
+    Ns16550,
 }
 
 impl UartKind {
@@ -43,6 +45,7 @@ impl UartKind {
         match interface {
             0x03 => Some(Self::Pl011),
             0x0d | 0x0e => Some(Self::Sbsa),
+            0x00 | 0x01 | 0x12 => Some(Self::Ns16550),
             _ => None,
         }
     }
@@ -57,6 +60,8 @@ pub struct Console {
     pub base: PhysAddr,
     /// Bytes of one register access: 1, 2 or 4.
     pub access_bytes: u8,
+    /// Bytes from one register of a 16550 to the next: 1, 2, 4 or 8; zero for the other kinds, which have fixed offsets.
+    pub stride: u8,
     /// Its interrupt, where the table names one.
     pub gsiv: Option<u32>,
 }
@@ -73,17 +78,35 @@ impl Console {
             sink(wrong.found(address.address.0).against(address.space));
             return None;
         }
+        let usual = if kind == UartKind::Ns16550 { 1 } else { 4 };
         let access_bytes = match address.access_bytes() {
             // Type 0x0d takes no other access, whatever the address structure says.
             _ if interface == 0x0d => 4,
             Some(bytes @ (1 | 2 | 4)) => bytes,
+            // x86 firmware leaves both fields of a byte-wide port empty.
+            None if kind == UartKind::Ns16550 && (address.access_size, address.bit_width) == (0, 0) => usual,
             _ => {
                 let wrong = Finding { rule: &rule::W_CONSOLE_ACCESS, ..place };
                 sink(wrong.found(address.access_size).against(address.bit_width));
-                4
+                usual
             }
         };
-        Some(Self { kind, base: address.address, access_bytes, gsiv: None })
+        let stride = if kind == UartKind::Ns16550 { stride(address, access_bytes, place, sink) } else { 0 };
+        Some(Self { kind, base: address.address, access_bytes, stride, gsiv: None })
+    }
+}
+
+/// Distance of a 16550's registers: the address structure's register width, which is at least the width of an access
+/// (Debug Port Table 2, type 0x12). For the older types Linux takes the width of an access; firmware gives both alike.
+fn stride(address: GenericAddress, access_bytes: u8, place: Finding, sink: &mut Sink<'_>) -> u8 {
+    match address.bit_width {
+        0 => access_bytes,
+        width @ (8 | 16 | 32 | 64) if width / 8 >= access_bytes => width / 8,
+        width => {
+            let wrong = Finding { rule: &rule::W_CONSOLE_STRIDE, ..place };
+            sink(wrong.found(width).against(access_bytes * 8));
+            access_bytes
+        }
     }
 }
 

@@ -70,7 +70,8 @@ fn qemu_virt_is_read_as_a_whole() {
     assert_eq!(platform.ecam.as_slice(), [region]);
     assert_eq!(platform.config_space(Bdf::new(0, 1, 2, 3)), Some(PhysAddr(0x40_1011_3000)));
     assert_eq!(platform.config_space(Bdf::new(1, 1, 2, 3)), None);
-    let console = Console { kind: UartKind::Pl011, base: PhysAddr(0x0900_0000), access_bytes: 4, gsiv: Some(33) };
+    let console =
+        Console { kind: UartKind::Pl011, base: PhysAddr(0x0900_0000), access_bytes: 4, stride: 0, gsiv: Some(33) };
     assert_eq!(platform.console, Some(console));
     assert_eq!(platform.gic.distributor, Some(Gicd { base: PhysAddr(0x0800_0000), version: 3 }));
     let redistributors = Gicr { base: PhysAddr(0x080a_0000), bytes: 0xf6_0000 };
@@ -115,7 +116,8 @@ fn debug_port_stands_in_for_a_missing_console() {
     let fadt = fadt(3, 3);
     let (platform, findings) = read(&Tables { spcr: None, ..virt(&fadt) });
     assert_eq!(ids(&findings), ["W_TABLE_MISSING"]);
-    let console = Console { kind: UartKind::Pl011, base: PhysAddr(0x0900_0000), access_bytes: 4, gsiv: None };
+    let console =
+        Console { kind: UartKind::Pl011, base: PhysAddr(0x0900_0000), access_bytes: 4, stride: 0, gsiv: None };
     assert_eq!(platform.console, Some(console));
 }
 
@@ -129,11 +131,40 @@ fn console_types_and_access_sizes() {
     };
     assert_eq!(spcr(36, &[0x0e]), (Some((UartKind::Sbsa, 4)), vec![]));
     assert_eq!(spcr(36, &[0x0d]), (Some((UartKind::Sbsa, 4)), vec![]));
-    assert_eq!(spcr(36, &[0x12]), (None, vec!["W_CONSOLE_TYPE"]));
+    assert_eq!(spcr(36, &[0x02]), (None, vec!["W_CONSOLE_TYPE"]));
     assert_eq!(spcr(43, &[2]), (Some((UartKind::Pl011, 2)), vec![]));
     assert_eq!(spcr(43, &[9]), (Some((UartKind::Pl011, 4)), vec!["W_CONSOLE_ACCESS"]));
     assert_eq!(spcr(44, &[0; 8]), (None, vec!["E_CONSOLE_ADDRESS"]));
     assert_eq!(spcr(40, &[1]), (None, vec!["E_CONSOLE_ADDRESS"]));
+}
+
+/// Address structure: register width, then offset, then access size.
+#[test]
+fn registers_of_a_16550_have_a_width_and_a_distance() {
+    let spcr = |interface: u8, width: u8, access: u8| {
+        let bytes = patched(&patched(fixture!("SPCR"), 36, &[interface]), 41, &[width, 0, access]);
+        let (platform, findings) = read(&Tables { spcr: Some(&bytes), ..Tables::default() });
+        let of_spcr: Vec<_> = findings.into_iter().filter(|finding| &finding.table == b"SPCR").collect();
+        let console = platform.console.unwrap();
+        assert_eq!(console.kind, UartKind::Ns16550);
+        ((console.access_bytes, console.stride), ids(&of_spcr))
+    };
+    for interface in [0x00, 0x01, 0x12] {
+        assert_eq!(spcr(interface, 8, 1), ((1, 1), vec![]));
+        assert_eq!(spcr(interface, 32, 3), ((4, 4), vec![]));
+        assert_eq!(spcr(interface, 32, 1), ((1, 4), vec![]));
+        assert_eq!(spcr(interface, 64, 3), ((4, 8), vec![]));
+        assert_eq!(spcr(interface, 0, 0), ((1, 1), vec![]));
+        assert_eq!(spcr(interface, 16, 0), ((2, 2), vec![]));
+        assert_eq!(spcr(interface, 8, 3), ((4, 4), vec!["W_CONSOLE_STRIDE"]));
+        assert_eq!(spcr(interface, 24, 1), ((1, 1), vec!["W_CONSOLE_STRIDE"]));
+        assert_eq!(spcr(interface, 64, 4), ((1, 8), vec!["W_CONSOLE_ACCESS"]));
+    }
+    // The debug port's subtype is the same number, and its address structure is at 66.
+    let dbg2 = patched(&patched(fixture!("DBG2"), 44 + 14, &[0x12, 0]), 44 + 22 + 1, &[32, 0, 3]);
+    let (platform, _) = read(&Tables { dbg2: Some(&dbg2), ..Tables::default() });
+    let console = platform.console.map(|console| (console.kind, console.access_bytes, console.stride));
+    assert_eq!(console, Some((UartKind::Ns16550, 4, 4)));
 }
 
 #[test]

@@ -44,11 +44,24 @@ fn every_option_is_read() {
         hold_us: 5,
         watch_us: 16,
         step_hold: true,
-        console: Some(ConsoleWish { base: PhysAddr(0x900_0000), register_width: 16 }),
+        console: Some(ConsoleWish { base: PhysAddr(0x900_0000), register_width: 16, stride: 0 }),
         allow_risks: Risks::BUS_ERROR.with(Risks::POWER_CYCLE),
     };
     assert_eq!(options, wanted);
     assert_eq!(NAMES.join(", "), KEYS);
+}
+
+#[test]
+fn a_16550_has_a_width_and_a_distance() {
+    let wish = |value: &str| {
+        let (options, problems) = read(&std::format!("console={value}"));
+        assert_eq!(problems, [""; 0]);
+        options.console.map(|console| (console.base.0, console.register_width, console.stride))
+    };
+    assert_eq!(wish("16550:0x3f9"), Some((0x3f9, 8, 1)));
+    assert_eq!(wish("16550:0x12600000:32"), Some((0x1260_0000, 32, 4)));
+    assert_eq!(wish("16550:0x12600000:8:4"), Some((0x1260_0000, 8, 4)));
+    assert_eq!(wish("pl011:0x9000000"), Some((0x900_0000, 32, 0)));
 }
 
 #[test]
@@ -89,8 +102,13 @@ fn every_wrong_option_says_what_would_be_right() {
     for value in ["2.0", "0000:00:02.0:4096", "0000:00:02.0:0", "0000:00:02.0,", "0000:00:02.0:x"] {
         assert!(problem(&std::format!("rmr={value}")).contains("not ssss:bb:dd.f"));
     }
-    for value in ["0x9000000", "pl011:0", "pl011:0x9000001", "pl011:0x9000000:12", "uart:0x9000000"] {
+    for value in ["0x9000000", "pl011:0", "pl011:0x9000001", "pl011:0x9000000:12", "uart:0x9000000", "pl011:4:32:4"] {
         assert!(problem(&std::format!("console={value}")).contains("not pl011:ADDRESS"));
+    }
+    for value in
+        ["16550:0", "16550:0x3f9:16", "16550:0x3f8:8:3", "16550:0x3f8:32:2", "16550:0x3f8:8:16", "16550:0x3f8:8:1:1"]
+    {
+        assert!(problem(&std::format!("console={value}")).contains("16550:ADDRESS"));
     }
     assert!(problem("allow_risks=fire").contains("bus-error"));
     assert!(problem("hold_us=0").contains("microseconds"));
