@@ -10,7 +10,9 @@
 
 extern crate alloc;
 
+pub mod first_map;
 pub mod mmu;
+pub mod ranges;
 pub mod serial;
 
 #[cfg(any(target_os = "none", target_os = "uefi"))]

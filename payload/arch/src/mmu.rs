@@ -54,6 +54,7 @@ pub enum MmuError {
 
 /// Registers that put a map in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Regime {
     /// TTBR0_EL2.
     pub ttbr0: u64,
@@ -72,6 +73,12 @@ pub struct Regime {
 /// [`MmuError::Range`].
 pub fn identity_map(regions: &[Region], at: PhysAddr, e2h: bool, pa_range: u8) -> Result<(Vec<u8>, Regime), MmuError> {
     let bytes = if e2h { el2_and_0_tables(regions, at)? } else { el2_tables(regions, at)? };
+    Ok((bytes, regime(at, e2h, pa_range)))
+}
+
+/// Registers for the root table at `at`, in the format of EL2, or with `e2h` in that of EL2&0, which is EL1's.
+#[must_use]
+pub(crate) fn regime(at: PhysAddr, e2h: bool, pa_range: u8) -> Regime {
     // 48 bits at most: 52-bit addresses need another descriptor format at 4 KiB.
     let ps = u64::from(pa_range.min(5));
     // T0SZ 16, IRGN0 and ORGN0 write-back, SH0 inner, TG0 4 KiB.
@@ -83,7 +90,7 @@ pub fn identity_map(regions: &[Region], at: PhysAddr, e2h: bool, pa_range: u8) -
         // The EL2 format: PS 18:16, RES1 31 and 23; SCTLR_EL2's RES1 bits.
         (common | ps << 16 | 1 << 31 | 1 << 23, 0x30c5_0830 | SCTLR_M_C_I_SA)
     };
-    Ok((bytes, Regime { ttbr0: at.0, tcr, mair: MAIR, sctlr }))
+    Regime { ttbr0: at.0, tcr, mair: MAIR, sctlr }
 }
 
 /// MMU, data cache, instruction cache and SP alignment check.

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod assign;
 mod bar;
 mod capability;
 mod enumerate;
