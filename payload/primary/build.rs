@@ -1,6 +1,7 @@
 //! Embeds the packed kdump image that `cargo xtask build` names in `INFLIGHT_KDUMP_IMAGE`.
 //!
-//! Without it (clippy, docs) nothing is embedded, and the image says so when it is started.
+//! Without it (clippy, docs) nothing is embedded, and the image says so when it is started. The raw image is linked position
+//! independent, by `linker/raw.ld`.
 
 use std::{env, fs, path::Path};
 
@@ -12,4 +13,11 @@ fn main() {
     });
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts");
     fs::write(Path::new(&out).join("kdump.bin"), packed.unwrap_or_default()).expect("OUT_DIR is writable");
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../linker/raw.ld");
+    println!("cargo:rerun-if-changed={script}");
+    // As for kdump.
+    for argument in [&format!("-T{script}"), "-pie", "-znotext", "--no-dynamic-linker", "-zmax-page-size=4096"] {
+        println!("cargo:rustc-link-arg-bin=raw={argument}");
+    }
 }

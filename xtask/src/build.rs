@@ -3,12 +3,14 @@
 
 mod container;
 mod elf;
+mod raw;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
+use board::{Image, Qemu};
 
 use crate::cli::BuildArgs;
 use crate::exit::{self, Exit};
@@ -48,9 +50,19 @@ pub struct Images {
     pub packed: PathBuf,
     /// Flat kdump image.
     pub kdump: PathBuf,
+    /// The primary for machines without firmware: an arm64 `Image`, with the kdump image inside.
+    pub raw: PathBuf,
 }
 
 impl Images {
+    /// The file that an emulated machine starts.
+    pub fn for_machine(&self, machine: &Qemu) -> &Path {
+        match machine.image {
+            Image::Uefi => &self.file,
+            Image::Raw => &self.raw,
+        }
+    }
+
     /// Bytes of the file that carries both images: what is copied to a board.
     pub fn bytes(&self) -> anyhow::Result<u64> {
         size(&self.file)
@@ -63,7 +75,8 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
     for (name, path, remark) in [
         ("kdump", &images.kdump, " (inside primary)"),
         ("primary", &images.primary, ""),
-        ("packed", &images.packed, " (inside the file below)"),
+        ("packed", &images.packed, " (inside the last file)"),
+        ("raw", &images.raw, " (for machines without firmware)"),
     ] {
         crate::exit::say!("{name:<8}{:>8} bytes  {}{remark}", size(path)?, path.display());
     }
@@ -77,9 +90,16 @@ fn size(path: &Path) -> anyhow::Result<u64> {
     std::fs::metadata(path).map(|file| file.len()).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Where the file that carries both images is, built or not.
-pub fn file() -> PathBuf {
-    folder().join(FILE)
+/// Where the images are, built or not.
+pub fn places() -> Images {
+    let path = |name: &str| folder().join(name);
+    Images {
+        file: path(FILE),
+        primary: path("primary.efi"),
+        packed: path("primary.bin"),
+        kdump: path("kdump.bin"),
+        raw: path("inflight.img"),
+    }
 }
 
 fn folder() -> PathBuf {
@@ -95,21 +115,24 @@ fn build(verbose: bool) -> anyhow::Result<Images> {
     setup::targets::ensure()?;
     let folder = folder();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let path = |name: &str| folder.join(name);
-    let images =
-        Images { file: file(), primary: path("primary.efi"), packed: path("primary.bin"), kdump: path("kdump.bin") };
+    let images = places();
 
-    let kdump_elf = build_bin("kdump", BARE_TARGET, &[], verbose)?;
+    let kdump_elf = build_bin("kdump", "kdump", BARE_TARGET, &[], verbose)?;
     let bytes = std::fs::read(&kdump_elf).with_context(|| format!("cannot read {}", kdump_elf.display()))?;
     let flat = elf::flatten(&bytes).with_context(|| format!("{} is not a kdump image", kdump_elf.display()))?;
     write_if_changed(&images.kdump, &container::pack(&flat)?)?;
 
-    let primary = build_bin("primary", UEFI_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
+    let primary = build_bin("primary", "uefi", UEFI_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
     let bytes = std::fs::read(&primary).with_context(|| format!("cannot read {}", primary.display()))?;
     write_if_changed(&images.primary, &bytes)?;
     write_if_changed(&images.packed, &container::compress(&bytes)?)?;
 
-    let loader = build_bin("loader", UEFI_TARGET, &[(PRIMARY_VARIABLE, images.packed.as_path())], verbose)?;
+    let raw = build_bin("primary", "raw", BARE_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
+    let bytes = std::fs::read(&raw).with_context(|| format!("cannot read {}", raw.display()))?;
+    let flat = elf::flatten(&bytes).and_then(|flat| raw::image(&flat));
+    write_if_changed(&images.raw, &flat.with_context(|| format!("{} is no raw image", raw.display()))?)?;
+
+    let loader = build_bin("loader", "loader", UEFI_TARGET, &[(PRIMARY_VARIABLE, images.packed.as_path())], verbose)?;
     let bytes = std::fs::read(&loader).with_context(|| format!("cannot read {}", loader.display()))?;
     write_if_changed(&images.file, &bytes)?;
     Ok(images)
@@ -117,11 +140,28 @@ fn build(verbose: bool) -> anyhow::Result<Images> {
 
 /// Builds the image that does nothing but power off: what the firmware alone costs.
 pub fn empty_image() -> anyhow::Result<PathBuf> {
+    beside("ci/empty-uefi", "empty", UEFI_TARGET)
+}
+
+/// The raw image behind another that enters it in an unusual state: `mode` as `ci/raw-entry` reads it.
+pub fn raw_behind(mode: u64) -> anyhow::Result<Vec<u8>> {
+    let flat = |path: &Path| {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        elf::flatten(&bytes).and_then(|flat| raw::image(&flat))
+    };
+    let entry = flat(&beside("ci/raw-entry", "raw-entry", BARE_TARGET)?)?;
+    let payload = places().raw;
+    let payload = std::fs::read(&payload).with_context(|| format!("cannot read {}", payload.display()))?;
+    raw::behind(&entry, mode, &payload)
+}
+
+/// Builds a binary that is no part of the workspace.
+fn beside(folder: &str, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
     setup::targets::ensure()?;
-    let manifest = workspace::root().join("ci/empty-uefi/Cargo.toml");
-    let mut command = build_command("empty", UEFI_TARGET);
+    let manifest = workspace::root().join(folder).join("Cargo.toml");
+    let mut command = build_command(bin, target);
     command.arg("--quiet").arg("--manifest-path").arg(manifest).arg("--target-dir").arg(workspace::target());
-    finish(command, "empty", UEFI_TARGET)
+    finish(command, bin, target)
 }
 
 /// A cargo command in the checkout whose flags come from the configuration, whatever the user has exported.
@@ -135,10 +175,16 @@ pub fn cargo() -> Command {
 }
 
 /// Builds one binary of a firmware package and returns where it is.
-fn build_bin(bin: &str, target: &str, variables: &[(&str, &Path)], verbose: bool) -> anyhow::Result<PathBuf> {
+fn build_bin(
+    package: &str,
+    bin: &str,
+    target: &str,
+    variables: &[(&str, &Path)],
+    verbose: bool,
+) -> anyhow::Result<PathBuf> {
     let mut command = build_command(bin, target);
     command.arg(if verbose { "--verbose" } else { "--quiet" });
-    command.args(["--package", bin]).envs(variables.iter().copied());
+    command.args(["--package", package]).envs(variables.iter().copied());
     finish(command, bin, target)
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use addr::Bdf;
 use toml::Spanned;
 
-use crate::{Board, Endpoint, Limits, Qemu, RmrWish, Sender, raw};
+use crate::{Board, Endpoint, Image, Limits, Qemu, RmrWish, Sender, raw};
 
 /// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
@@ -98,17 +98,18 @@ fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
     if digits.len() + 1 != raw.memory.get_ref().len() || !digits.parse::<u32>().is_ok_and(|size| size > 0) {
         return mistake(&raw.memory, "a size is written as `512M` or `1G`");
     }
-    if raw.firmware.get_ref().is_empty() {
-        return mistake(&raw.firmware, "name at least one firmware image");
+    if raw.image == Image::Uefi && raw.firmware.is_empty() {
+        return mistake(&raw.memory, "a UEFI application needs firmware: name at least one image in `firmware`");
     }
     Ok(Qemu {
+        image: raw.image,
         program: raw.program,
         minimum_version,
         machine: raw.machine,
         cpu: raw.cpu,
         smp: *raw.smp.get_ref(),
         memory: raw.memory.into_inner(),
-        firmware: raw.firmware.into_inner().into_iter().map(Into::into).collect(),
+        firmware: raw.firmware.into_iter().map(Into::into).collect(),
         audiodevs: raw.audiodevs,
         sender: raw.sender.map(|sender| check_sender(sender, &raw.devices)).transpose()?,
         devices: raw.devices,

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use addr::Bdf;
+pub use raw::Image;
 use serde::Deserialize;
 
 pub use error::BoardError;
@@ -130,7 +131,10 @@ pub struct Qemu {
     pub smp: u32,
     /// Value of `-m`.
     pub memory: String,
-    /// UEFI firmware images; the first that exists is used.
+    /// What is started.
+    pub image: Image,
+    /// Firmware images; the first that exists is used. EDK2, which a UEFI application needs, or U-Boot for a raw image; none:
+    /// the emulator itself loads the raw image.
     pub firmware: Vec<PathBuf>,
     /// Values of `-audiodev`.
     pub audiodevs: Vec<String>,

@@ -43,6 +43,17 @@ pub(crate) struct Endpoint {
     pub(crate) driver: String,
 }
 
+/// Which of the primary's two files is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    /// The UEFI application.
+    #[default]
+    Uefi,
+    /// The arm64 `Image`, by the emulator itself or by U-Boot.
+    Raw,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Qemu {
@@ -52,7 +63,10 @@ pub(crate) struct Qemu {
     pub(crate) cpu: String,
     pub(crate) smp: Spanned<u32>,
     pub(crate) memory: Spanned<String>,
-    pub(crate) firmware: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(crate) image: Image,
+    #[serde(default)]
+    pub(crate) firmware: Vec<String>,
     #[serde(default)]
     pub(crate) audiodevs: Vec<String>,
     #[serde(default)]

@@ -4,7 +4,7 @@
 //! 2.11, 7.4, LoadImage from memory), so that its rules for image memory and its Secure Boot policy hold for it, too.
 //!
 //! ```text
-//! u32 bytes of the primary image (little endian)  zlib stream (RFC 1950) with its checksum
+//! u32 bytes of the primary image (little endian)  u32 CRC-32 of it  LZMA stream with its header
 //! ```
 
 #![no_std]
@@ -12,7 +12,8 @@
 #![expect(unsafe_code, reason = "hands its load options on, and pages of the firmware become a slice")]
 
 use core::{panic::PanicInfo, slice};
-use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use lzma_rust2::{LzmaReader, Read};
 use uefi::{
     CStr16, Handle, ResultExt, Status,
     boot::{self, AllocateType, LoadImageSource, MemoryType},
@@ -25,6 +26,9 @@ use uefi::{
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/primary.bin"));
 /// More than any primary has: a length beyond is damage.
 const LARGEST: usize = 16 << 20;
+/// Memory for the window and the decoder.
+const DECODER_KIB: u32 = 4096;
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 #[entry]
 fn main() -> Status {
@@ -46,7 +50,9 @@ type Failure = (Status, &'static CStr16);
 /// Unpacks the primary into pages of their own; the primary's own copy is made by the firmware.
 fn unpacked() -> Result<&'static [u8], Failure> {
     let damaged = (Status::COMPROMISED_DATA, cstr16!("inflight: the packed image is damaged; copy it again\r\n"));
-    let Some((length, stream)) = PACKED.split_first_chunk() else {
+    let length = PACKED.split_first_chunk();
+    let Some((length, (sum, stream))) = length.and_then(|(length, rest)| Some((length, rest.split_first_chunk()?)))
+    else {
         return Err((Status::NOT_FOUND, cstr16!("inflight: nothing is embedded; build with `cargo xtask build`\r\n")));
     };
     let length = u32::from_le_bytes(*length) as usize;
@@ -59,10 +65,9 @@ fn unpacked() -> Result<&'static [u8], Failure> {
     unsafe { pages.as_ptr().write_bytes(0, length) }
     // SAFETY: the same bytes, initialised by now, and never freed.
     let memory = unsafe { slice::from_raw_parts_mut(pages.as_ptr(), length) };
-    match decompress_slice_iter_to_slice(memory, core::iter::once(stream), true, false) {
-        Ok(written) if written == length => Ok(memory),
-        _ => Err(damaged),
-    }
+    let mut reader = LzmaReader::new_mem_limit(stream, DECODER_KIB, None).map_err(|_| damaged)?;
+    reader.read_exact(memory).map_err(|_| damaged)?;
+    if CRC.checksum(memory) == u32::from_le_bytes(*sum) { Ok(memory) } else { Err(damaged) }
 }
 
 /// Lets the firmware load the primary as if it lay where this file lies, with the same load options.

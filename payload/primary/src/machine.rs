@@ -1,7 +1,7 @@
 //! The machine in our own hands: maps, console, timer, SMMUs, configuration space.
 
 use crate::{
-    firmware::Reserved,
+    firmware::{Reserved, conduit},
     notes::Notes,
     platform::{Described, IortInForce, is_usable},
 };
@@ -17,7 +17,7 @@ use arch::{
 use handover::boot;
 use scenario::options::RunOptions;
 use smmu::spec::registers::{EVENTQ_CONS, IDR0, IDR1, Idr0, Idr1};
-use tables::{Platform, fadt, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
+use tables::{Platform, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
 use wire::{Record, record::Severity};
 
 /// Bytes of an SMMU's two register pages.
@@ -103,11 +103,7 @@ impl Machine {
     /// Boot services have ended, and `memory` describes what they left.
     pub(crate) unsafe fn take(described: Described, memory: Memory, console: ConsoleAt, notes: &mut Notes) -> Self {
         let Described { platform, iort, .. } = described;
-        let conduit = match platform.psci {
-            fadt::Conduit::Smc => Conduit::Smc,
-            fadt::Conduit::Hvc => Conduit::Hvc,
-            fadt::Conduit::None => Conduit::None,
-        };
+        let conduit = conduit(platform.psci);
         cpu::mask_all();
         let devices = devices(&platform, console, &memory, notes);
         let is_mapped = |base: PhysAddr| devices.iter().any(|device| overlaps(device, base, 1));
@@ -144,7 +140,7 @@ impl Machine {
         lost::install(conduit);
         machine.put_map_in_force();
         if conduit == Conduit::None {
-            let text = "the FADT names no PSCI: the machine stays on after the last record";
+            let text = "the firmware names no PSCI: the machine stays on after the last record";
             notes.add(Severity::Warning, "FACP", "no-psci", text);
         }
         machine.start_timer(notes);

@@ -1,23 +1,22 @@
 //! The IORT in force, and the machine that the tables describe.
 
 use crate::{
-    acpi_tables::Found,
-    firmware::{self, Firmware, Reserved},
+    firmware::{Description, Firmware, Found, Given, Purpose, Reserved},
     notes::Notes,
     rmr_checks,
 };
 use addr::PhysAddr;
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 use scenario::options::RunOptions;
 use sha2::{Digest, Sha256};
 use tables::{
     Platform, Tables,
+    devicetree::{Devicetree, Window},
     iort::{
         Iort,
         amend::{RmrWish, amend, amended_len},
     },
 };
-use uefi::boot::MemoryType;
 use wire::record::{IortOrigin, Severity};
 
 /// Devices with 32 address bits must reach their windows.
@@ -43,14 +42,38 @@ pub(crate) struct Described {
     pub(crate) iort: Option<IortInForce>,
     /// RMR ranges that are ours to be written by DMA.
     pub(crate) rmr_ranges: Vec<Reserved>,
+    /// What host bridges pass to their buses; none where firmware has given all addresses.
+    pub(crate) windows: Vec<Window>,
 }
 
 /// Reads the tables; adds the board's RMR wishes to a copy of the IORT.
 ///
 /// # Errors
 /// One line where memory for an RMR is lacking. Bad tables are findings.
-pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Notes) -> Result<Described, String> {
-    let found: &'static [Found] = match firmware.tables {
+pub(crate) fn describe(
+    firmware: &mut dyn Firmware,
+    given: Given,
+    options: &RunOptions,
+    notes: &mut Notes,
+) -> Result<Described, String> {
+    let file = given.iort_file;
+    let mut described = match given.description {
+        Description::Acpi(found) => by_acpi(firmware, found, file, options, notes)?,
+        Description::Devicetree(blob) => by_devicetree(firmware, blob.leak(), file, options, notes)?,
+    };
+    rmr_checks::memory(firmware, &described.platform, notes);
+    claim_firmware_ranges(firmware, &described.platform, &mut described.rmr_ranges, notes);
+    Ok(described)
+}
+
+fn by_acpi(
+    firmware: &mut dyn Firmware,
+    found: Result<Vec<Found>, String>,
+    iort_file: Option<Box<[u8]>>,
+    options: &RunOptions,
+    notes: &mut Notes,
+) -> Result<Described, String> {
+    let found: &'static [Found] = match found {
         Ok(found) => found.leak(),
         Err(reason) => {
             notes.add(Severity::Error, "RSDP", "no-acpi-tables", reason);
@@ -60,16 +83,11 @@ pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Not
     let table = |signature: &[u8; 4]| {
         found.iter().find(|table| table.signature == *signature).map(|table| table.bytes.as_slice())
     };
-    let firmware_iort = table(b"IORT");
-    let firmware_sha256 = firmware_iort.map(|bytes| Sha256::digest(bytes).into());
+    let own = table(b"IORT");
+    let sha256 = own.map(|bytes| Sha256::digest(bytes).into());
+    let own = own.map(|bytes| IortInForce { origin: IortOrigin::Firmware, firmware_sha256: sha256, bytes });
     let mut rmr_ranges = Vec::new();
-    let iort = match firmware.iort_file {
-        Some(file) => Some(IortInForce { origin: IortOrigin::File, firmware_sha256, bytes: Vec::from(file).leak() }),
-        None => match firmware_iort {
-            Some(bytes) => Some(with_wishes(bytes, firmware_sha256, options, &mut rmr_ranges, notes)?),
-            None => None,
-        },
-    };
+    let iort = in_force(firmware, own, iort_file, options, &mut rmr_ranges, notes)?;
     let tables = Tables {
         iort: iort.as_ref().map(|iort| iort.bytes),
         mcfg: table(b"MCFG"),
@@ -80,20 +98,63 @@ pub(crate) fn describe(firmware: Firmware, options: &RunOptions, notes: &mut Not
         fadt: table(b"FACP"),
     };
     let platform = Platform::from_tables(&tables, &mut |finding| notes.table(finding));
-    rmr_checks::memory(&platform, notes);
-    claim_firmware_ranges(&platform, &mut rmr_ranges, notes);
-    Ok(Described { platform, iort, rmr_ranges })
+    Ok(Described { platform, iort, rmr_ranges, windows: Vec::new() })
+}
+
+/// The same from a devicetree: what it says of SMMUs and host bridges becomes an IORT, which is then the one in force.
+fn by_devicetree(
+    firmware: &mut dyn Firmware,
+    blob: &'static [u8],
+    iort_file: Option<Box<[u8]>>,
+    options: &RunOptions,
+    notes: &mut Notes,
+) -> Result<Described, String> {
+    let tree = Devicetree::read(blob, &mut |finding| notes.table(finding));
+    let tree = tree.map_err(|_| "the devicetree cannot be read")?;
+    let bytes = tree.to_iort(&mut |finding| notes.table(finding)).leak();
+    let own = Some(IortInForce { origin: IortOrigin::Devicetree, firmware_sha256: None, bytes });
+    let mut rmr_ranges = Vec::new();
+    let iort = in_force(firmware, own, iort_file, options, &mut rmr_ranges, notes)?;
+    let bytes = iort.as_ref().map_or(&[][..], |iort| iort.bytes);
+    let platform = Platform::from_devicetree(&tree, bytes, &mut |finding| notes.table(finding));
+    let windows = tree.windows(&mut |finding| notes.table(finding));
+    Ok(Described { platform, iort, rmr_ranges, windows })
+}
+
+/// The IORT of the user's, or else the machine's with the board's wishes.
+fn in_force(
+    firmware: &mut dyn Firmware,
+    own: Option<IortInForce>,
+    file: Option<Box<[u8]>>,
+    options: &RunOptions,
+    rmr_ranges: &mut Vec<Reserved>,
+    notes: &mut Notes,
+) -> Result<Option<IortInForce>, String> {
+    // A boot loader may name an initrd that nobody asked for.
+    let is_table = |file: &[u8]| file.starts_with(b"IORT");
+    if file.as_ref().is_some_and(|file| !is_table(file)) {
+        notes.add(
+            Severity::Note,
+            "IORT",
+            "file-is-no-iort",
+            "the file where an IORT would be is none, and was ignored",
+        );
+    }
+    if let Some(file) = file.filter(|file| is_table(file)) {
+        let firmware_sha256 = own.and_then(|own| own.firmware_sha256);
+        return Ok(Some(IortInForce { origin: IortOrigin::File, firmware_sha256, bytes: Vec::from(file).leak() }));
+    }
+    own.map(|own| with_wishes(firmware, own, options, rmr_ranges, notes)).transpose()
 }
 
 /// Appends one RMR node for each wish whose stream no node of the firmware names.
 fn with_wishes(
-    firmware: &'static [u8],
-    firmware_sha256: Option<[u8; 32]>,
+    firmware: &mut dyn Firmware,
+    mut in_force: IortInForce,
     options: &RunOptions,
     rmr_ranges: &mut Vec<Reserved>,
     notes: &mut Notes,
 ) -> Result<IortInForce, String> {
-    let mut in_force = IortInForce { origin: IortOrigin::Firmware, firmware_sha256, bytes: firmware };
     for wish in &options.rmrs {
         let Ok(iort) = Iort::parse(in_force.bytes, &mut |_| {}) else { return Ok(in_force) };
         let Some(smmu) = iort.resolve(wish.bdf).smmu else {
@@ -108,7 +169,7 @@ fn with_wishes(
         if is_named {
             continue;
         }
-        let range = firmware::reserve("an RMR range", wish.bytes, 0x1_0000, BELOW_4G, MemoryType::RESERVED)?;
+        let range = firmware.reserve("an RMR range", wish.bytes, 0x1_0000, BELOW_4G, Purpose::Kept)?;
         let node = RmrWish { stream: smmu.stream, smmu: smmu.offset, base: range.start, bytes: range.bytes };
         let mut amended = vec![0; amended_len(in_force.bytes)];
         match amend(in_force.bytes, &node, &mut amended) {
@@ -128,16 +189,20 @@ fn with_wishes(
 
 /// Takes the RMR ranges that the tables name and that are free memory. The others are findings, and no DMA of ours goes
 /// there: something else may live in them.
-fn claim_firmware_ranges(platform: &Platform<'_>, ours: &mut Vec<Reserved>, notes: &mut Notes) {
+fn claim_firmware_ranges(
+    firmware: &mut dyn Firmware,
+    platform: &Platform<'_>,
+    ours: &mut Vec<Reserved>,
+    notes: &mut Notes,
+) {
     for range in &platform.rmrs {
         if ours.iter().any(|have| have.start == range.base && have.bytes == range.bytes) {
             continue;
         }
-        match firmware::reserve_at(range.base, range.bytes) {
+        match firmware.reserve_at(range.base, range.bytes) {
             Ok(reserved) => ours.push(reserved),
-            Err(error) => {
+            Err(why) => {
                 let (base, bytes) = (range.base, range.bytes);
-                let why = firmware::code(error);
                 let text = format!(
                     "the RMR range of {bytes:#x} bytes at {base} is not free memory ({why}); no DMA is aimed at it"
                 );

@@ -1,6 +1,6 @@
 //! What the tables say of reserved memory and of devices, against the machine at hand. All of it ends as findings.
 
-use crate::{machine::Machine, notes::Notes};
+use crate::{firmware::Firmware, machine::Machine, notes::Notes};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{vec, vec::Vec};
 use smmu::{
@@ -10,11 +10,10 @@ use smmu::{
 use tables::{
     iort::{
         Iort, Node, RmrRange,
-        rmr_place::{MemoryRange, Occupant, Passage, Place, check_devices, check_memory, check_passage, check_places},
+        rmr_place::{Occupant, Passage, Place, check_devices, check_memory, check_passage, check_places},
     },
     platform::Platform,
 };
-use uefi::{boot, mem::memory_map::MemoryMap};
 
 /// Bytes of registers: an SMMU's two pages, an ITS's two, a distributor's, a UART's.
 const SMMU_BYTES: u64 = 0x2_0000;
@@ -24,16 +23,13 @@ const UART_BYTES: u64 = 0x1000;
 /// Structures that a look at one stream's translation may read.
 const PASSAGE_BYTES: u64 = 1 << 20;
 
-/// Ranges against the firmware's memory map, before any of it is reserved for us. Only while boot services run.
-pub(crate) fn memory(platform: &Platform<'_>, notes: &mut Notes) {
-    let (Some(iort), Ok(map)) = (platform.iort, boot::memory_map(boot::MemoryType::LOADER_DATA)) else { return };
-    let range = |entry: &uefi::mem::memory_map::MemoryDescriptor| MemoryRange {
-        base: PhysAddr(entry.phys_start),
-        bytes: entry.page_count.saturating_mul(4096),
-        kind: entry.ty.0,
-    };
-    let ranges: Vec<MemoryRange> = map.entries().map(range).collect();
-    check_memory(iort, &ranges, &mut |finding| notes.table(finding));
+/// Ranges against the firmware's memory map, before any of it is claimed.
+pub(crate) fn memory(firmware: &dyn Firmware, platform: &Platform<'_>, notes: &mut Notes) {
+    let Some(iort) = platform.iort.filter(|iort| iort.rmrs().next().is_some()) else { return };
+    let map = firmware.memory_map();
+    if !map.is_empty() {
+        check_memory(iort, &map, &mut |finding| notes.table(finding));
+    }
 }
 
 /// Ranges against register frames, the crash kernel's memory, and what the SMMUs let through as they were found.

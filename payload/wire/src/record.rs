@@ -49,6 +49,8 @@ pub enum IortOrigin {
     Amended,
     /// A file given with `--iort`.
     File,
+    /// Written by the payload from the firmware's devicetree.
+    Devicetree,
 }
 
 /// Units of one stream in one phase. `None` where the device has no attempt count that avoids the SMMU.

@@ -3,20 +3,27 @@
 //! Little endian: magic, image bytes, memory bytes, entry, relocation count, body (image, `u32` offset of each
 //! relocation), CRC-64/XZ of all before. A relocation's addend stands in the image where the relocation points.
 
+use std::io::Write;
+
 use anyhow::Context;
-use crc::{CRC_64_XZ, Crc};
+use crc::{CRC_32_ISO_HDLC, CRC_64_XZ, Crc};
+use lzma_rust2::{LzmaOptions, LzmaWriter};
 
 /// First bytes of the container; the digit is its version.
 pub const MAGIC: &[u8; 8] = b"IFKDUMP3";
 
-/// miniz's slowest and smallest.
-const LEVEL: u8 = 10;
+/// The slowest and smallest.
+const PRESET: u32 = 9;
+/// Larger than any primary: all of it is one window, so that what both images have in common is stored once.
+const WINDOW: u32 = 1 << 20;
 
 /// A position-independent image, as if loaded at address 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flat {
     /// What the file holds; the rest up to `memory_bytes` is zero.
     pub image: Vec<u8>,
+    /// Where code and data end in it, and only tables of the dynamic linker follow.
+    pub content: usize,
     /// What the image needs in memory, in whole pages.
     pub memory_bytes: u32,
     /// Offset of the first instruction.
@@ -38,7 +45,7 @@ pub struct Relocation {
 pub fn pack(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     let mut bytes = MAGIC.to_vec();
     let header =
-        [u32::try_from(flat.image.len())?, flat.memory_bytes, flat.entry, u32::try_from(flat.relocations.len())?];
+        [u32::try_from(content(flat).len())?, flat.memory_bytes, flat.entry, u32::try_from(flat.relocations.len())?];
     for word in header {
         bytes.extend(word.to_le_bytes());
     }
@@ -48,16 +55,24 @@ pub fn pack(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the loader carries: the length of `image`, and `image` as a zlib stream.
+/// What the loader carries: length and CRC-32 of `image`, and `image` as an LZMA stream with its header.
 pub fn compress(image: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut bytes = u32::try_from(image.len())?.to_le_bytes().to_vec();
-    bytes.extend(miniz_oxide::deflate::compress_to_vec_zlib(image, LEVEL));
-    Ok(bytes)
+    bytes.extend(Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(image).to_le_bytes());
+    let options = LzmaOptions { dict_size: WINDOW, ..LzmaOptions::with_preset(PRESET) };
+    let mut writer = LzmaWriter::new_use_header(bytes, &options, Some(image.len() as u64))?;
+    writer.write_all(image)?;
+    Ok(writer.finish()?)
+}
+
+/// Relocations travel in the container's own form: the linker's tables at the end need not travel as well.
+fn content(flat: &Flat) -> &[u8] {
+    flat.image.get(..flat.content).unwrap_or(&flat.image)
 }
 
 /// The image with the addends in it, and where they are.
 fn body(flat: &Flat) -> anyhow::Result<Vec<u8>> {
-    let mut body = flat.image.clone();
+    let mut body = content(flat).to_vec();
     for &Relocation { offset, addend } in &flat.relocations {
         let place = offset as usize;
         let word = body.get_mut(place..place + 8);

@@ -10,7 +10,7 @@ use super::container::{Flat, Relocation};
 /// Page size of the images' memory maps.
 const PAGE: u64 = 4096;
 /// Far above any image; keeps a damaged header from asking for all memory.
-const MOST_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Size of one `Elf64_Rela` and of one `Elf64_Sym`.
 const ENTRY: usize = 24;
 
@@ -46,10 +46,8 @@ pub fn flatten(data: &[u8]) -> anyhow::Result<Flat> {
             relocations = relative(&Tags::read(dynamic, endian)?, &image, memory_bytes)?;
         }
     }
-    // The relocations travel in the container's own form; the linker's tables at the end need not travel as well.
-    let kept = content_end(header, endian, data)?.unwrap_or(image.len());
-    image.truncate(kept);
-    Ok(Flat { image, memory_bytes, entry: u32::try_from(entry)?, relocations })
+    let content = content_end(header, endian, data)?.unwrap_or(image.len());
+    Ok(Flat { image, content, memory_bytes, entry: u32::try_from(entry)?, relocations })
 }
 
 /// Where code and data end and only tables of the dynamic linker follow; `None` without section headers.

@@ -181,6 +181,7 @@ impl Builder {
                     IortOrigin::Firmware => "firmware",
                     IortOrigin::Amended => "amended",
                     IortOrigin::File => "file",
+                    IortOrigin::Devicetree => "devicetree",
                 };
                 let firmware_sha256 = firmware_sha256.map(|digest| hex(&digest));
                 platform.iort = Some(Iort { origin, sha256: hex(&sha256), firmware_sha256, bytes });

@@ -165,7 +165,7 @@ pub struct Platform {
 /// The IORT in force.
 #[derive(Clone, Debug, Serialize)]
 pub struct Iort {
-    /// `firmware`, `amended` or `file`.
+    /// `firmware`, `amended`, `file`, or `devicetree` where it was written from one.
     pub origin: &'static str,
     /// Digest of the table in force.
     pub sha256: String,

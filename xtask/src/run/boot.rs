@@ -78,7 +78,7 @@ impl Job {
         Ok(Machine {
             qemu: self.qemu()?,
             program: &self.host.qemu,
-            firmware: &self.host.firmware,
+            firmware: self.host.firmware.as_deref(),
             image: &self.image,
             options: &self.options.text,
             iort: self.iort.as_deref(),

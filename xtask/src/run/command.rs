@@ -12,9 +12,9 @@ pub struct Machine<'a> {
     pub qemu: &'a Qemu,
     /// The emulator.
     pub program: &'a Path,
-    /// UEFI firmware.
-    pub firmware: &'a Path,
-    /// The primary image.
+    /// UEFI firmware, where the machine has one.
+    pub firmware: Option<&'a Path>,
+    /// The primary image: without firmware the raw one.
     pub image: &'a Path,
     /// Option text.
     pub options: &'a str,
@@ -39,7 +39,9 @@ impl Machine<'_> {
         add("-cpu", &qemu.cpu);
         add("-smp", &qemu.smp.to_string());
         add("-m", &qemu.memory);
-        add("-bios", &self.firmware);
+        if let Some(firmware) = self.firmware {
+            add("-bios", &firmware);
+        }
         add("-display", &"none");
         add("-monitor", &"none");
         // Ctrl-C belongs to this tool; the emulator's own handling of the terminal stays out of it.
@@ -56,7 +58,7 @@ impl Machine<'_> {
         for device in &qemu.devices {
             add("-device", device);
         }
-        // Through fw_cfg: no disk, and none of the firmware's countdown.
+        // To the firmware through fw_cfg: no disk, and none of its countdown.
         add("-kernel", &self.image);
         add("-append", &self.options);
         if let Some(iort) = self.iort {

@@ -51,7 +51,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let host = setup::ensure(&board, &args.install)?;
     progress.phase("build both images");
     let images = build::images()?;
-    let job = job(args, board, options, host, images.file);
+    let image = board.qemu.as_ref().map_or(images.file.clone(), |machine| images.for_machine(machine).to_owned());
+    let job = job(args, board, options, host, image);
     let boot = boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &job.folder);
@@ -90,8 +91,9 @@ fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBu
 fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Result<Exit> {
     let Some(qemu) = &board.qemu else { return Ok(Exit::Usage) };
     let found = qemu.firmware.iter().find(|path| path.is_file()).or(qemu.firmware.first());
-    let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned().unwrap_or_default() };
-    let job = job(args, board, options, host, build::file());
+    let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned() };
+    let image = build::places().for_machine(qemu).to_owned();
+    let job = job(args, board, options, host, image);
     let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
     crate::exit::say!("{}", command::quoted(&job.machine(ports)?.command()));
     Ok(Exit::Pass)

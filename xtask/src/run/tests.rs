@@ -75,7 +75,7 @@ fn the_command_line_is_fixed() {
     let machine = Machine {
         qemu: board.qemu.as_ref().unwrap(),
         program: Path::new("qemu-system-aarch64"),
-        firmware: Path::new("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+        firmware: Some(Path::new("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")),
         image: Path::new("/tmp/my images/primary.efi"),
         options: "scenario=adopt cycles=1",
         iort: Some(Path::new("it's.bin")),
@@ -141,7 +141,7 @@ fn job(script: &str) -> (tempfile::TempDir, Job) {
     let program = folder.path().join("emulator");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let host = Host { qemu: program, firmware: "/firmware".into() };
+    let host = Host { qemu: program, firmware: Some("/firmware".into()) };
     let report = folder.path().join("report");
     let mut job = prepare(&args(&["--report", report.to_str().unwrap()]), host, "/primary.efi".into()).unwrap();
     job.options.request = fixture::request();

@@ -13,13 +13,13 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use board::{Board, Qemu};
+use board::{Board, Image, Qemu};
 
 use crate::cli::{DoctorArgs, InstallArgs};
 use crate::exit::{self, Exit};
 use crate::workspace;
 
-use plan::Missing;
+use plan::{Firmware, Missing};
 use version::Version;
 
 /// The emulator and the firmware that a run starts.
@@ -27,8 +27,8 @@ use version::Version;
 pub struct Host {
     /// `qemu-system-aarch64` (new enough), as it is started.
     pub qemu: PathBuf,
-    /// AArch64 UEFI firmware image.
-    pub firmware: PathBuf,
+    /// AArch64 firmware image; none for a machine into which the emulator loads the raw image.
+    pub firmware: Option<PathBuf>,
 }
 
 /// What was found for one emulated board.
@@ -38,17 +38,25 @@ struct Found {
     qemu: Option<Version>,
     /// The first firmware image that exists.
     firmware: Option<PathBuf>,
+    /// The kind that the machine needs, if any.
+    kind: Option<Firmware>,
 }
 
 impl Found {
     fn probe(needs: &Qemu) -> Self {
         let output = Command::new(&needs.program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
         let version = output.ok().and_then(|output| Version::from_qemu(&String::from_utf8_lossy(&output.stdout)));
-        Self { qemu: version, firmware: needs.firmware.iter().find(|path| path.is_file()).cloned() }
+        let firmware = needs.firmware.iter().find(|path| path.is_file()).cloned();
+        let kind = match needs.image {
+            Image::Uefi => Some(Firmware::Edk2),
+            Image::Raw => (!needs.firmware.is_empty()).then_some(Firmware::UBoot),
+        };
+        Self { qemu: version, firmware, kind }
     }
 
     fn missing(&self, oldest: Version) -> Missing {
-        Missing { qemu: self.qemu.is_none_or(|version| version < oldest), firmware: self.firmware.is_none() }
+        let firmware = self.kind.filter(|_| self.firmware.is_none());
+        Missing { qemu: self.qemu.is_none_or(|version| version < oldest), firmware }
     }
 }
 
@@ -78,7 +86,7 @@ pub fn doctor(_args: &DoctorArgs) -> anyhow::Result<Exit> {
     let version = found.qemu.map_or_else(|| "not found".to_owned(), |version| version.to_string());
     crate::exit::say!("{}  QEMU: {} {version}, at least {oldest} needed", state(missing.qemu), needs.program);
     let firmware = found.firmware.as_deref().map_or_else(|| "none of ".to_owned() + &listed(&needs.firmware), shown);
-    crate::exit::say!("{}  UEFI firmware: {firmware}", state(missing.firmware));
+    crate::exit::say!("{}  UEFI firmware: {firmware}", state(missing.firmware.is_some()));
     if missing == Missing::default() {
         return Ok(exit);
     }
@@ -112,15 +120,15 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
         found = Found::probe(needs);
     }
     let still = found.missing(oldest);
-    match found.firmware {
-        Some(firmware) if !still.qemu => Ok(Host { qemu: PathBuf::from(&needs.program), firmware }),
-        _ => Err(exit::host_lacks(format!(
-            "after the installation there is still no {}; looked for {} in PATH and for {}",
-            plan::wanted(still, oldest),
-            needs.program,
-            listed(&needs.firmware)
-        ))),
+    if still == Missing::default() {
+        return Ok(Host { qemu: PathBuf::from(&needs.program), firmware: found.firmware });
     }
+    Err(exit::host_lacks(format!(
+        "after the installation there is still no {}; looked for {} in PATH and for {}",
+        plan::wanted(still, oldest),
+        needs.program,
+        listed(&needs.firmware)
+    )))
 }
 
 /// Makes everything that building and testing on the default board need available.

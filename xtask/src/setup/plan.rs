@@ -12,8 +12,26 @@ pub const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/inflight-backports.sou
 pub struct Missing {
     /// No QEMU, or one that is too old.
     pub qemu: bool,
-    /// No AArch64 UEFI firmware.
-    pub firmware: bool,
+    /// No firmware of this kind.
+    pub firmware: Option<Firmware>,
+}
+
+/// Kinds of AArch64 firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// UEFI.
+    Edk2,
+    /// U-Boot, which starts raw images.
+    UBoot,
+}
+
+impl Firmware {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Edk2 => "the AArch64 UEFI firmware of EDK2 (QEMU_EFI.fd)",
+            Self::UBoot => "U-Boot for QEMU's arm64 machine (qemu_arm64/u-boot.bin)",
+        }
+    }
 }
 
 /// What is known of the system that is going to get it.
@@ -82,15 +100,13 @@ pub fn wanted(missing: Missing, oldest: Version) -> String {
     if missing.qemu {
         wanted.push(format!("QEMU {oldest} or newer with qemu-system-aarch64"));
     }
-    if missing.firmware {
-        wanted.push("the AArch64 UEFI firmware of EDK2 (QEMU_EFI.fd)".to_owned());
-    }
+    wanted.extend(missing.firmware.map(|firmware| firmware.name().to_owned()));
     wanted.join(" and ")
 }
 
 fn packages(missing: Missing, manager: Manager) -> Vec<&'static str> {
     let qemu = missing.qemu.then(|| manager.qemu());
-    let firmware = missing.firmware.then(|| manager.firmware());
+    let firmware = missing.firmware.map(|firmware| manager.firmware(firmware));
     qemu.into_iter().chain(firmware).collect()
 }
 
@@ -124,9 +140,9 @@ fn apt(missing: Missing, facts: &Facts) -> Result<Vec<Step>, String> {
     }
     steps.push(update);
     steps.push(install(Manager::Apt, &["-t", &suite], &[Manager::Apt.qemu()]));
-    if missing.firmware {
+    if let Some(firmware) = missing.firmware {
         // The main suite's firmware is good enough, and backports need not have one.
-        steps.push(install(Manager::Apt, &[], &[Manager::Apt.firmware()]));
+        steps.push(install(Manager::Apt, &[], &[Manager::Apt.firmware(firmware)]));
     }
     Ok(steps)
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::plan::Firmware;
+
 /// What `/etc/os-release` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
@@ -64,13 +66,16 @@ impl Manager {
         }
     }
 
-    /// Package with the AArch64 UEFI firmware.
-    pub fn firmware(self) -> &'static str {
-        match self {
-            Self::Apt => "qemu-efi-aarch64",
-            Self::Dnf | Self::Pacman => "edk2-aarch64",
-            Self::Zypper => "qemu-uefi-aarch64",
-            Self::Apk => "aavmf",
+    /// Package with AArch64 firmware. Arch has no U-Boot for QEMU: its package manager will say so.
+    pub fn firmware(self, kind: Firmware) -> &'static str {
+        match (kind, self) {
+            (Firmware::Edk2, Self::Apt) => "qemu-efi-aarch64",
+            (Firmware::Edk2, Self::Dnf | Self::Pacman) => "edk2-aarch64",
+            (Firmware::Edk2, Self::Zypper) => "qemu-uefi-aarch64",
+            (Firmware::Edk2, Self::Apk) => "aavmf",
+            (Firmware::UBoot, Self::Apt | Self::Apk | Self::Pacman) => "u-boot-qemu",
+            (Firmware::UBoot, Self::Dnf) => "uboot-images-armv8",
+            (Firmware::UBoot, Self::Zypper) => "u-boot-qemu-arm64",
         }
     }
 

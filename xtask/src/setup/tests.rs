@@ -1,4 +1,4 @@
-use super::plan::{BACKPORTS_FILE, Facts, Missing, Step, plan};
+use super::plan::{BACKPORTS_FILE, Facts, Firmware, Missing, Step, plan};
 use super::sources::{Archive, deb822, knows, main_archive, one_line, source_file};
 use super::system::{Manager, Release};
 use super::version::Version;
@@ -31,7 +31,7 @@ fn debian_12() -> Facts {
     }
 }
 
-const BOTH: Missing = Missing { qemu: true, firmware: true };
+const BOTH: Missing = Missing { qemu: true, firmware: Some(Firmware::Edk2) };
 
 fn commands(steps: &[Step]) -> Vec<String> {
     steps.iter().map(|step| step.shown("")).collect()
@@ -154,7 +154,7 @@ fn a_release_with_a_new_enough_qemu_needs_no_backports() {
 
 #[test]
 fn only_what_is_missing_is_installed() {
-    let firmware = Missing { qemu: false, firmware: true };
+    let firmware = Missing { qemu: false, firmware: Some(Firmware::Edk2) };
     let lines = commands(&plan(firmware, &debian_12()).unwrap());
     assert_eq!(lines, ["apt-get update", "apt-get install -y --no-install-recommends qemu-efi-aarch64"]);
     assert_eq!(plan(Missing::default(), &debian_12()), Ok(Vec::new()));

@@ -10,6 +10,7 @@ mod host;
 mod input;
 mod plants;
 mod policies;
+mod raw;
 mod session;
 mod stops;
 pub mod tally;
@@ -87,6 +88,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(attach::all());
+    cases.extend(raw::all());
     cases.extend(stops::all());
     cases.extend(input::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

@@ -4,16 +4,10 @@ use acpi::{AcpiTables, Handler, PciAddress, RawPhysicalMapping};
 use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
 use core::ptr::NonNull;
+use primary::firmware::Found;
 
 /// A table longer than this is taken for damage (the largest known IORT has 0.1 MB).
 const LONGEST: usize = 4 << 20;
-
-/// A table's signature and bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) signature: [u8; 4],
-    pub(crate) bytes: Vec<u8>,
-}
 
 /// Copies every table that the XSDT names, whatever its checksum.
 ///

@@ -1,11 +1,9 @@
 //! Why the image does not start its work, said on the firmware's console while there is no other.
 
 use embedded_io::{ErrorType, Write};
+use primary::refusal;
 use uefi::{Status, system};
-use wire::{
-    Record, Writer,
-    record::{Outcome, Severity, VERSION},
-};
+use wire::Writer;
 
 /// The firmware's console, for plain ASCII.
 struct FirmwareConsole;
@@ -33,23 +31,8 @@ impl Write for FirmwareConsole {
     }
 }
 
-/// Writes the finding and the end of an empty boot, and what to return to the firmware.
+/// Says why, and what to return to the firmware.
 pub(crate) fn refuse(id: &str, reason: &str) -> Status {
-    let mut writer = Writer::new(FirmwareConsole, 0);
-    let el = arch::cpu::current_el();
-    let counter_hz = arch::timer::frequency();
-    let version = env!("CARGO_PKG_VERSION");
-    let records = [
-        Record::Hello { wire: VERSION, version, image: "primary", el, e2h: false, counter_hz },
-        Record::Finding { severity: Severity::Error, table: "platform", id, offset: None, text: reason },
-        Record::End { outcome: Outcome::Fail, runs: 0 },
-    ];
-    // The firmware's console never fails here (see above).
-    let _ = writer.ktap_start();
-    for record in &records {
-        let _ = writer.write(record);
-    }
-    let _ = writer.ktap_comment(0, reason);
-    let _ = writer.ktap_end(Outcome::Fail);
+    refusal::write(&mut Writer::new(FirmwareConsole, 0), id, reason);
     Status::UNSUPPORTED
 }

@@ -1,0 +1,76 @@
+//! Memory without a firmware that gives it: what the devicetree calls RAM, without what is in use.
+
+use super::{Image, given::Blob};
+use addr::PhysAddr;
+use alloc::{format, string::String, vec::Vec};
+use arch::{
+    mmu::{Kind, Region},
+    ranges::Ranges,
+};
+use primary::firmware::{Firmware, Purpose, Reserved};
+use tables::iort::rmr_place::MemoryRange;
+
+/// Who owns what.
+pub(crate) struct Memory {
+    /// RAM that may be mapped: without `no-map` ranges, where secure firmware may hide.
+    ram: Ranges,
+    /// Of that, what nobody uses.
+    free: Ranges,
+    /// What the devicetree reserves.
+    reserved: Vec<(PhysAddr, u64)>,
+}
+
+impl Memory {
+    /// What the devicetree says, and where image, devicetree and initrd lie.
+    pub(crate) fn new(blob: &Blob, image: Image) -> Self {
+        let mut ram = Ranges::default();
+        blob.ram().for_each(|(start, bytes)| ram.add(start, bytes));
+        let mut free = ram.clone();
+        blob.in_use().for_each(|(start, bytes)| free.remove(start, bytes));
+        free.remove(image.start, image.end.0 - image.start.0);
+        // Code and stack are the image's own region.
+        ram.remove(image.start, image.heap.0 - image.start.0);
+        // The first page is nobody's: an address of 0 means "none" in many places.
+        free.remove(PhysAddr(0), 4096);
+        Self { ram, free, reserved: blob.reserved().collect() }
+    }
+}
+
+impl Firmware for Memory {
+    fn reserve(
+        &mut self,
+        what: &str,
+        bytes: u64,
+        alignment: u64,
+        limit: u64,
+        purpose: Purpose,
+    ) -> Result<Reserved, String> {
+        let start = self.free.take(bytes, alignment, limit).ok_or_else(|| {
+            let (wanted, free) = (bytes >> 10, self.free.largest(limit) >> 10);
+            format!("too little memory for {what}: {wanted} KiB below {limit:#x} needed, the largest free range has {free} KiB")
+        })?;
+        if purpose == Purpose::Kept {
+            self.ram.remove(start, bytes);
+        }
+        Ok(Reserved { start, bytes })
+    }
+
+    fn reserve_at(&mut self, start: PhysAddr, bytes: u64) -> Result<Reserved, String> {
+        if !self.free.contains(start, bytes) {
+            return Err("the devicetree does not call it free RAM".into());
+        }
+        self.free.remove(start, bytes);
+        self.ram.remove(start, bytes);
+        Ok(Reserved { start, bytes })
+    }
+
+    fn memory_map(&self) -> Vec<MemoryRange> {
+        // EfiReservedMemoryType and EfiConventionalMemory.
+        let range = |kind| move |(base, bytes)| MemoryRange { base, bytes, kind };
+        self.reserved.iter().copied().map(range(0)).chain(self.free.iter().map(range(7))).collect()
+    }
+
+    fn leave(&mut self) -> Vec<Region> {
+        self.ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data }).collect()
+    }
+}

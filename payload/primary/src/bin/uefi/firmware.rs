@@ -1,0 +1,195 @@
+//! All that is taken from UEFI before boot services end: options, files, tables, memory.
+
+use crate::acpi_tables;
+use addr::PhysAddr;
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+use arch::mmu::{Kind, Region};
+use primary::firmware::{Description, Firmware, Found, Given, Purpose, Reserved};
+use tables::iort::rmr_place::MemoryRange;
+use uefi::{
+    CStr16, Guid, Status,
+    boot::{self, AllocateType, MemoryType},
+    cstr16, guid,
+    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapOwned},
+    proto::{
+        device_path::DevicePath,
+        loaded_image::LoadedImage,
+        media::{
+            file::{File, FileAttribute, FileInfo, FileMode},
+            fs::SimpleFileSystem,
+            load_file::LoadFile2,
+        },
+    },
+    system,
+    table::cfg::ConfigTableEntry,
+};
+
+/// LINUX_EFI_INITRD_MEDIA_GUID: the vendor media path under which a loader offers an initrd, and QEMU its `-initrd`.
+const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
+/// Options beside the image, where its device has a file system; they overrule the load options.
+const OPTIONS_FILE: &CStr16 = cstr16!("inflight.txt");
+/// A replaced IORT beside the image.
+const IORT_FILE: &CStr16 = cstr16!("iort.aml");
+/// An option file or IORT longer than this is not read.
+const LONGEST_FILE: u64 = 4 << 20;
+
+/// Reads everything that needs boot services and no memory of a certain kind.
+pub(crate) fn collect() -> Result<Given, String> {
+    let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle())
+        .map_err(|error| format!("no LoadedImage protocol: {}", code(error.status())))?;
+    let (base, bytes) = image.info();
+    let load_options = image.load_options_as_bytes().map_or(Some(String::new()), text_of);
+    Ok(Given {
+        load_options,
+        option_file: file_beside_image(&image, OPTIONS_FILE).and_then(|file| String::from_utf8(file.into()).ok()),
+        iort_file: initrd().or_else(|| file_beside_image(&image, IORT_FILE)),
+        description: Description::Acpi(tables()),
+        image: Region { start: PhysAddr(base.addr() as u64), bytes, kind: Kind::Image },
+    })
+}
+
+/// UCS-2 load options as text, without the terminator; `None` where they hold anything but printable characters.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let text: Option<String> = units
+        .iter()
+        .map(|unit| u16::from_le_bytes(*unit))
+        .take_while(|unit| *unit != 0)
+        .map(|unit| u8::try_from(unit).ok().filter(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')))
+        .map(|byte| byte.map(char::from))
+        .collect();
+    text.filter(|_| rest.is_empty())
+}
+
+fn tables() -> Result<Vec<Found>, String> {
+    let rsdp = system::with_config_table(|entries| {
+        entries.iter().find(|entry| entry.guid == ConfigTableEntry::ACPI2_GUID).map(|entry| entry.address)
+    });
+    let rsdp = rsdp.ok_or_else(|| String::from("the firmware has no ACPI 2.0 configuration table"))?;
+    // SAFETY: the address is the firmware's configuration table's; boot services run, so their identity map is in force.
+    unsafe { acpi_tables::copy_all(PhysAddr(rsdp.addr() as u64)) }
+}
+
+/// The file that the loader offers as an initrd; nothing where it offers none.
+fn initrd() -> Option<Box<[u8]>> {
+    // A device path by hand: one vendor media node (type 4, subtype 3), then the end node.
+    let mut path = [0_u8; 24];
+    path[..4].copy_from_slice(&[4, 3, 20, 0]);
+    path[4..20].copy_from_slice(&INITRD_MEDIA.to_bytes());
+    path[20..].copy_from_slice(&[0x7f, 0xff, 4, 0]);
+    let mut path = <&DevicePath>::try_from(&path[..]).ok()?;
+    let handle = boot::locate_device_path::<LoadFile2>(&mut path).ok()?;
+    let mut loader = boot::open_protocol_exclusive::<LoadFile2>(handle).ok()?;
+    loader.load_file(path).ok()
+}
+
+fn file_beside_image(image: &LoadedImage, name: &CStr16) -> Option<Box<[u8]>> {
+    let mut volume = boot::open_protocol_exclusive::<SimpleFileSystem>(image.device()?).ok()?;
+    let mut root = volume.open_volume().ok()?;
+    let mut file = root.open(name, FileMode::Read, FileAttribute::empty()).ok()?.into_regular_file()?;
+    let size = file.get_boxed_info::<FileInfo>().ok()?.file_size();
+    let mut bytes = alloc::vec![0; usize::try_from(size).ok().filter(|_| size <= LONGEST_FILE)?];
+    let read = file.read(&mut bytes).ok()?;
+    bytes.truncate(read);
+    Some(bytes.into_boxed_slice())
+}
+
+/// UEFI's memory services.
+pub(crate) struct Uefi;
+
+impl Firmware for Uefi {
+    fn reserve(
+        &mut self,
+        what: &str,
+        bytes: u64,
+        alignment: u64,
+        limit: u64,
+        purpose: Purpose,
+    ) -> Result<Reserved, String> {
+        let kind = match purpose {
+            Purpose::Own => MemoryType::LOADER_DATA,
+            Purpose::Kept => MemoryType::RESERVED,
+        };
+        let whole = bytes + alignment - 4096;
+        let pages = whole.div_ceil(4096) as usize;
+        let start = boot::allocate_pages(AllocateType::MaxAddress(limit), kind, pages).map_err(|error| {
+            let free = largest_free(limit) >> 10;
+            let wanted = whole >> 10;
+            if error.status() == Status::OUT_OF_RESOURCES || error.status() == Status::NOT_FOUND {
+                format!("too little memory for {what}: {wanted} KiB below {limit:#x} needed, the largest free range has {free} KiB")
+            } else {
+                format!("cannot reserve {wanted} KiB for {what}: {}", code(error.status()))
+            }
+        })?;
+        let start = (start.addr().get() as u64).next_multiple_of(alignment);
+        Ok(Reserved { start: PhysAddr(start), bytes })
+    }
+
+    fn reserve_at(&mut self, start: PhysAddr, bytes: u64) -> Result<Reserved, String> {
+        if !start.is_aligned(4096) {
+            return Err(code(Status::INVALID_PARAMETER));
+        }
+        boot::allocate_pages(AllocateType::Address(start.0), MemoryType::RESERVED, bytes.div_ceil(4096) as usize)
+            .map(|_| Reserved { start, bytes })
+            .map_err(|error| code(error.status()))
+    }
+
+    fn memory_map(&self) -> Vec<MemoryRange> {
+        let range = |entry: &MemoryDescriptor| MemoryRange {
+            base: PhysAddr(entry.phys_start),
+            bytes: entry.page_count.saturating_mul(4096),
+            kind: entry.ty.0,
+        };
+        boot::memory_map(MemoryType::LOADER_DATA).map_or(Vec::new(), |map| map.entries().map(range).collect())
+    }
+
+    fn leave(&mut self) -> Vec<Region> {
+        // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
+        ram(&unsafe { boot::exit_boot_services(None) })
+    }
+}
+
+/// A status as its number: the names of all of them would take kilobytes of the image.
+fn code(status: Status) -> String {
+    format!("EFI status {:#x}", status.0)
+}
+
+fn largest_free(limit: u64) -> u64 {
+    let Ok(map) = boot::memory_map(MemoryType::LOADER_DATA) else { return 0 };
+    let free = map.entries().filter(|entry| entry.ty == MemoryType::CONVENTIONAL && entry.phys_start < limit);
+    free.map(|entry| entry.page_count * 4096).max().unwrap_or(0)
+}
+
+/// RAM that the firmware says may be mapped write-back. Ranges of type Reserved are left out: secure firmware may hide
+/// there, and a speculative fetch from it can be an external abort. What we reserved ourselves the caller adds.
+fn ram(map: &MemoryMapOwned) -> Vec<Region> {
+    let is_ram = |ty| {
+        matches!(
+            ty,
+            MemoryType::LOADER_CODE
+                | MemoryType::LOADER_DATA
+                | MemoryType::BOOT_SERVICES_CODE
+                | MemoryType::BOOT_SERVICES_DATA
+                | MemoryType::RUNTIME_SERVICES_CODE
+                | MemoryType::RUNTIME_SERVICES_DATA
+                | MemoryType::CONVENTIONAL
+                | MemoryType::ACPI_RECLAIM
+                | MemoryType::ACPI_NON_VOLATILE
+        )
+    };
+    // The map is in no certain order; neighbours become one region, so that large blocks can map them.
+    let usable = |entry: &&MemoryDescriptor| is_ram(entry.ty) && entry.att.contains(MemoryAttribute::WRITE_BACK);
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for entry in map.entries().filter(usable) {
+        let at = ranges.partition_point(|(start, _)| *start < entry.phys_start);
+        ranges.insert(at, (entry.phys_start, entry.page_count * 4096));
+    }
+    let mut ram: Vec<Region> = Vec::new();
+    for (start, bytes) in ranges {
+        match ram.last_mut() {
+            Some(last) if last.start.0 + last.bytes == start => last.bytes += bytes,
+            _ => ram.push(Region { start: PhysAddr(start), bytes, kind: Kind::Data }),
+        }
+    }
+    ram
+}

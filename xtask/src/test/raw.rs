@@ -1,0 +1,119 @@
+//! The raw image: the same verdicts as under firmware, however it is entered.
+
+use serde_json::Value;
+
+use super::Case;
+use super::cases::words;
+use super::expect::{self, Expected, ensure};
+use super::session::{Ended, Session};
+use crate::build;
+
+/// States of the CPU that `ci/raw-entry` makes.
+const E2H: u64 = 1;
+const CACHES_ON: u64 = 2;
+const OTHER_CPU: u64 = 4;
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    vec![
+        Case::new("raw", raw),
+        Case::new("raw-as-uefi", as_uefi),
+        Case::new("raw-bridges", bridges),
+        Case::new("raw-at-el1", |session| {
+            let machine = "virt,gic-version=3,iommu=smmuv3,acpi=off";
+            let ended =
+                session.run(&words(&format!("run --board qemu-virt-dt -- -machine {machine},virtualization=off")))?;
+            expect::outcome(&ended, 1, "fail")?;
+            expect::finding(&ended, "started-at-el1")
+        }),
+        Case::new("raw-too-little-memory", |session| {
+            let ended = session.run(&words("run --board qemu-virt-dt -- -m 64M"))?;
+            expect::outcome(&ended, 1, "fail")?;
+            expect::finding(&ended, "too little memory")
+        }),
+        Case::new("raw-under-u-boot", |session| {
+            let ended = session.run(&words("run --board qemu-virt-uboot"))?;
+            both(&ended)?;
+            let log = std::fs::read(session.report().join("console.log")).map_err(|error| error.to_string())?;
+            let text = String::from_utf8_lossy(&log);
+            ensure(text.contains("U-Boot") && text.contains("Starting kernel"), || {
+                "no U-Boot on the console".to_owned()
+            })
+        }),
+        Case::new("raw-entered-with-e2h", |session| entered(session, E2H)),
+        Case::new("raw-entered-with-caches-on", |session| {
+            entered(session, CACHES_ON)?;
+            entered(session, CACHES_ON | E2H)
+        }),
+        Case::new("raw-entered-on-another-cpu", |session| entered(session, OTHER_CPU)),
+    ]
+}
+
+/// As a user runs it, beside the second witness.
+fn raw(session: &Session<'_>) -> Expected {
+    let ended = session.run_with_witness(&words("run --board qemu-virt-dt"), false)?;
+    both(&ended)?;
+    expect::finding(&ended, "functions found")?;
+    let origin = &ended.report()?["platform"]["iort"]["origin"];
+    // The board's wish was added to what the devicetree gave.
+    ensure(origin == "amended", || format!("the IORT is of {origin}"))
+}
+
+fn both(ended: &Ended) -> Expected {
+    expect::outcome(ended, 0, "pass")?;
+    expect::adopted(expect::run(ended, "adopt")?)?;
+    expect::was_reset(expect::run(ended, "reset")?)
+}
+
+/// Every policy, one damage and one crash: each check has the verdict that it has under UEFI.
+fn as_uefi(session: &Session<'_>) -> Expected {
+    let scenarios = "adopt,adopt-v7,adopt-rmr-bypass,reset,reset-evtq,reset-attach,abort,bypass,quiesce-bme,\
+                     quiesce-driver,adopt-attach,adopt+l2-null,adopt+firmware-table,adopt@other-cpu";
+    let mut verdicts = Vec::new();
+    for board in ["qemu-virt", "qemu-virt-dt"] {
+        let ended = session.run(&words(&format!("run --board {board} --scenario {scenarios}")))?;
+        expect::outcome(&ended, 0, "pass").map_err(|what| format!("{board}: {what}"))?;
+        let runs = expect::runs(&ended)?;
+        ensure(runs.len() == scenarios.split(',').count(), || format!("{board}: {} runs", runs.len()))?;
+        verdicts.push(runs.iter().map(expect::verdicts).collect::<Vec<_>>());
+    }
+    ensure(verdicts[0] == verdicts[1], || "some check has another verdict than under UEFI".to_owned())
+}
+
+/// Endpoints behind bridges: numbers and windows are the payload's own.
+fn bridges(session: &Session<'_>) -> Expected {
+    let devices = [
+        "pcie-root-port,id=port1,bus=pcie.0,chassis=1,addr=5.0",
+        "x3130-upstream,id=up,bus=port1",
+        "xio3130-downstream,id=down,bus=up,chassis=2,slot=1",
+        "ich9-intel-hda,id=audio2,bus=down",
+        "hda-duplex,bus=audio2.0,audiodev=silence",
+    ];
+    let mut arguments = words("run --board qemu-virt-dt --");
+    arguments.extend(devices.iter().flat_map(|device| ["-device".to_owned(), (*device).to_owned()]));
+    let ended = session.run(&arguments)?;
+    both(&ended)?;
+    // Root port 1, upstream port 2, downstream port 3.
+    let streams = expect::array(expect::run(&ended, "adopt")?, "streams")?;
+    ensure(streams.iter().any(|stream| stream["bdf"] == "0000:03:00.0"), || {
+        format!("none behind them: {}", names(streams))
+    })
+}
+
+fn names(streams: &[Value]) -> String {
+    streams.iter().map(|stream| stream["bdf"].to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// The image behind `ci/raw-entry`.
+fn entered(session: &Session<'_>, mode: u64) -> Expected {
+    let image = build::raw_behind(mode).map_err(|error| format!("{error:#}"))?;
+    let path = session.folder.with_extension(format!("{mode}.img"));
+    std::fs::write(&path, image).map_err(|error| error.to_string())?;
+    let mut arguments = words("run --board qemu-virt-dt --");
+    arguments.extend(["-kernel".to_owned(), path.display().to_string()]);
+    let ended = session.run(&arguments)?;
+    both(&ended).map_err(|what| format!("mode {mode}: {what}"))?;
+    let images = ended.report()?["images"].as_array().cloned().unwrap_or_default();
+    let has_e2h = images.iter().any(|image| image["image"] == "kdump" && image["e2h"] == true);
+    ensure(has_e2h == (mode & E2H != 0), || format!("mode {mode}: E2H is {has_e2h} in kdump"))
+}
