@@ -33,14 +33,16 @@ pub struct Assigned {
     pub unreached: u32,
 }
 
-/// Whether some firmware was here: a bridge forwards configuration accesses, or a function answers to memory accesses. Then
-/// nothing should be assigned anew; devices may be at work.
+/// Whether some firmware was here: a bridge forwards configuration accesses, a function answers to memory accesses, or a BAR
+/// holds an address (UEFI lets functions answer only when a driver starts). Then nothing should be assigned anew; devices may
+/// be at work.
 pub fn is_assigned(space: &mut dyn ConfigSpace, buses: BusRange) -> bool {
     let mut is_found = false;
     for_each_on_bus(space, buses.segment, buses.first, &mut |function| {
         let is_numbered = function.header_type().layout() == HeaderType::BRIDGE
             && (function.read32(number::BUS_NUMBERS) >> 8) as u8 != 0;
-        is_found |= is_numbered || function.command().contains(Command::MEMORY_SPACE);
+        let has_address = (0..6).any(|index| matches!(function.memory_bar(index), Ok(Some(bar)) if bar.address.0 != 0));
+        is_found |= is_numbered || has_address || function.command().contains(Command::MEMORY_SPACE);
     });
     is_found
 }

@@ -31,6 +31,14 @@ pub fn all() -> Vec<Case> {
             expect::outcome(&ended, 1, "fail")?;
             expect::finding(&ended, "too little memory")
         }),
+        Case::new("uefi-devicetree", |session| {
+            let machine = "virt,gic-version=3,virtualization=on,iommu=smmuv3,acpi=off";
+            let ended = session.run(&words(&format!("run -- -machine {machine}")))?;
+            both(&ended)?;
+            // What firmware has assigned is left as it is.
+            let has = expect::finding(&ended, "functions found").is_ok();
+            ensure(!has, || "PCI addresses were given anew under UEFI".to_owned())
+        }),
         Case::new("raw-under-u-boot", |session| {
             let ended = session.run(&words("run --board qemu-virt-uboot"))?;
             both(&ended)?;

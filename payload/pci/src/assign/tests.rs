@@ -83,6 +83,16 @@ fn functions_of_the_root_bus_get_addresses_and_answer() {
 }
 
 #[test]
+fn one_address_tells_of_a_firmware() {
+    let mut space = FakeSpace::default();
+    endpoint(&mut space, at(0, 4));
+    add_bar(&mut space, at(0, 4), 2, 0x1000, BarKind::Low32);
+    assert!(!is_assigned(&mut space, ALL));
+    space.put(at(0, 4), 0x18, 0x1000_0000);
+    assert!(is_assigned(&mut space, ALL));
+}
+
+#[test]
 fn without_a_high_window_all_is_low() {
     let mut space = FakeSpace::default();
     endpoint(&mut space, at(0, 1));

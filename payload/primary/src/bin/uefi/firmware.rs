@@ -4,8 +4,9 @@ use crate::acpi_tables;
 use addr::PhysAddr;
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use arch::mmu::{Kind, Region};
-use primary::firmware::{Description, Firmware, Found, Given, Purpose, Reserved};
-use tables::iort::rmr_place::MemoryRange;
+use core::slice;
+use primary::firmware::{Description, Firmware, Given, Purpose, Reserved};
+use tables::{devicetree::Devicetree, iort::rmr_place::MemoryRange};
 use uefi::{
     CStr16, Guid, Status,
     boot::{self, AllocateType, MemoryType},
@@ -26,6 +27,8 @@ use uefi::{
 
 /// LINUX_EFI_INITRD_MEDIA_GUID: the vendor media path under which a loader offers an initrd, and QEMU its `-initrd`.
 const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
+/// EFI_DTB_TABLE_GUID (EBBR 2.1, 2.3.1).
+const DEVICETREE: Guid = guid!("b1b621d5-f19c-41a5-830b-d9152c69aae0");
 /// Options beside the image, where its device has a file system; they overrule the load options.
 const OPTIONS_FILE: &CStr16 = cstr16!("inflight.txt");
 /// A replaced IORT beside the image.
@@ -43,7 +46,7 @@ pub(crate) fn collect() -> Result<Given, String> {
         load_options,
         option_file: file_beside_image(&image, OPTIONS_FILE).and_then(|file| String::from_utf8(file.into()).ok()),
         iort_file: initrd().or_else(|| file_beside_image(&image, IORT_FILE)),
-        description: Description::Acpi(tables()),
+        description: description(),
         image: Region { start: PhysAddr(base.addr() as u64), bytes, kind: Kind::Image },
     })
 }
@@ -61,13 +64,31 @@ fn text_of(bytes: &[u8]) -> Option<String> {
     text.filter(|_| rest.is_empty())
 }
 
-fn tables() -> Result<Vec<Found>, String> {
-    let rsdp = system::with_config_table(|entries| {
-        entries.iter().find(|entry| entry.guid == ConfigTableEntry::ACPI2_GUID).map(|entry| entry.address)
-    });
-    let rsdp = rsdp.ok_or_else(|| String::from("the firmware has no ACPI 2.0 configuration table"))?;
-    // SAFETY: the address is the firmware's configuration table's; boot services run, so their identity map is in force.
-    unsafe { acpi_tables::copy_all(PhysAddr(rsdp.addr() as u64)) }
+/// ACPI tables, or the devicetree where there are none: firmware that has both describes more by ACPI.
+fn description() -> Description {
+    let table = |guid: Guid| {
+        system::with_config_table(|entries| {
+            entries.iter().find(|entry| entry.guid == guid).map(|entry| PhysAddr(entry.address.addr() as u64))
+        })
+    };
+    if let Some(rsdp) = table(ConfigTableEntry::ACPI2_GUID) {
+        // SAFETY: the address is the firmware's configuration table's; boot services run, so their identity map is in force.
+        return Description::Acpi(unsafe { acpi_tables::copy_all(rsdp) });
+    }
+    let blob = table(DEVICETREE).and_then(devicetree);
+    let none =
+        || Description::Acpi(Err("the firmware has neither an ACPI 2.0 nor a devicetree configuration table".into()));
+    blob.map_or_else(none, Description::Devicetree)
+}
+
+/// A copy of the blob at `at`, if there is one.
+fn devicetree(at: PhysAddr) -> Option<Vec<u8>> {
+    let pointer = core::ptr::with_exposed_provenance::<u8>(at.0 as usize);
+    // SAFETY: the firmware's configuration table says that a devicetree is there; it begins with its length.
+    let start = unsafe { slice::from_raw_parts(pointer, 8) };
+    let length = start.first_chunk().and_then(|start| Devicetree::length(*start))?;
+    // SAFETY: as above, and this is the length.
+    Some(unsafe { slice::from_raw_parts(pointer, length) }.to_vec())
 }
 
 /// The file that the loader offers as an initrd; nothing where it offers none.
