@@ -25,10 +25,18 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         images = Some(build::images().map_err(|error| format!("{error:#}"))?);
         Ok(())
     });
-    for (target, bin) in [(UEFI_TARGET, "primary"), (UEFI_TARGET, "loader"), (BARE_TARGET, "kdump")] {
+    for (target, package, bin) in [
+        (UEFI_TARGET, "primary", "uefi"),
+        (BARE_TARGET, "primary", "raw"),
+        (UEFI_TARGET, "loader", "loader"),
+        (BARE_TARGET, "kdump", "kdump"),
+    ] {
+        let parts = ["--target", target, "--package", package, "--lib", "--bin", bin];
+        // A package without a library has no such part.
+        let parts = if package == "primary" { &parts[..] } else { &parts[..4] };
         tally.run(&format!("clippy, {bin}"), || {
             let mut command = build::cargo();
-            command.args(["clippy", "--quiet", "--target", target, "--package", bin]);
+            command.args(["clippy", "--quiet"]).args(parts);
             command.args(LIBRARIES.iter().flat_map(|library| ["--package", library]));
             if let Some(images) = &images {
                 command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
@@ -39,7 +47,7 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
             // Added to the configuration, where an exported RUSTDOCFLAGS would replace it.
             let deny = format!("target.{target}.rustdocflags=[\"-D\", \"warnings\"]");
             let mut command = build::cargo();
-            command.args(["doc", "--quiet", "--no-deps", "--target", target, "--package", bin, "--config", &deny]);
+            command.args(["doc", "--quiet", "--no-deps", "--config", &deny]).args(parts);
             if let Some(images) = &images {
                 command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
             }
