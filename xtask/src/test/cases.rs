@@ -242,12 +242,6 @@ fn tables() -> Vec<Case> {
             expect::finding(&ended, "W_MAP_OFF_BY_ONE")?;
             expect::finding(&ended, "W_READINGS_DIFFER")
         }),
-        Case::new("iort-missing", |session| {
-            let ended =
-                session.run(&words("run --scenario adopt --option console=pl011:0x09000000 -- -machine acpi=off"))?;
-            expect::outcome(&ended, 1, "fail")?;
-            says(&ended, &["IORT", "RSDP"])
-        }),
     ]
 }
 

@@ -26,6 +26,18 @@ pub fn all() -> Vec<Case> {
             expect::outcome(&ended, 1, "fail")?;
             expect::finding(&ended, "started-at-el1")
         }),
+        Case::new("raw-without-smmu", |session| {
+            let ended = session.run(&words("run --board qemu-virt-dt --scenario adopt -- -machine iommu=none"))?;
+            expect::outcome(&ended, 1, "fail")?;
+            expect::finding(&ended, "no-smmu")
+        }),
+        Case::new("raw-iort-file", |session| {
+            let arguments = "run --board qemu-virt-dt --scenario reset --iort ci/fixtures/qemu-virt/IORT.aml";
+            let ended = session.run(&words(arguments))?;
+            expect::outcome(&ended, 0, "pass")?;
+            let origin = &ended.report()?["platform"]["iort"]["origin"];
+            ensure(origin == "file", || format!("the IORT is of {origin}"))
+        }),
         Case::new("raw-too-little-memory", |session| {
             let ended = session.run(&words("run --board qemu-virt-dt -- -m 64M"))?;
             expect::outcome(&ended, 1, "fail")?;
