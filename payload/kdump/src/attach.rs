@@ -19,7 +19,7 @@ use handover::{
     boot::{self, Boot},
     oracle::{Stream, Window},
 };
-use pci::{Function, Identity};
+use pci::{Found, Function};
 use smmu::{
     frames::Frames,
     log::{Log, Logged},
@@ -131,12 +131,14 @@ fn start_again(
 fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam) -> Option<Chosen> {
     let functions = takeover::functions(boot, Some(iort), config);
     let mut found: Vec<(Chosen, bool)> = Vec::new();
-    for (bdf, identity) in &functions {
-        let Some((smmu, at, registers)) = place(boot, iort, config, *bdf, identity) else { continue };
-        let attach = takeover::attach(iort, at.base, &[(*bdf, *identity)]).pop();
-        found.extend(
-            attach.map(|attach| (Chosen { bdf: *bdf, smmu, registers, attach, earlier: 0 }, Hda.claims(identity))),
-        );
+    for function in functions {
+        let Some((smmu, at, registers)) = place(boot, iort, config, &function) else { continue };
+        let attach = takeover::attach(iort, at.base, &[function]).pop();
+        let is_hda = Hda.claims(&function.identity);
+        // Of functions that share a stream the first was put to work.
+        let is_new = |attach: &Attach| found.iter().all(|(known, _)| known.attach.stream != attach.stream);
+        let attach = attach.filter(is_new);
+        found.extend(attach.map(|attach| (Chosen { bdf: function.bdf, smmu, registers, attach, earlier: 0 }, is_hda)));
     }
     let is_plain = |(chosen, is_hda): &(Chosen, bool)| *is_hda && chosen.attach.identity.is_empty();
     let at = found.iter().position(is_plain).or_else(|| found.iter().position(|(_, is_hda)| *is_hda))?;
@@ -158,13 +160,12 @@ fn place<'a>(
     boot: &'a Boot,
     iort: &Iort<'_>,
     config: &mut Ecam,
-    bdf: Bdf,
-    identity: &Identity,
+    function: &Found,
 ) -> Option<(u8, &'a boot::Smmu, PhysAddr)> {
-    let driver = dma::stopper_for(identity)?;
-    let base = iort.resolve(bdf).smmu?.base;
+    let driver = dma::stopper_for(&function.identity)?;
+    let base = iort.resolve(function.requester).smmu?.base;
     let (smmu, at) = (0_u8..).zip(boot.smmus()).find(|(_, at)| at.base == base)?;
-    let bar = Function::new(config, bdf)?.memory_bar(driver.bar()).ok()??;
+    let bar = Function::new(config, function.bdf)?.memory_bar(driver.bar()).ok()??;
     // The primary mapped the registers of every endpoint at work.
     cpu::device_memory_at(bar.address.0).then_some((smmu, at, bar.address))
 }

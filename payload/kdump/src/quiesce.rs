@@ -7,7 +7,7 @@ use arch::{
     bus::{Devices, Ecam},
     cpu, timer,
 };
-use pci::{Function, HeaderType, Identity, RESET_US, Saved};
+use pci::{Found, Function, HeaderType, Identity, RESET_US, Saved};
 use smmu::takeover::Policy;
 
 /// How long a function may take to see its last completions (Linux gives it 700 ms in steps).
@@ -22,16 +22,18 @@ pub(crate) fn stop(
     policy: Policy,
     config: &mut Ecam,
     bus: &mut Devices,
-    functions: &[(Bdf, Identity)],
+    functions: &[Found],
     meanwhile: &mut dyn FnMut(),
 ) {
     match policy {
-        Policy::QuiesceBme => functions.iter().for_each(|(bdf, identity)| {
+        Policy::QuiesceBme => functions.iter().for_each(|Found { bdf, identity, .. }| {
             if let Some(mut function) = Function::new(config, *bdf).filter(|_| !is_bridge(identity)) {
                 function.set_bus_master(false);
             }
         }),
-        Policy::QuiesceDriver => functions.iter().for_each(|(bdf, identity)| by_driver(config, bus, *bdf, identity)),
+        Policy::QuiesceDriver => {
+            functions.iter().for_each(|Found { bdf, identity, .. }| by_driver(config, bus, *bdf, identity))
+        }
         Policy::QuiesceFlr => by_function_level_reset(config, functions, meanwhile),
         _ => {}
     }
@@ -54,9 +56,9 @@ fn by_driver(config: &mut Ecam, bus: &mut Devices, bdf: Bdf, identity: &Identity
 }
 
 /// All of them at once: the wait is long (PCI Express Base 6.0, 6.6.2), and the same for all.
-fn by_function_level_reset(config: &mut Ecam, functions: &[(Bdf, Identity)], meanwhile: &mut dyn FnMut()) {
+fn by_function_level_reset(config: &mut Ecam, functions: &[Found], meanwhile: &mut dyn FnMut()) {
     let mut prepared: Vec<(Bdf, Saved)> = Vec::new();
-    for (bdf, _) in functions {
+    for Found { bdf, .. } in functions {
         let saved = Function::new(config, *bdf).and_then(|mut function| {
             (function.header_type().layout() == HeaderType::ENDPOINT)
                 .then(|| function.prepare_reset().ok().flatten())?

@@ -1,7 +1,7 @@
 //! The takeover of every SMMU, as a crash kernel does it: it knows the boot block and nothing of the oracle.
 
 use crate::quiesce;
-use addr::{Bdf, PhysAddr, StreamId};
+use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
 use arch::{
     bus::{Devices, Ecam, Smmus},
@@ -10,7 +10,7 @@ use arch::{
 };
 use core::ops::Range;
 use handover::boot::{self, Boot, SMMU_COHERENT_OVERRIDE};
-use pci::{BusRange, Identity};
+use pci::{BusRange, Found};
 use smmu::{
     access::{Access, SmmuIndex},
     log::{Log, Logged},
@@ -131,7 +131,7 @@ pub(crate) fn own_memory(boot: &Boot) -> Range<PhysAddr> {
 }
 
 /// The PCI functions that a crash kernel finds, as the firmware numbered them.
-pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<(Bdf, Identity)> {
+pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<Found> {
     let window =
         |window: &boot::Ecam| BusRange { segment: window.segment, first: window.first_bus, last: window.last_bus };
     let windows: Vec<BusRange> = boot.ecam().iter().map(window).collect();
@@ -143,12 +143,12 @@ pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam)
 }
 
 /// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.
-pub(crate) fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[(Bdf, Identity)]) -> Vec<Attach> {
+pub(crate) fn attach(iort: &Iort<'_>, base: PhysAddr, functions: &[Found]) -> Vec<Attach> {
     /// Ranges are mapped in pages of this size.
     const PAGE: u64 = 4096;
     let mut all: Vec<Attach> = Vec::new();
-    for (bdf, _) in functions {
-        let Some(smmu) = iort.resolve(*bdf).smmu.filter(|smmu| smmu.base == base) else { continue };
+    for Found { requester, .. } in functions {
+        let Some(smmu) = iort.resolve(*requester).smmu.filter(|smmu| smmu.base == base) else { continue };
         let stream = smmu.stream;
         if all.iter().any(|known| known.stream == stream) {
             continue;

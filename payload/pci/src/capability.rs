@@ -25,7 +25,9 @@ pub(crate) mod express {
     pub(crate) const INITIATE_FLR: u16 = 1 << 15;
     pub(crate) const FLR_CAPABLE: u32 = 1 << 28;
     pub(crate) const TYPE_ROOT_PORT: u16 = 4;
+    pub(crate) const TYPE_UPSTREAM_PORT: u16 = 5;
     pub(crate) const TYPE_DOWNSTREAM_PORT: u16 = 6;
+    pub(crate) const TYPE_TO_PCI_BRIDGE: u16 = 7;
 }
 
 /// ID of a capability below 100h.

@@ -19,6 +19,17 @@ pub struct BusRange {
     pub last: u8,
 }
 
+/// A function that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The function.
+    pub bdf: Bdf,
+    /// What it is.
+    pub identity: Identity,
+    /// In whose name its requests reach the host bridge: its own, or that of a bridge which takes them over.
+    pub requester: Bdf,
+}
+
 /// The rest of the window that holds a root bus, from that bus on: one window may hold several root buses.
 #[must_use]
 pub fn root_at(windows: &[BusRange], segment: u32, bus: u8) -> Option<BusRange> {
@@ -28,16 +39,16 @@ pub fn root_at(windows: &[BusRange], segment: u32, bus: u8) -> Option<BusRange> 
 }
 
 /// All functions below `roots`, each once, in bus order; at most `most`.
-pub fn functions(space: &mut dyn ConfigSpace, roots: &[BusRange], most: usize) -> Vec<(Bdf, Identity)> {
-    let mut found: Vec<(Bdf, Identity)> = Vec::new();
+pub fn functions(space: &mut dyn ConfigSpace, roots: &[BusRange], most: usize) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
     for range in roots {
         // A range that begins at a bus behind a bridge found before has nothing new.
-        if found.iter().any(|(bdf, _)| bdf.segment == range.segment && bdf.bus() == range.first) {
+        if found.iter().any(|Found { bdf, .. }| bdf.segment == range.segment && bdf.bus() == range.first) {
             continue;
         }
-        for_each_function(space, *range, &mut |bdf, identity| {
-            if found.len() < most && !found.iter().any(|(known, _)| *known == bdf) {
-                found.push((bdf, identity));
+        for_each_function(space, *range, &mut |function| {
+            if found.len() < most && !found.iter().any(|known| known.bdf == function.bdf) {
+                found.push(function);
             }
         });
     }
@@ -62,9 +73,11 @@ impl Buses {
 
 /// Calls `visit` for every function on the first bus of `range` and on the buses behind its bridges, as the firmware
 /// numbered them, in bus order. A bus is visited once, whatever bridges claim.
-pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Bdf, Identity)) {
+pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Found)) {
     let (mut found, mut links) = (Buses::default(), Buses::default());
     found.insert(range.first);
+    // Of the buses behind bridges that give requests a name of their own: bus, name.
+    let mut renamed: Vec<(u8, Bdf)> = Vec::new();
     // A secondary bus has a higher number than its primary (PCI-to-PCI Bridge 1.2, 3.2.5.3), so one pass is enough.
     for bus in range.first..=range.last {
         if !found.contains(bus) {
@@ -72,6 +85,7 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
         }
         // A PCI Express link has one device at its far end; some root ports answer for all 32 (base 6.0, 7.3.1).
         let devices = if links.contains(bus) { 1 } else { 32 };
+        let name = renamed.iter().find(|(behind, _)| *behind == bus).map(|(_, name)| *name);
         for device in 0..devices {
             for number in 0..8 {
                 let bdf = Bdf::new(range.segment, bus, device, number);
@@ -87,12 +101,16 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
                     let secondary = (function.read32(BUS_NUMBERS) >> 8) as u8;
                     if secondary > bus && secondary <= range.last {
                         found.insert(secondary);
-                        if is_link(&mut function) {
+                        let port = port(&mut function);
+                        if matches!(port, Some(express::TYPE_ROOT_PORT | express::TYPE_DOWNSTREAM_PORT)) {
                             links.insert(secondary);
                         }
+                        // What a bridge on the way has renamed, no other names again.
+                        let name = name.or_else(|| renames(port, bdf, secondary));
+                        renamed.extend(name.map(|name| (secondary, name)));
                     }
                 }
-                visit(bdf, identity);
+                visit(Found { bdf, identity, requester: name.unwrap_or(bdf) });
                 if number == 0 && !header.is_multi_function() {
                     break;
                 }
@@ -101,10 +119,19 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
     }
 }
 
-/// Tells whether the bridge's secondary side is a PCI Express link.
-fn is_link(bridge: &mut Function<'_>) -> bool {
-    // A list that cannot be walked: look for all 32 devices rather than miss some.
-    let Ok(Some(at)) = bridge.capability(CapabilityId::EXPRESS) else { return false };
-    let port = bridge.read16(at + express::CAPABILITIES) >> 4 & 0xf;
-    port == express::TYPE_ROOT_PORT || port == express::TYPE_DOWNSTREAM_PORT
+/// Device/Port Type of a bridge; `None` for a conventional one, or one whose capability list cannot be walked.
+fn port(bridge: &mut Function<'_>) -> Option<u16> {
+    let at = bridge.capability(CapabilityId::EXPRESS).ok().flatten()?;
+    Some(bridge.read16(at + express::CAPABILITIES) >> 4 & 0xf)
+}
+
+/// The name that a bridge gives to requests from its secondary bus: ports of PCI Express pass them on as they are; a bridge
+/// from PCI Express to PCI takes them over as device 0 of that bus (PCI Express to PCI/PCI-X Bridge 1.0, 2.3); any other as
+/// its own (Linux, `pci_for_each_dma_alias()`).
+fn renames(port: Option<u16>, bridge: Bdf, secondary: u8) -> Option<Bdf> {
+    match port {
+        Some(express::TYPE_ROOT_PORT | express::TYPE_UPSTREAM_PORT | express::TYPE_DOWNSTREAM_PORT) => None,
+        Some(express::TYPE_TO_PCI_BRIDGE) => Some(Bdf::new(bridge.segment, secondary, 0, 0)),
+        _ => Some(bridge),
+    }
 }

@@ -23,7 +23,7 @@ use addr::Bdf;
 
 pub use bar::Bar;
 pub use capability::{CapabilityId, ExtendedCapabilityId};
-pub use enumerate::{BusRange, for_each_function, functions, root_at};
+pub use enumerate::{BusRange, Found, for_each_function, functions, root_at};
 pub use function::{Command, Function, HeaderType};
 pub use reset::{RESET_US, Saved};
 

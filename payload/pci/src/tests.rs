@@ -24,7 +24,9 @@ fn with_capabilities() -> FakeSpace {
 
 fn found(space: &mut FakeSpace, last: u8) -> Vec<(Bdf, Identity)> {
     let mut all = Vec::new();
-    for_each_function(space, BusRange { segment: 0, first: 0, last }, &mut |bdf, identity| all.push((bdf, identity)));
+    for_each_function(space, BusRange { segment: 0, first: 0, last }, &mut |found| {
+        all.push((found.bdf, found.identity))
+    });
     all
 }
 
@@ -249,7 +251,7 @@ fn functions_are_found_once_below_all_roots() {
         all.extend(root_at(&[window], segment, bus));
     }
     assert_eq!(all.iter().map(|range| range.first).collect::<Vec<_>>(), [0, 0, 8, 8]);
-    let found: Vec<_> = functions(&mut space, &all, 10).into_iter().map(|(bdf, _)| bdf).collect();
+    let found: Vec<_> = functions(&mut space, &all, 10).into_iter().map(|found| found.bdf).collect();
     assert_eq!(found, [Bdf::new(0, 0, 1, 0), Bdf::new(0, 8, 1, 0)]);
     assert_eq!(functions(&mut space, &all, 1).len(), 1);
 }
@@ -261,4 +263,36 @@ fn a_function_that_is_not_ready_does_not_answer() {
         space.add(NIC, vendor, 0x10d3);
         assert!(Function::new(&mut space, NIC).is_none(), "vendor {vendor:#x}");
     }
+}
+
+/// Whose name requests carry: behind ports their own, behind a bridge to PCI that of device 0 of its bus, and so for all that
+/// is further down; behind a conventional bridge on the root bus that of the bridge.
+#[test]
+fn bridges_to_pci_rename_requests() {
+    let mut space = FakeSpace::default();
+    let bridge = |space: &mut FakeSpace, bdf: Bdf, secondary: u32, port: Option<u32>| {
+        space.add(bdf, 0x1b36, 0xe);
+        space.put(bdf, 0x0c, 1 << 16);
+        space.put(bdf, 0x18, secondary << 8 | u32::from(bdf.bus()));
+        if let Some(port) = port {
+            space.put(bdf, 0x04, 0x0010_0000);
+            space.put(bdf, 0x34, 0x40);
+            space.put(bdf, 0x40, port << 20 | 0x10);
+        }
+    };
+    // 0:1 root port, 1:0 bridge to PCI, 2:3 conventional bridge; 0:2 conventional bridge.
+    bridge(&mut space, Bdf::new(0, 0, 1, 0), 1, Some(4));
+    bridge(&mut space, Bdf::new(0, 1, 0, 0), 2, Some(7));
+    bridge(&mut space, Bdf::new(0, 2, 3, 0), 3, None);
+    bridge(&mut space, Bdf::new(0, 0, 2, 0), 4, None);
+    for (bus, device) in [(2, 5), (3, 6), (4, 7)] {
+        space.add(Bdf::new(0, bus, device, 0), 0x8086, 0x2668);
+    }
+    let all = functions(&mut space, &[BusRange { segment: 0, first: 0, last: 255 }], 64);
+    let name = |bus, device| {
+        let found = all.iter().find(|found| found.bdf == Bdf::new(0, bus, device, 0)).unwrap();
+        (found.requester.bus(), found.requester.rid as u8 >> 3)
+    };
+    assert_eq!((name(0, 1), name(1, 0)), ((0, 1), (1, 0)), "ports and bridges by themselves");
+    assert_eq!((name(2, 5), name(3, 6), name(4, 7)), ((2, 0), (2, 0), (0, 2)));
 }

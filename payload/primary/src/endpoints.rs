@@ -4,7 +4,7 @@ use crate::{machine::Machine, notes::Notes, rmr_checks};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, string::ToString, vec::Vec};
 use dma::Endpoint;
-use pci::{BusRange, Command, Function};
+use pci::{BusRange, Command, Found, Function};
 use wire::{Record, record::Severity};
 
 /// More functions than this are not looked at.
@@ -38,13 +38,22 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
     }
     let functions = pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS);
     if let Some(iort) = machine.platform.iort {
-        rmr_checks::devices(iort, functions.iter().map(|(bdf, _)| *bdf), notes);
+        rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
     }
     let mut candidates: Vec<Candidate> = Vec::new();
-    for (bdf, identity) in functions {
-        let stream = machine.stream_of(bdf);
+    for Found { bdf, identity, requester } in functions {
+        let stream = machine.stream_of(requester);
         let driver = dma::driver_for(&identity);
-        let mut candidate = driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes));
+        // Two functions behind one bridge are one stream: the first has it.
+        let is_shared = |known: &Candidate| Some((known.smmu, known.stream_id)) == stream;
+        let mut candidate = match candidates.iter().find(|known| is_shared(known)).map(|known| known.bdf) {
+            Some(first) if driver.is_some() => {
+                let text = format!("{bdf} has the StreamID of {first}, which is at work; it is not armed");
+                notes.add(Severity::Warning, "PCI", "stream-shared", text);
+                None
+            }
+            _ => driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes)),
+        };
         if let Some(candidate) = &mut candidate {
             // A driver uses a range from its first byte on: two streams would overwrite each other.
             let is_taken = |known: &Candidate| known.rmr.is_some() && known.rmr == candidate.rmr;

@@ -1,7 +1,5 @@
 //! The raw image: the same verdicts as under firmware, however it is entered.
 
-use serde_json::Value;
-
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
@@ -100,7 +98,8 @@ fn as_uefi(session: &Session<'_>) -> Expected {
     ensure(verdicts[0] == verdicts[1], || "some check has another verdict than under UEFI".to_owned())
 }
 
-/// Endpoints behind bridges: numbers and windows are the payload's own.
+/// Endpoints behind bridges, whoever has numbered their buses: a switch leaves requests their names, a bridge to PCI gives them
+/// its bus's device 0.
 fn bridges(session: &Session<'_>) -> Expected {
     let devices = [
         "pcie-root-port,id=port1,bus=pcie.0,chassis=1,addr=5.0",
@@ -108,20 +107,25 @@ fn bridges(session: &Session<'_>) -> Expected {
         "xio3130-downstream,id=down,bus=up,chassis=2,slot=1",
         "ich9-intel-hda,id=audio2,bus=down",
         "hda-duplex,bus=audio2.0,audiodev=silence",
+        "pcie-root-port,id=port2,bus=pcie.0,chassis=3,addr=6.0",
+        "pcie-pci-bridge,id=conventional,bus=port2",
+        "ich9-intel-hda,id=audio3,bus=conventional,addr=3",
+        "hda-duplex,bus=audio3.0,audiodev=silence",
     ];
-    let mut arguments = words("run --board qemu-virt-dt --");
-    arguments.extend(devices.iter().flat_map(|device| ["-device".to_owned(), (*device).to_owned()]));
-    let ended = session.run(&arguments)?;
-    both(&ended)?;
-    // Root port 1, upstream port 2, downstream port 3.
-    let streams = expect::array(expect::run(&ended, "adopt")?, "streams")?;
-    ensure(streams.iter().any(|stream| stream["bdf"] == "0000:03:00.0"), || {
-        format!("none behind them: {}", names(streams))
-    })
-}
-
-fn names(streams: &[Value]) -> String {
-    streams.iter().map(|stream| stream["bdf"].to_string()).collect::<Vec<_>>().join(" ")
+    for board in ["qemu-virt-dt", "qemu-virt"] {
+        let mut arguments = words(&format!("run --board {board} --"));
+        arguments.extend(devices.iter().flat_map(|device| ["-device".to_owned(), (*device).to_owned()]));
+        let ended = session.run(&arguments)?;
+        both(&ended).map_err(|what| format!("{board}: {what}"))?;
+        // Root port 1, upstream port 2, downstream port 3; root port 4, bridge 5.
+        let streams = expect::array(expect::run(&ended, "adopt")?, "streams")?;
+        for (bdf, stream_id) in [("0000:03:00.0", 0x300), ("0000:05:03.0", 0x500)] {
+            let found = streams.iter().find(|stream| stream["bdf"] == bdf).map(|stream| &stream["stream_id"]);
+            let is_right = found.is_some_and(|found| *found == stream_id);
+            ensure(is_right, || format!("{board}: {bdf} is stream {found:?}, not {stream_id:#x}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The image behind `ci/raw-entry`.

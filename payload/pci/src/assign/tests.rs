@@ -208,7 +208,7 @@ proptest! {
         assign(&mut space, &HostBridge { buses: ALL, windows: &windows });
         let mut taken: Vec<(u64, u64)> = Vec::new();
         let mut all = Vec::new();
-        crate::for_each_function(&mut space, ALL, &mut |bdf, _| all.push(bdf));
+        crate::for_each_function(&mut space, ALL, &mut |found| all.push(found.bdf));
         for bdf in &all {
             let mut function = Function::new(&mut space, *bdf).unwrap();
             if !function.command().contains(Command::MEMORY_SPACE) {

@@ -16,7 +16,7 @@ pub(crate) struct Memory {
     ram: Ranges,
     /// Of that, what nobody uses.
     free: Ranges,
-    /// What the devicetree reserves.
+    /// What the devicetree reserves, and we do.
     reserved: Vec<(PhysAddr, u64)>,
 }
 
@@ -36,6 +36,13 @@ impl Memory {
     }
 }
 
+impl Memory {
+    fn keep(&mut self, start: PhysAddr, bytes: u64) {
+        self.ram.remove(start, bytes);
+        self.reserved.push((start, bytes));
+    }
+}
+
 impl Firmware for Memory {
     fn reserve(
         &mut self,
@@ -50,7 +57,7 @@ impl Firmware for Memory {
             format!("too little memory for {what}: {wanted} KiB below {limit:#x} needed, the largest free range has {free} KiB")
         })?;
         if purpose == Purpose::Kept {
-            self.ram.remove(start, bytes);
+            self.keep(start, bytes);
         }
         Ok(Reserved { start, bytes })
     }
@@ -60,7 +67,7 @@ impl Firmware for Memory {
             return Err("the devicetree does not call it free RAM".into());
         }
         self.free.remove(start, bytes);
-        self.ram.remove(start, bytes);
+        self.keep(start, bytes);
         Ok(Reserved { start, bytes })
     }
 
