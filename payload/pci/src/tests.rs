@@ -25,7 +25,7 @@ fn with_capabilities() -> FakeSpace {
 fn found(space: &mut FakeSpace, last: u8) -> Vec<(Bdf, Identity)> {
     let mut all = Vec::new();
     for_each_function(space, BusRange { segment: 0, first: 0, last }, &mut |found| {
-        all.push((found.bdf, found.identity))
+        all.push((found.bdf, found.identity));
     });
     all
 }

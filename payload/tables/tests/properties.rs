@@ -17,7 +17,7 @@ const SIGNATURES: [&[u8; 4]; 7] = [b"IORT", b"MCFG", b"SPCR", b"DBG2", b"GTDT", 
 type Parser = fn(&[u8]);
 
 /// Each parser of its own, and the table that it is for.
-const PARSERS: [(&[u8; 4], Parser); 7] = [
+const PARSERS: [(&[u8; 4], Parser); 8] = [
     (b"IORT", entry::iort),
     (b"MCFG", entry::mcfg),
     (b"SPCR", entry::spcr),
@@ -25,6 +25,7 @@ const PARSERS: [(&[u8; 4], Parser); 7] = [
     (b"GTDT", entry::gtdt),
     (b"APIC", entry::madt),
     (b"FACP", entry::fadt),
+    (b"\xd0\x0d\xfe\xed", entry::devicetree),
 ];
 
 fn parse(bytes: &[u8]) {

@@ -7,7 +7,7 @@ use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
 use super::policies::{courses, only_failed, run_of};
-use super::session::Session;
+use super::session::{FAST, Session};
 use super::witness::{self, Claim, Moved};
 
 /// Size of an STE, and of its words.
@@ -40,7 +40,7 @@ pub fn all() -> Vec<Case> {
         Case::new("policy-attach-cycles", |session| {
             // Whatever the cycle: the dead image's identifiers are those that an empty allocator gives.
             let scenarios = "adopt-attach,adopt-v7-attach,adopt-attach+stage-2-domains,adopt-v7-attach+stage-2-domains";
-            let ended = session.run(&words(&format!("run --scenario {scenarios} --cycles 3")))?;
+            let ended = session.run(&words(&format!("run {FAST} --scenario {scenarios} --cycles 3")))?;
             expect::outcome(&ended, 0, "pass")
         }),
     ]
@@ -84,7 +84,7 @@ fn ste_words(run: &Value) -> Result<Vec<u64>, String> {
 
 /// With an identifier that nobody used, the stream arrives in its new pages, by both witnesses.
 fn fresh(session: &Session<'_>, scenario: &str, kind: &str) -> Result<Value, String> {
-    let (run, moved) = attached(session, &format!("run --scenario {scenario}"), scenario)?;
+    let (run, moved) = attached(session, &format!("run {FAST} --scenario {scenario}"), scenario)?;
     only_failed(&run, &[])?;
     expect::followed(&run, "ADOPT v10")?;
     arrived(&run, &moved)?;
@@ -108,7 +108,7 @@ fn has_id(run: &Value, kind: &str) -> Expected {
 /// A stream that an RMR node names keeps its range in the new domain: half of its DMA goes there.
 fn adopt_attach_rmr(session: &Session<'_>) -> Expected {
     for scenario in ["adopt-attach", "adopt-attach+stage-2-domains"] {
-        let arguments = format!("run --scenario {scenario} --option rmr=0000:00:02.0,0000:00:03.0");
+        let arguments = format!("run {FAST} --scenario {scenario} --option rmr=0000:00:02.0,0000:00:03.0");
         let (run, moved) = attached(session, &arguments, scenario)?;
         let is_rmr = |stream: &Value| stream["bdf"] == run["attach"]["bdf"] && stream["rmr"] == true;
         ensure(expect::array(&run, "streams")?.iter().any(is_rmr), || format!("no RMR stream: {}", run["attach"]))?;
@@ -121,7 +121,7 @@ fn adopt_attach_rmr(session: &Session<'_>) -> Expected {
 /// With an identifier that is in use, QEMU's TLB, which never evicts, still knows the dead image's pages. The protocol
 /// checker names the identifier.
 fn stale(session: &Session<'_>, scenario: &str, kind: &str) -> Result<Value, String> {
-    let (run, moved) = attached(session, &format!("run --scenario {scenario}"), scenario)?;
+    let (run, moved) = attached(session, &format!("run {FAST} --scenario {scenario}"), scenario)?;
     let stale = ["attach.asid-fresh", "attach.no-stale-translation", "attach.delivered"];
     only_failed(&run, &[&["adopt.identifiers-reserved", "protocol.no-violation"], &stale[..]].concat())?;
     expect::violates(&run, "adopt.identifier-reused")?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
-use super::session::{Ended, Session};
+use super::session::{Ended, FAST, Session};
 use crate::workspace;
 
 /// A kind, and the checks that only it must run, beside `crash.as-named`.
@@ -23,7 +23,7 @@ pub fn all() -> Vec<Case> {
         .iter()
         .map(|(kind, _)| {
             Case::new(format!("crash-{kind}"), move |session| {
-                let ended = session.run(&words(&format!("run --scenario adopt@{kind},reset@{kind}")))?;
+                let ended = session.run(&words(&format!("run {FAST} --scenario adopt@{kind},reset@{kind}")))?;
                 expect::outcome(&ended, 0, "pass")?;
                 of_kind(&ended, "adopt", kind)?;
                 of_kind(&ended, "reset", kind)
@@ -109,7 +109,7 @@ fn is_seen(crash: &Value, kind: &str) -> bool {
 
 /// Every kind with `adopt`, with some more arguments.
 fn adoptions(session: &Session<'_>, more: &str) -> Expected {
-    let text = format!("run --scenario adopt@fault,adopt@hung-cpu,adopt@other-cpu {more}");
+    let text = format!("run {FAST} --scenario adopt@fault,adopt@hung-cpu,adopt@other-cpu {more}");
     let ended = session.run(&words(&text))?;
     expect::outcome(&ended, 0, "pass")?;
     KINDS.iter().try_for_each(|(kind, _)| of_kind(&ended, "adopt", kind))

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Case;
 use super::cases::{register, with_rmr_on_uart, words};
 use super::expect::{self, Expected, ensure};
-use super::session::{Ended, Session};
+use super::session::{Ended, FAST, Session};
 
 /// All of them.
 pub fn all() -> Vec<Case> {
@@ -200,7 +200,7 @@ fn list(session: &Session<'_>) -> Expected {
 
 /// QEMU's own trace tells the same story of the takeover.
 fn witnessed(session: &Session<'_>, name: &str) -> Expected {
-    let arguments = words(&format!("run --scenario adopt+{name}"));
+    let arguments = words(&format!("run {FAST} --scenario adopt+{name}"));
     let ended = session.run_with_witness(&arguments, false).map_err(|what| format!("{name}: {what}"))?;
     expect::outcome(&ended, 0, "pass")
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
-use super::session::Session;
+use super::session::{FAST, Session};
 
 /// A fault and what follows from it.
 struct Plant {
@@ -126,7 +126,7 @@ pub fn all() -> Vec<Case> {
 
 fn case(plant: &'static Plant) -> Case {
     Case::new(format!("plant-{}", plant.name), move |session: &Session<'_>| {
-        let arguments = words(&format!("run --scenario adopt --plant {}", plant.name));
+        let arguments = words(&format!("run {FAST} --scenario adopt --plant {}", plant.name));
         let ended = session.run_with_witness(&arguments, plant.has_fetches)?;
         expect::outcome(&ended, 1, "fail")?;
         ensure(ended.report()?["planted"] == plant.name, || "the report is not marked".to_owned())?;

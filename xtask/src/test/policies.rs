@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
-use super::session::{Ended, Session};
+use super::session::{Ended, FAST, Session};
 
 /// QEMU's machine with a card that has function level reset.
 const IGB: &str = "run --board qemu-virt-igb --scenario quiesce-flr";
@@ -81,7 +81,7 @@ pub fn all() -> Vec<Case> {
 }
 
 fn witnessed(session: &Session<'_>, policy: &str) -> Result<Value, String> {
-    let ended = session.run_with_witness(&words(&format!("run --scenario {policy}")), false)?;
+    let ended = session.run_with_witness(&words(&format!("run {FAST} --scenario {policy}")), false)?;
     run_of(&ended, policy)
 }
 
@@ -168,7 +168,7 @@ fn reset_attach(session: &Session<'_>) -> Expected {
 }
 
 fn quiesced_run(session: &Session<'_>, policy: &str) -> Result<Value, String> {
-    let ended = session.run_with_silent(&words(&format!("run --scenario {policy}")), &|_| true)?;
+    let ended = session.run_with_silent(&words(&format!("run {FAST} --scenario {policy}")), &|_| true)?;
     run_of(&ended, policy)
 }
 
