@@ -103,12 +103,12 @@ impl<'a> FirstMap<'a> {
             let place = ((*entry & ADDRESS) - at.0) / size_of::<Table>() as u64;
             return Ok(place as usize);
         }
-        let fresh = at.0 + (used * size_of::<Table>()) as u64;
-        *entry = fresh | TABLE;
+        // Before the descriptor is there: the map may be in force.
         if used == self.tables.len() {
-            *self.entry(table, index)? = 0;
             return Err(NotMapped);
         }
+        let fresh = at.0 + (used * size_of::<Table>()) as u64;
+        *self.entry(table, index)? = fresh | TABLE;
         self.used += 1;
         Ok(used)
     }

@@ -38,7 +38,7 @@ pub struct Assigned {
 /// be at work.
 pub fn is_assigned(space: &mut dyn ConfigSpace, buses: BusRange) -> bool {
     let mut is_found = false;
-    for_each_on_bus(space, buses.segment, buses.first, &mut |function| {
+    for_each_on_bus(space, buses.segment, buses.first, 32, &mut |function| {
         let is_numbered = function.header_type().layout() == HeaderType::BRIDGE
             && (function.read32(number::BUS_NUMBERS) >> 8) as u8 != 0;
         let has_address = (0..6).any(|index| matches!(function.memory_bar(index), Ok(Some(bar)) if bar.address.0 != 0));
@@ -56,9 +56,15 @@ pub fn assign(space: &mut dyn ConfigSpace, host: &HostBridge<'_>) -> Assigned {
     assigned
 }
 
-/// Calls `visit` for every function on one bus.
-fn for_each_on_bus(space: &mut dyn ConfigSpace, segment: u16, bus: u8, visit: &mut dyn FnMut(&mut Function<'_>)) {
-    for device in 0..32 {
+/// Calls `visit` for every function of the first `devices` on one bus.
+fn for_each_on_bus(
+    space: &mut dyn ConfigSpace,
+    segment: u16,
+    bus: u8,
+    devices: u8,
+    visit: &mut dyn FnMut(&mut Function<'_>),
+) {
+    for device in 0..devices {
         for number in 0..8 {
             let Some(mut function) = Function::new(space, Bdf::new(segment, bus, device, number)) else {
                 if number == 0 {

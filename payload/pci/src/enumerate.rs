@@ -102,7 +102,7 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
                     if secondary > bus && secondary <= range.last {
                         found.insert(secondary);
                         let port = port(&mut function);
-                        if matches!(port, Some(express::TYPE_ROOT_PORT | express::TYPE_DOWNSTREAM_PORT)) {
+                        if is_link(&mut function) {
                             links.insert(secondary);
                         }
                         // What a bridge on the way has renamed, no other names again.
@@ -117,6 +117,11 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
             }
         }
     }
+}
+
+/// Tells whether the bridge's secondary side is a PCI Express link.
+pub(crate) fn is_link(bridge: &mut Function<'_>) -> bool {
+    matches!(port(bridge), Some(express::TYPE_ROOT_PORT | express::TYPE_DOWNSTREAM_PORT))
 }
 
 /// Device/Port Type of a bridge; `None` for a conventional one, or one whose capability list cannot be walked.

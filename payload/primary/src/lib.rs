@@ -28,8 +28,8 @@ mod rmr_checks;
 mod session;
 mod streams;
 
-use alloc::string::String;
-use arch::{jump, lost, power};
+use alloc::{format, string::String};
+use arch::{exceptions, jump, lost, power};
 use core::{convert::Infallible, panic::PanicInfo};
 use firmware::{Firmware, Given, Purpose};
 use kdump_image::KdumpImage;
@@ -38,7 +38,10 @@ use notes::Notes;
 use region::Places;
 use scenario::Plant;
 use session::Session;
-use wire::{Record, record::VERSION};
+use wire::{
+    Record,
+    record::{Severity, VERSION},
+};
 
 /// The primary's own objects, given to the heap before anything here is called: tables, records, maps.
 pub const HEAP_BYTES: u64 = 24 << 20;
@@ -82,6 +85,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let memory = Memory { ram, image, arena, kdump: region, rmrs };
     // SAFETY: the firmware's own work ended two lines above.
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
+    take_pending_aborts("before the payload", &mut notes);
     say_hello(options.e2h);
     if let Some(iort) = &machine.iort {
         arch::console::record(&Record::Iort {
@@ -94,6 +98,8 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     endpoints::describe_rmrs(&machine);
     pci_setup::assign(&mut machine, &windows, &mut notes);
     let candidates = endpoints::find(&mut machine, &mut notes);
+    // Some root complexes answer for absent functions with an SError.
+    take_pending_aborts("looking for PCI functions", &mut notes);
     if options.firmware_smmu {
         firmware_smmu::play_for_good(&mut machine, &candidates, &options, &mut notes);
     }
@@ -104,6 +110,21 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let prepared = places.prepare(&machine, &kdump, &options);
     let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
     Ok(Session { machine, candidates, options, prepared, places })
+}
+
+/// What is pending is nobody's evidence; left alone it would end the image at its next step.
+fn take_pending_aborts(what: &'static str, notes: &mut Notes) {
+    exceptions::clear();
+    exceptions::record_aborts(true);
+    exceptions::step(what);
+    exceptions::record_aborts(false);
+    if let Some(abort) = exceptions::record(0) {
+        let (count, esr) = (exceptions::recorded(), abort.esr);
+        let text = format!("{count} SErrors pending from {what}, the first with ESR {esr:#x}");
+        notes.add(Severity::Warning, "CPU", "serror-pending", text);
+    }
+    exceptions::clear();
+    exceptions::step("");
 }
 
 fn say_hello(e2h: bool) {

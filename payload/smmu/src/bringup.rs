@@ -328,12 +328,14 @@ impl Unit {
         self.control.set_cr0(hw, "queues off", Cr0::new())
     }
 
-    /// Gives GBPA the value that [`Self::bring_up`] found.
+    /// Gives GBPA the value that [`Self::bring_up`] found. Where firmware's table was in force it meant nothing: then it aborts,
+    /// so that streams that were translated are not let through at other addresses.
     ///
     /// # Errors
     /// [`BringUpError::TimedOut`].
     pub fn restore_gbpa(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
-        self.control.set_gbpa(hw, self.found.gbpa)
+        let gbpa = self.found.gbpa;
+        self.control.set_gbpa(hw, if self.has_adopted() { gbpa.with_abort(true) } else { gbpa })
     }
 
     /// Command queue on, then everything Non-secure out of the configuration caches and TLBs, in the order of Linux.

@@ -53,9 +53,10 @@ fn option(session: &Session<'_>) -> Expected {
         ensure(field(smmu, "cr0")? & SMMUEN != 0, || format!("not found enabled: {smmu}"))?;
     }
     let found = field(&smmus[0], "gbpa")?;
-    for scenario in ["adopt", "reset"] {
+    // GBPA.ABORT (6.3.14): once firmware's table is gone, its streams must not pass at other addresses.
+    for (scenario, wanted) in [("adopt", found), ("reset", found | 1 << 20)] {
         let (before, _) = register(expect::run(&ended, scenario)?, "GBPA")?;
-        ensure(before == found, || format!("GBPA was found {found:#x}; before {scenario} it was {before:#x}"))?;
+        ensure(before == wanted, || format!("GBPA was found {found:#x}; before {scenario} it was {before:#x}"))?;
     }
     Ok(())
 }

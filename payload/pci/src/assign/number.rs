@@ -4,6 +4,7 @@ use super::{
     Assigned, for_each_on_bus,
     tree::{Bridge, Bus, Node},
 };
+use crate::enumerate::is_link;
 use crate::{BusRange, Command, ConfigSpace, Function, HeaderType};
 use addr::Bdf;
 use alloc::vec::Vec;
@@ -18,20 +19,24 @@ const DEEPEST: u32 = 24;
 /// Numbers what is below a host bridge.
 pub(super) fn number(space: &mut dyn ConfigSpace, buses: BusRange, assigned: &mut Assigned) -> Bus {
     let mut next = u32::from(buses.first) + 1;
-    scan(space, buses, buses.first, &mut next, 0, assigned)
+    scan(space, buses, Place { bus: buses.first, devices: 32, depth: 0 }, &mut next, assigned)
+}
+
+/// A bus that is looked at.
+#[derive(Clone, Copy)]
+struct Place {
+    bus: u8,
+    /// At the far end of a link there is one; some ports answer for all 32.
+    devices: u8,
+    /// Bridges before it.
+    depth: u32,
 }
 
 /// Looks at one bus, and numbers the buses behind its bridges from `next` on.
-fn scan(
-    space: &mut dyn ConfigSpace,
-    buses: BusRange,
-    bus: u8,
-    next: &mut u32,
-    depth: u32,
-    assigned: &mut Assigned,
-) -> Bus {
+fn scan(space: &mut dyn ConfigSpace, buses: BusRange, place: Place, next: &mut u32, assigned: &mut Assigned) -> Bus {
+    let Place { bus, devices, depth } = place;
     let mut here: Vec<Bdf> = Vec::new();
-    for_each_on_bus(space, buses.segment, bus, &mut |function| here.push(function.bdf()));
+    for_each_on_bus(space, buses.segment, bus, devices, &mut |function| here.push(function.bdf()));
     let mut found = Bus::default();
     for bdf in here {
         let Some(mut function) = Function::new(space, bdf) else { continue };
@@ -42,12 +47,14 @@ fn scan(
         let mut behind = None;
         if function.header_type().layout() == HeaderType::BRIDGE {
             let has_64_bit_window = function.read32(PREFETCHABLE) & 0xf == 1;
+            let devices = if is_link(&mut function) { 1 } else { 32 };
             match u8::try_from(*next).ok().filter(|next| *next <= buses.last && depth < DEEPEST) {
                 Some(secondary) => {
                     *next += 1;
                     // All buses that are left are behind it, until it is known how many there are.
                     set(&mut function, bus, secondary, buses.last);
-                    let below = scan(space, buses, secondary, next, depth + 1, assigned);
+                    let place = Place { bus: secondary, devices, depth: depth + 1 };
+                    let below = scan(space, buses, place, next, assigned);
                     // `next` is above `secondary`, and at most one above the last bus.
                     let subordinate = (*next - 1) as u8;
                     if let Some(mut function) = Function::new(space, bdf) {

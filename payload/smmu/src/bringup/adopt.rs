@@ -25,12 +25,31 @@ pub enum NotAdopted {
         /// STRTAB_BASE_CFG.LOG2SIZE.
         bits: u8,
     },
+    /// It reads tables and queues past the CPUs' caches, though it could snoop them: what is written here it would not see.
+    /// No register was written.
+    #[error("its tables and queues are not cacheable and shareable: CR1 {cr1:#x}")]
+    Attributes {
+        /// SMMU_CR1.
+        cr1: u32,
+    },
     /// The SMMU did not follow half-way.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
     /// The same after the adoption.
     #[error(transparent)]
     BringUp(#[from] BringUpError),
+}
+
+/// QUEUE_* and TABLE_* of SMMU_CR1 (6.3.11) are cacheable, inner and outer, and shareable.
+const fn is_snooping(cr1: u32) -> bool {
+    const IC_OC: u32 = 0b11;
+    let (queues, tables) = (cr1, cr1 >> 6);
+    queues & IC_OC != 0
+        && queues >> 2 & IC_OC != 0
+        && queues >> 4 & 0b11 != 0
+        && tables & IC_OC != 0
+        && tables >> 2 & IC_OC != 0
+        && tables >> 4 & 0b11 != 0
 }
 
 impl Unit {
@@ -57,6 +76,11 @@ impl Unit {
         let (largest, bits) = (options.largest, table.stream_bits());
         if u64::from(largest.0) >> bits != 0 {
             return Err(NotAdopted::TooSmall { largest, bits });
+        }
+        // Of tables these attributes cannot be changed under SMMUEN.
+        let cr1 = hw.read32(smmu, reg::CR1);
+        if !is_snooping(cr1) {
+            return Err(NotAdopted::Attributes { cr1 });
         }
         let eventq = output_queue(frames, idr1.eventqs(), options.eventq_log2, EVENT_BYTES)
             .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;

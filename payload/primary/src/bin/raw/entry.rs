@@ -36,14 +36,22 @@ unsafe extern "C" fn raw_header() {
 unsafe extern "C" fn entry() {
     naked_asm!(
         "msr daifset, #0xf",
+        // A debugger may enter with SP_EL0 in use: exceptions would then take the other half of the vectors.
+        "msr spsel, #1",
         "mov x20, x0",
         "adrp x21, __image_start",
         "mrs x22, CurrentEL",
+        // EL3 belongs to the firmware, and nobody there could be told.
+        "cmp x22, #12",
+        "b.ne 16f",
+        "15: wfi",
+        "b 15b",
+        "16:",
         "mrs x1, ctr_el0",
         "ubfx x1, x1, #16, #4",
         "mov x23, #4",
         "lsl x23, x23, x1",
-        // Who runs with the MMU on may have the image and the devicetree in its caches only.
+        // Who runs with the MMU on may have the image in its caches only. The devicetree is read through caches again.
         "cmp x22, #8",
         "b.eq 1f",
         "mrs x1, sctlr_el1",
@@ -59,13 +67,6 @@ unsafe extern "C" fn entry() {
         "add x2, x2, x23",
         "cmp x2, x3",
         "b.lo 3b",
-        // The devicetree, as far as one may reach.
-        "mov x2, x20",
-        "add x3, x20, #{devicetree}, lsl #12",
-        "4: dc civac, x2",
-        "add x2, x2, x23",
-        "cmp x2, x3",
-        "b.lo 4b",
         "dsb sy",
         // MMU, data and instruction cache off.
         "bic x1, x1, #1",
@@ -80,8 +81,18 @@ unsafe extern "C" fn entry() {
         "isb",
         "b 7f",
         "5: isb",
+        // Stack and tables come next, where nothing was loaded: a dirty line of an earlier owner, written back between our
+        // stores and the invalidation below, would overwrite them.
+        "7: adrp x1, __loaded_end",
+        "adrp x2, __stack_top",
+        "add x2, x2, :lo12:__stack_top",
+        "17: dc ivac, x1",
+        "add x1, x1, x23",
+        "cmp x1, x2",
+        "b.lo 17b",
+        "dsb sy",
         // Each word that holds an address of the image.
-        "7: adrp x1, __rela_start",
+        "adrp x1, __rela_start",
         "add x1, x1, :lo12:__rela_start",
         "adrp x2, __rela_end",
         "add x2, x2, :lo12:__rela_end",
@@ -146,7 +157,6 @@ unsafe extern "C" fn entry() {
         "14: mov x0, x20",
         "mov x1, x21",
         "b {main}",
-        devicetree = const first::DEVICETREE_MOST / 4096,
         ttbr0 = const offset_of!(Regime, ttbr0),
         mair = const offset_of!(Regime, mair),
         map = sym first::map,

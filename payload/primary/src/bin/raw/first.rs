@@ -42,7 +42,8 @@ pub(crate) extern "C" fn map(image: u64, end: u64, devicetree: u64) -> *const Re
     // Both lie in RAM below 2^48, where they were loaded. Otherwise the next instruction after the MMU is on faults, and
     // there is nobody to tell.
     let _ = map.map(PhysAddr(image), end - image, Kind::Image);
-    let _ = map.map(PhysAddr(devicetree), DEVICETREE_MOST, Kind::Image);
+    // Only what is sure to be RAM: the block in which the devicetree begins. Behind its end may be anything.
+    let _ = map.map(PhysAddr(devicetree), 1, Kind::Image);
     first.regime = map.regime(cpu::pa_range());
     first.map.write(map);
     &raw const first.regime

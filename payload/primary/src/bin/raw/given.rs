@@ -31,8 +31,8 @@ impl Blob {
     /// Nothing that could be read, at an address of the boot protocol.
     ///
     /// # Safety
-    /// `at` and the [`DEVICETREE_MOST`] bytes from there on are mapped, and nobody writes there.
-    pub(crate) unsafe fn at(at: PhysAddr) -> Result<Self, NoDevicetree> {
+    /// The block at `at` is mapped, what the header there counts is memory, and nobody writes to it.
+    pub(crate) unsafe fn at(at: PhysAddr, map: &mut Map) -> Result<Self, NoDevicetree> {
         if at.0 == 0 || !at.is_aligned(8) {
             return Err(NoDevicetree);
         }
@@ -40,7 +40,7 @@ impl Blob {
         // SAFETY: the caller's promise.
         let start = unsafe { slice::from_raw_parts(pointer, 8) };
         let length = start.first_chunk().and_then(|start| Devicetree::length(*start)).ok_or(NoDevicetree)?;
-        if length as u64 > DEVICETREE_MOST {
+        if length as u64 > DEVICETREE_MOST || map.memory(at, length as u64).is_err() {
             return Err(NoDevicetree);
         }
         // SAFETY: the caller's promise.

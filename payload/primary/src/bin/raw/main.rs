@@ -44,8 +44,8 @@ extern "C" fn raw_main(devicetree: PhysAddr, start: PhysAddr) -> ! {
     unsafe { arch::heap::give(image.heap, image.end.0 - image.heap.0) };
     // SAFETY: the entry made it, and this is the only call.
     let mut map = unsafe { Map::in_force() };
-    // SAFETY: what x0 held at the entry; the first map has it and what follows.
-    let blob = match unsafe { Blob::at(devicetree) } {
+    // SAFETY: what x0 held at the entry; the first map has it.
+    let blob = match unsafe { Blob::at(devicetree, &mut map) } {
         Ok(blob) => blob,
         // No console is known: whoever looks by a debugger finds the CPU asleep here.
         Err(given::NoDevicetree) => power::off(Conduit::None),

@@ -97,7 +97,7 @@ fn an_adopted_table_stays_in_force_and_serves_new_streams_beside_the_old() {
 
         unit.shut_down(&mut hw).unwrap();
         unit.restore_gbpa(&mut hw).unwrap();
-        assert_eq!((hw.read32(SMMU, reg::CR0), hw.read32(SMMU, reg::GBPA)), (0, 0x1000));
+        assert_eq!((hw.read32(SMMU, reg::CR0), hw.read32(SMMU, reg::GBPA)), (0, 0x10_1000), "it aborts");
     }
 }
 
@@ -129,6 +129,8 @@ fn what_cannot_be_adopted_is_refused_before_any_write() {
     assert_eq!(too_small.to_string(), "StreamID 0x200 does not fit into the 9 bits of firmware's stream table");
     let off = refused(&|hw| hw.unit(SMMU).set(reg::CR0, 0), &options());
     assert!(matches!(off, NotAdopted::Refused(refusal) if refusal.rule == Rule::SmmuDisabled), "{off}");
+    let attributes = refused(&|hw| hw.unit(SMMU).set(reg::CR1, 0), &options());
+    assert_eq!(attributes, NotAdopted::Attributes { cr1: 0 });
     let format = refused(&|hw| hw.unit(SMMU).set(reg::STRTAB_BASE_CFG, 2 << 16 | 9), &options());
     assert!(matches!(format, NotAdopted::Refused(refusal) if refusal.rule == Rule::StrtabFormat), "{format}");
 }
