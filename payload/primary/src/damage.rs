@@ -11,7 +11,7 @@ use scenario::{
 };
 use wire::record::Verdict;
 
-const SOURCE: &str = "DESIGN.md 5";
+const SOURCE: &str = "ARCHITECTURE.md, damage";
 
 /// Damages every SMMU that can have it, live as it is, and says which. None at all leaves the judge nothing to find.
 pub(crate) fn apply(machine: &mut Machine, frames: &mut FramePool, damage: Damage) -> Result<Vec<bool>, NoCrash> {

@@ -63,16 +63,21 @@ impl Session {
             return skip(run, "scenario.allowed", &reason, "board allow_risks");
         }
         if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
-            return skip(run, "scenario.possible", why, "DESIGN.md 5");
+            return skip(run, "scenario.possible", why, "ARCHITECTURE.md, damage");
         }
         let is_single =
             !self.machine.platform.gic.cpus.is_empty() && others::affinities(&self.machine).next().is_none();
         if is_single && scenario.crash.needs_second_cpu() {
-            return skip(run, "scenario.possible", "the MADT enables no second CPU", "ACPI 6.5, 5.2.12.14");
+            return skip(run, "scenario.possible", "the firmware names no second CPU", "ACPI 6.5, 5.2.12.14");
         }
         let has_audio = self.candidates.iter().any(|candidate| candidate.driver.name() == "hda");
         if scenario.policy.attaches() && !has_audio {
-            return skip(run, "scenario.possible", "no HD Audio controller to start again", "DESIGN.md 5");
+            return skip(
+                run,
+                "scenario.possible",
+                "no HD Audio controller to start again",
+                "ARCHITECTURE.md, deferred attach",
+            );
         }
         let mut last_oracle = None;
         let mut failed = 0;

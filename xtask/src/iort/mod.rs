@@ -12,7 +12,9 @@ mod json;
 mod tests;
 mod tree;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context;
 
 use crate::cli::IortArgs;
 use crate::exit::Exit;
@@ -51,8 +53,12 @@ pub fn run(args: &IortArgs) -> anyhow::Result<Exit> {
         for input in input::read(file) {
             let answer = Answer::new(&input, args);
             worst = worst.max(answer.exit());
-            let _ = out.write_all(render(&answer, args).as_bytes());
-            let _ = out.flush();
+            let written = out.write_all(render(&answer, args).as_bytes()).and_then(|()| out.flush());
+            if let Err(error) = written
+                && error.kind() != ErrorKind::BrokenPipe
+            {
+                return Err(error).context("cannot write the answer");
+            }
         }
     }
     Ok(worst)

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use board::{Board, Limits, Qemu};
+use board::{Board, Image, Limits, Qemu};
 use wire::Record;
 
 use super::command::Machine;
@@ -25,6 +25,8 @@ use crate::setup::Host;
 pub const MESSAGES: &str = "qemu.log";
 /// After the last record the machine has this long to power off.
 const GRACE: Duration = Duration::from_secs(3);
+/// Why a raw image says nothing at all.
+const MUTE: &str = "; a raw image without a word found no devicetree (2 MiB at most), or one that names no console";
 /// Number of our only sender in its frames.
 const STREAM: u32 = 0;
 /// The payload's finding that it cannot power the machine off.
@@ -138,6 +140,9 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         None if has_ended => None,
         None => Some(format!("QEMU ended ({}){}", ended.status, said(&messages))),
     };
+    // A raw image that cannot read its devicetree knows no console to say so.
+    let is_mute = !watch.is_alive && job.qemu()?.image == Image::Raw;
+    let lost = lost.map(|reason| if is_mute { reason + MUTE } else { reason });
     if std::fs::metadata(&messages).is_ok_and(|file| file.len() == 0) {
         // Nothing was said: nothing to keep. A file that stays does no harm.
         let _ = std::fs::remove_file(&messages);

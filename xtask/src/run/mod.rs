@@ -46,6 +46,12 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.print_command {
         return print_command(args, board, options);
     }
+    let is_own = |name: &&String| Scenario::all().all(|scenario| scenario.to_string() != **name);
+    for name in options.request.scenarios.iter().filter(is_own) {
+        crate::exit::tell!(
+            "note: {name} is not in --list-scenarios: its parts are judged as if nothing came of both together"
+        );
+    }
     let progress = Progress::new();
     progress.phase("look for QEMU and its firmware");
     let host = setup::ensure(&board, &args.install)?;

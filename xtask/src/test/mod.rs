@@ -52,7 +52,7 @@ impl Case {
 pub fn run(args: &TestArgs) -> anyhow::Result<Exit> {
     let cases = cases_matching(args.filter.as_deref());
     if args.list {
-        cases.iter().for_each(|case| println!("{}", case.name));
+        cases.iter().for_each(|case| crate::exit::say!("{}", case.name));
         return Ok(Exit::Pass);
     }
     let mut tally = Tally::default();
@@ -60,7 +60,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Exit> {
     if let Some(filter) = args.filter.as_deref().filter(|_| tally.is_empty()) {
         return Err(usage(format!("no test has `{filter}` in its name; `test --list` shows the cases on QEMU")));
     }
-    println!("{}", tally.summary());
+    crate::exit::say!("{}", tally.summary());
     Ok(if tally.is_good() { Exit::Pass } else { Exit::Fail })
 }
 

@@ -95,7 +95,7 @@ const fn source(what: What) -> &'static str {
         What::Queue(Queue::CommandError) => "IHI 0070 7.1, 7.5; Chen v3; stock 7.3.4 never gets a CMD_SYNC, measured",
         What::Queue(Queue::EventAbort | Queue::EventsFull) => "IHI 0070 7.2, 7.5; Chen v3",
         What::Queue(_) => "IHI 0070 3.5.1, 6.3.9; nobody stops the queue of a kernel that crashes",
-        What::FirmwareTable => "IHI 0070 3.11, 5.2; DESIGN.md 5: found in firmware's hands at the payload's own start",
+        What::FirmwareTable => "IHI 0070 3.11, 5.2; ARCHITECTURE.md, found in firmware's hands",
         What::Stage2 => "IHI 0070 3.17, 3.21.3, 5.2; Shrivastava, 1 Jul 2026: VMIDs; Chen v10",
         What::Off => "IHI 0070 3.11, 6.3.14; Chen v7 7/7",
     }

@@ -161,7 +161,7 @@ pub(super) const RULES: &[Rule] = &[
         .only(Group::Quiesce)
         .by_oracle()
         .expecting(|evidence| passes_unless(dma::has_no(evidence, After::Silent))),
-    Rule::new("damage.found", damage::found, "DESIGN.md 5").only(Group::Damaged),
+    Rule::new("damage.found", damage::found, "ARCHITECTURE.md, damage").only(Group::Damaged),
     Rule::new("damage.rule-fired", damage::rule_fired, "Chen v7 1/7, 7/7; v10").only(Group::Examined),
     Rule::new("damage.contained", damage::contained, "Shrivastava, 28 Jun 2026; Chen v7 1/7: full reset")
         .only(Group::Fallback)
