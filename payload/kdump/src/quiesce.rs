@@ -32,7 +32,9 @@ pub(crate) fn stop(
             }
         }),
         Policy::QuiesceDriver => {
-            functions.iter().for_each(|Found { bdf, identity, .. }| by_driver(config, bus, *bdf, identity))
+            for Found { bdf, identity, .. } in functions {
+                by_driver(config, bus, *bdf, identity);
+            }
         }
         Policy::QuiesceFlr => by_function_level_reset(config, functions, meanwhile),
         _ => {}
