@@ -43,13 +43,34 @@ pub(crate) fn arm(
     live: &mut Vec<Live>,
     end: &mut CycleEnd,
 ) -> Result<(), String> {
+    let mut played = Vec::new();
+    let armed = arm_after(setting, frames, units, live, end, &mut played);
+    if armed.is_err() {
+        // The cycle ends here, and the next one makes other use of the memory in which their tables are.
+        for unit in &mut played {
+            // The error that is told is the first one.
+            let _ = unit.shut_down(&mut setting.machine.hw);
+        }
+    }
+    armed
+}
+
+/// The same; `played` are the SMMUs that a firmware of ours has enabled first.
+fn arm_after(
+    setting: &mut Setting<'_>,
+    frames: &mut FramePool,
+    units: &mut Vec<Unit>,
+    live: &mut Vec<Live>,
+    end: &mut CycleEnd,
+    played: &mut Vec<Unit>,
+) -> Result<(), String> {
     for (index, _) in (0_u8..).zip(&setting.machine.smmus) {
         refuse_linear_after_two_level(&mut setting.machine.hw, setting.options.strtab, SmmuIndex(index))?;
     }
     let plays = setting.scenario.damage.begins_in_firmware();
     let is_first = (setting.run, setting.cycle) == (0, 0);
     if plays {
-        firmware_smmu::play(setting.machine, setting.candidates, format(setting.options), frames)?;
+        firmware_smmu::play(setting.machine, setting.candidates, format(setting.options), frames, played)?;
     }
     let mut guest = None;
     if plays || (setting.options.firmware_smmu && is_first) {
@@ -136,9 +157,16 @@ fn end_guest(
     end: &mut CycleEnd,
 ) {
     let (again, delta, late) = guest.stop(setting.machine);
+    let is_adopted = !units.is_empty() && units.iter().all(Unit::has_adopted);
     match dropped.first() {
         Some(reason) => setting.fail(end, "firmware.adopted", reason, SOURCE),
-        None => setting.pass(end, "firmware.adopted", SOURCE),
+        None if is_adopted => setting.pass(end, "firmware.adopted", SOURCE),
+        None => setting.fail(
+            end,
+            "firmware.adopted",
+            "not every SMMU was found enabled, as firmware should have it",
+            SOURCE,
+        ),
     }
     let (bdf, id) = (again.stream.bdf, "firmware.no-loss");
     let (blocked, stray) = (delta.phase.blocked.unwrap_or(0), delta.phase.mis_steered);

@@ -269,7 +269,7 @@ fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> 
         };
         let mut ask = |is_asked| reaches(hw, &registers, region.start, region.bytes, DIGEST_LIMIT, is_asked);
         let reach = ask(&is_ours);
-        if setting.cycle == 0 && !matches!(ask(&|stream_id| !is_ours(stream_id)), Ok(None)) {
+        if unit.has_adopted() && setting.cycle == 0 && !matches!(ask(&|stream_id| !is_ours(stream_id)), Ok(None)) {
             let text =
                 format!("SMMU at {base}: firmware's own streams may reach the kdump region, or cannot be followed");
             arm::finding(Severity::Warning, "SMMU", "firmware-reaches-kdump", &text);

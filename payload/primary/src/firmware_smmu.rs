@@ -32,12 +32,13 @@ const LIVE_US: u64 = 300_000;
 const STEP_US: u64 = 12_000;
 const LOOK_US: u64 = 250;
 
-/// Enables every SMMU with stage-2 identity for the streams of all devices, and forgets about them.
+/// Enables every SMMU with stage-2 identity for the streams of all devices. Those that came up are added to `played`.
 pub(crate) fn play(
     machine: &mut Machine,
     candidates: &[Candidate],
     format: Option<Format>,
     frames: &mut dyn Frames,
+    played: &mut Vec<Unit>,
 ) -> Result<(), String> {
     for (index, at) in (0_u8..).zip(machine.smmus.clone()) {
         let here = candidates.iter().filter(|candidate| candidate.smmu == usize::from(index));
@@ -46,23 +47,24 @@ pub(crate) fn play(
         let coherent_override = at.coherent_override;
         let options = Options { format, coherent_override, ..Options::new(at.base, largest) };
         let hw = &mut machine.hw;
-        let mut enable = || -> Result<(), BringUpError> {
+        let mut enable = || -> Result<Unit, BringUpError> {
             let mut unit = Unit::prepare(hw, SmmuIndex(index), &options, frames)?;
             unit.pass(hw, frames, &streams)?;
-            unit.start(hw)
+            unit.start(hw)?;
+            Ok(unit)
         };
-        enable().map_err(|error| format!("SMMU at {}, as firmware: {error}", at.base))?;
+        played.push(enable().map_err(|error| format!("SMMU at {}, as firmware: {error}", at.base))?);
     }
     Ok(())
 }
 
-/// The same before everything else, as the option `firmware-smmu` asks.
+/// The same before everything else, as the option `firmware-smmu` asks, and for good: nobody remembers them.
 pub(crate) fn play_for_good(machine: &mut Machine, candidates: &[Candidate], options: &RunOptions, notes: &mut Notes) {
     let memory = vec![0_u8; BYTES].leak();
     let start = PhysAddr(memory.as_ptr().addr() as u64);
     // SAFETY: leaked just now, and used for nothing else: like firmware's own, it stays as it is until the power goes.
     let mut frames = unsafe { FrameRange::new(start, BYTES as u64) };
-    let text = match play(machine, candidates, arm::format(options), &mut frames) {
+    let text = match play(machine, candidates, arm::format(options), &mut frames, &mut Vec::new()) {
         Ok(()) => return notes.add(Severity::Note, "SMMU", "firmware-smmu", "the SMMUs were enabled first"),
         Err(text) => text,
     };

@@ -39,6 +39,12 @@ pub struct Found {
     pub gbpa: Gbpa,
 }
 
+impl Found {
+    fn read(hw: &mut dyn Access, smmu: SmmuIndex) -> Self {
+        Self { cr0: hw.read32(smmu, reg::CR0).into(), gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false) }
+    }
+}
+
 /// A translation, for one stream or for several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -102,10 +108,7 @@ impl Unit {
         hw.step("smmu.identify");
         let control = Control { smmu, timeout_us: options.timeout_us };
         let (idr0, idr1, geometry) = identify(hw, smmu, options.base, options.stage)?;
-        let found = Found {
-            cr0: hw.read32(smmu, reg::CR0).into(),
-            gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false),
-        };
+        let found = Found::read(hw, smmu);
         let coherent = idr0.cohacc() || options.coherent_override;
 
         let table_options = TableOptions { format: options.format, largest: options.largest };
@@ -232,7 +235,9 @@ impl Unit {
         }
         let tables = Translation::new(smmu, geometry, frames)?;
         // 0 is left to nobody: the adoption series refuses a table that uses it, and VMID 0 is that of stage 1 alone.
-        let from_next = (0..largest).map(|skipped| (self.next_id - 1 + skipped) % largest + 1);
+        // In 32 bits: the sum of two identifiers may need 17.
+        let from_next = (0..u32::from(largest))
+            .map(|skipped| ((u32::from(self.next_id) - 1 + skipped) % u32::from(largest) + 1) as u16);
         let reserved = self.reserved.as_ref().map(|reserved| reserved.of(geometry.stage()));
         let is_free = |id: &u16| reserved.is_none_or(|reserved| !reserved.contains(*id));
         let value = { from_next }.find(is_free).ok_or(BringUpError::NoIdentifier { domains: self.domains })?;
@@ -328,14 +333,14 @@ impl Unit {
         self.control.set_cr0(hw, "queues off", Cr0::new())
     }
 
-    /// Gives GBPA the value that [`Self::bring_up`] found. Where firmware's table was in force it meant nothing: then it aborts,
-    /// so that streams that were translated are not let through at other addresses.
+    /// Gives GBPA the value that was found. Where the SMMU was found enabled it meant nothing: then it aborts, so that streams
+    /// that firmware translated are not let through at other addresses.
     ///
     /// # Errors
     /// [`BringUpError::TimedOut`].
     pub fn restore_gbpa(&self, hw: &mut dyn Access) -> Result<(), BringUpError> {
-        let gbpa = self.found.gbpa;
-        self.control.set_gbpa(hw, if self.has_adopted() { gbpa.with_abort(true) } else { gbpa })
+        let Found { cr0, gbpa } = self.found;
+        self.control.set_gbpa(hw, if cr0.smmuen() { gbpa.with_abort(true) } else { gbpa })
     }
 
     /// Command queue on, then everything Non-secure out of the configuration caches and TLBs, in the order of Linux.

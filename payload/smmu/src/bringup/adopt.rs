@@ -6,7 +6,7 @@ use crate::bringup::control::Control;
 use crate::frames::Frames;
 use crate::queue::output_queue;
 use crate::spec::event::EVENT_BYTES;
-use crate::spec::registers::{self as reg, Cr0, Gbpa, StrtabBaseCfg};
+use crate::spec::registers::{self as reg, Cr0, StrtabBaseCfg};
 use crate::table::StreamTable;
 use crate::takeover::{self, Adopted, Refusal, Site, TakeoverError};
 use addr::{PhysAddr, StreamId};
@@ -67,10 +67,7 @@ impl Unit {
         hw.step("smmu.identify");
         let control = Control { smmu, timeout_us: options.timeout_us };
         let (idr0, idr1, geometry) = identify(hw, smmu, options.base, options.stage)?;
-        let found = Found {
-            cr0: hw.read32(smmu, reg::CR0).into(),
-            gbpa: Gbpa::from(hw.read32(smmu, reg::GBPA)).with_update(false),
-        };
+        let found = Found::read(hw, smmu);
         let cfg = StrtabBaseCfg::from(hw.read32(smmu, reg::STRTAB_BASE_CFG));
         let table = StreamTable::found(smmu, hw.read64(smmu, reg::STRTAB_BASE).into(), cfg);
         let (largest, bits) = (options.largest, table.stream_bits());

@@ -45,7 +45,7 @@ fn firmware_passes_streams_at_stage_2_and_the_next_owner_may_take_over_behind_ab
     assert!(place(("GBPA", 0x8010_1000)) < place(("CR0", 0xC)));
     assert_eq!(hw.unit(SMMU).commands[consumed..], [CFGI_ALL, SYNC, TLBI_NSNH_ALL, SYNC]);
     unit.restore_gbpa(&mut hw).unwrap();
-    assert_eq!(hw.read32(SMMU, reg::GBPA), 0x1000);
+    assert_eq!(hw.read32(SMMU, reg::GBPA), 0x10_1000, "what it was meant nothing while firmware translated");
 }
 
 #[test]
@@ -113,6 +113,20 @@ fn identifiers_of_firmwares_streams_are_in_no_new_domain() {
     let ids: Vec<Identifier> = (0..2).map(|_| unit.new_domain(&mut hw, &mut frames).unwrap().id).collect();
     assert_eq!((taken[0].id, taken[1].id), (Identifier::Asid(1), Identifier::Asid(2)));
     assert_eq!(ids, [3, 4].map(Identifier::Asid));
+}
+
+#[test]
+fn the_search_for_an_identifier_goes_round_without_an_overflow() {
+    let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+    let at_the_end = Options { first_id: u16::MAX, ..options() };
+    let mut first = Unit::bring_up(&mut hw, SMMU, &at_the_end, &mut frames).unwrap();
+    for (stream, id) in [(StreamId(0), u16::MAX), (SID, 1)] {
+        let domain = first.new_domain(&mut hw, &mut frames).unwrap();
+        assert_eq!(domain.id, Identifier::Asid(id));
+        first.attach(&mut hw, &mut frames, stream, &domain).unwrap();
+    }
+    let mut unit = Unit::adopt(&mut hw, SMMU, &at_the_end, &mut frames).unwrap();
+    assert_eq!(unit.new_domain(&mut hw, &mut frames).unwrap().id, Identifier::Asid(2));
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! The machine that a boot found.
+
+use serde::Serialize;
+
+use super::Hex;
+
+/// The machine, as the payload found it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Platform {
+    /// The IORT in force; absent where there is none.
+    pub iort: Option<Iort>,
+    /// SMMUs.
+    pub smmus: Vec<Smmu>,
+    /// PCI functions.
+    pub endpoints: Vec<Endpoint>,
+    /// Reserved memory ranges.
+    pub rmrs: Vec<Rmr>,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+/// The IORT in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Iort {
+    /// `firmware`, `amended`, `file`, or `devicetree` where it was written from one.
+    pub origin: &'static str,
+    /// Digest of the table in force.
+    pub sha256: String,
+    /// Digest of the firmware's own table.
+    pub firmware_sha256: Option<String>,
+    /// Length.
+    pub bytes: u32,
+}
+
+/// An SMMU as found at start.
+#[derive(Clone, Debug, Serialize)]
+pub struct Smmu {
+    pub index: u8,
+    pub base: Hex,
+    pub idr0: Hex,
+    pub idr1: Hex,
+    pub idr3: Hex,
+    pub idr5: Hex,
+    pub iidr: Hex,
+    pub aidr: Hex,
+    pub cr0: Hex,
+    pub gbpa: Hex,
+    pub coherent: bool,
+    /// What became of DMA before anybody set the SMMU up: GBPA.ABORT as found, `abort` or `bypass`.
+    pub gbpa_reset: &'static str,
+    /// The version by AIDR, such as `SMMUv3.1`.
+    pub architecture: String,
+    /// Implementer and product by IIDR, where they are known.
+    pub product: Option<String>,
+    /// The registers above, field by field: name and words.
+    pub words: Vec<(&'static str, String)>,
+}
+
+/// A PCI function.
+#[derive(Clone, Debug, Serialize)]
+pub struct Endpoint {
+    /// The function.
+    pub bdf: String,
+    /// Vendor ID.
+    pub vendor: Hex,
+    /// Device ID.
+    pub device: Hex,
+    /// Class code.
+    pub class: Hex,
+    /// Its SMMU.
+    pub smmu: Option<u8>,
+    /// Its StreamID.
+    pub stream_id: Option<u32>,
+    /// The driver that claims it.
+    pub driver: Option<String>,
+    /// Found with bus mastering on.
+    pub bus_master: bool,
+    /// It became a live stream.
+    pub armed: bool,
+}
+
+/// A reserved memory range with one of its streams.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rmr {
+    /// First address.
+    pub base: Hex,
+    /// Length.
+    pub bytes: u64,
+    /// Its SMMU.
+    pub smmu: Option<u8>,
+    /// Its StreamID.
+    pub stream_id: u32,
+    /// Flags of the node.
+    pub flags: Hex,
+}
+
+/// Something wrong with firmware tables, options or the platform.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// `note`, `warning` or `error`.
+    pub severity: &'static str,
+    /// Where: a table's signature or a word such as `options`.
+    pub table: String,
+    /// Stable name.
+    pub id: String,
+    /// Offset in the table.
+    pub offset: Option<u32>,
+    /// In words.
+    pub text: String,
+}

@@ -1,0 +1,257 @@
+//! What became of one scenario.
+
+use serde::Serialize;
+
+use super::{Hex, Outcome, Phases, Protocol, Verdict};
+
+/// One scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Its name.
+    pub scenario: String,
+    /// Crashes asked for.
+    pub cycles: u32,
+    /// Crashes that ended.
+    pub cycles_done: u32,
+    /// Of those, not passed.
+    pub cycles_failed: u32,
+    /// How it ended, after the host's own check.
+    pub outcome: Outcome,
+    /// The planted fault.
+    pub planted: Option<String>,
+    /// What the host found wrong with this run's records.
+    pub problems: Vec<String>,
+    /// Verdicts; of several cycles the first that is not as expected, else the first.
+    pub checks: Vec<Check>,
+    /// Streams; counts are sums over all cycles, the gap is the longest.
+    pub streams: Vec<Stream>,
+    /// Of the first cycle that was sent whole: `[ticks, bdf, delivered, blocked, mis_steered]`.
+    pub samples: Vec<(u64, String, u64, Option<u64>, u64)>,
+    /// Events of all cycles.
+    pub events: Vec<Event>,
+    /// Of the first cycle that was sent whole.
+    pub timing: Option<Timing>,
+    /// Registers before and after, of the first cycle that was sent whole.
+    pub registers: Vec<Register>,
+    /// Bus errors, of the first cycle that was sent whole.
+    pub aborts: Vec<Abort>,
+    /// How the image died and what its other CPUs did, of the first cycle that was sent whole.
+    pub crash: Option<Crash>,
+    /// The stream that was moved to a new domain, of the first cycle that was sent whole.
+    pub attach: Option<Attach>,
+    /// The takeover's accesses, of the first cycle that was sent whole.
+    pub access_log: Vec<Access>,
+    /// What the protocol checker says; absent where no takeover began.
+    pub protocol: Option<Protocol>,
+    /// One line for each cycle.
+    pub cycle_lines: Vec<CycleLine>,
+    /// Cycles that failed, whole; empty for a run of one cycle, which is whole above.
+    pub failed_cycles: Vec<FailedCycle>,
+}
+
+/// A check in one cycle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Stable name.
+    pub id: String,
+    /// What was seen against what the check demands.
+    pub verdict: Verdict,
+    /// What the scenario's documentation says.
+    pub expected: Verdict,
+    /// Not covered is a failure.
+    pub must_run: bool,
+    /// In words, with values.
+    pub reason: Option<String>,
+    /// Clause, mail or patch.
+    pub source: String,
+}
+
+impl Check {
+    /// The verdict is the expected one, and the check ran if it must.
+    pub fn is_as_expected(&self) -> bool {
+        self.verdict == self.expected && !(self.must_run && self.verdict == Verdict::NotCovered)
+    }
+}
+
+/// A live stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stream {
+    /// The function.
+    pub bdf: String,
+    /// Its StreamID.
+    pub stream_id: u32,
+    /// Its driver.
+    pub endpoint: String,
+    /// Named by a reserved memory range.
+    pub rmr: bool,
+    /// What is counted.
+    pub unit: String,
+    /// What in memory proves delivery.
+    pub witness: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub phases: Phases,
+    /// Crash to the first delivery after the takeover; `None`: never.
+    pub gap_ticks: Option<u64>,
+}
+
+/// Decoded SMMU events of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// The SMMU.
+    pub smmu: u8,
+    /// Event number.
+    pub id: u8,
+    /// Its name.
+    pub name: String,
+    /// The StreamID.
+    pub stream_id: u32,
+    /// The function; absent where it is not known.
+    pub bdf: Option<String>,
+    /// The page.
+    pub input_address: Hex,
+    /// Direction.
+    pub read: bool,
+    /// How many.
+    pub count: u64,
+}
+
+/// Ticks of a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Timing {
+    pub counter_hz: u64,
+    pub crash_to_kdump: u64,
+    pub takeover: u64,
+    pub hold: u64,
+    pub watch: u64,
+    pub cycle: u64,
+}
+
+/// A register of an SMMU before the takeover and after the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Register {
+    pub smmu: u8,
+    pub name: String,
+    pub before: Hex,
+    pub after: Hex,
+    /// The fields before; empty where no layout is known.
+    pub words: String,
+    /// What differs, field by field; absent where nothing does.
+    pub change: Option<String>,
+}
+
+/// An SError or external abort.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Abort {
+    pub step: String,
+    pub esr: Hex,
+    pub elr: Hex,
+    pub far: Hex,
+    pub serror: bool,
+    pub count: u32,
+}
+
+/// How an image died. Counts are before the takeover's first access, after its last, and after the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crash {
+    /// Affinity of the CPU that firmware booted.
+    pub boot_cpu: Hex,
+    /// Affinity of the CPU that the taker ran on.
+    pub taker_cpu: Hex,
+    /// A call, a panic or an exception.
+    pub cause: String,
+    /// Syndrome and address of the exception.
+    pub esr: Hex,
+    pub far: Hex,
+    /// Rounds of a CPU that spins.
+    pub spins: [u64; 3],
+    /// Doorbells rung by a CPU of the dead image.
+    pub rings: [u64; 3],
+}
+
+/// A stream that was moved to a new domain after an adoption, and what it moved there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attach {
+    /// The function.
+    pub bdf: String,
+    /// Its StreamID.
+    pub stream_id: u32,
+    /// Of a new domain at stage 1.
+    pub asid: Option<u16>,
+    /// Of one at stage 2.
+    pub vmid: Option<u16>,
+    /// Units that the device tried to move since it was started again.
+    pub attempted: u64,
+    /// Units that landed in the new pages.
+    pub delivered: u64,
+    /// Units that landed in the dead image's.
+    pub mis_steered: u64,
+}
+
+/// An entry of the access log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// Its number.
+    pub index: u32,
+    /// The step that it belongs to.
+    pub step: Option<String>,
+    /// Counter.
+    pub ticks: u64,
+    /// The SMMU.
+    pub smmu: u8,
+    /// What kind of access.
+    pub kind: String,
+    /// Register, structure or barrier.
+    pub name: String,
+    /// Register offset or physical address.
+    pub address: Hex,
+    /// Value read or written.
+    pub value: Hex,
+    /// Accesses merged in it.
+    pub count: u32,
+    /// Bytes from one word of a scan or fill to the next.
+    pub stride: u32,
+    /// The load met no memory.
+    pub unbacked: bool,
+}
+
+/// One cycle in one line.
+#[derive(Clone, Debug, Serialize)]
+pub struct CycleLine {
+    /// Its number.
+    pub cycle: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Checks made.
+    pub checks: u32,
+    /// Checks not as expected.
+    pub failed: u32,
+    /// Counts of its streams.
+    pub streams: Vec<CycleStream>,
+}
+
+/// One stream in one cycle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CycleStream {
+    /// The function.
+    pub bdf: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub phases: Phases,
+}
+
+/// A failed cycle, whole; the fields are those of [`Run`], for one cycle.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedCycle {
+    pub cycle: u32,
+    pub checks: Vec<Check>,
+    pub streams: Vec<Stream>,
+    pub samples: Vec<(u64, String, u64, Option<u64>, u64)>,
+    pub events: Vec<Event>,
+    pub timing: Option<Timing>,
+    pub registers: Vec<Register>,
+    pub aborts: Vec<Abort>,
+    pub crash: Option<Crash>,
+    pub attach: Option<Attach>,
+    pub access_log: Vec<Access>,
+}
