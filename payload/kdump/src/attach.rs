@@ -136,7 +136,8 @@ fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam) -> Option<Chosen> {
         let attach = takeover::attach(iort, at.base, &[function]).pop();
         let is_hda = Hda.claims(&function.identity);
         // Of functions that share a stream the first was put to work.
-        let is_new = |attach: &Attach| found.iter().all(|(known, _)| known.attach.stream != attach.stream);
+        let is_same = |known: &Chosen, attach: &Attach| (known.smmu, known.attach.stream) == (smmu, attach.stream);
+        let is_new = |attach: &Attach| !found.iter().any(|(known, _)| is_same(known, attach));
         let attach = attach.filter(is_new);
         found.extend(attach.map(|attach| (Chosen { bdf: function.bdf, smmu, registers, attach, earlier: 0 }, is_hda)));
     }
