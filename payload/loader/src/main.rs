@@ -4,7 +4,7 @@
 //! 2.11, 7.4, LoadImage from memory), so that its rules for image memory and its Secure Boot policy hold for it, too.
 //!
 //! ```text
-//! u32 bytes of the primary image (little endian)  u32 CRC-32 of it  LZMA stream with its header
+//! u32 bytes of the primary image (little endian)  u32 CRC-32 of what follows  LZMA stream with its header
 //! ```
 
 #![no_std]
@@ -65,9 +65,13 @@ fn unpacked() -> Result<&'static [u8], Failure> {
     unsafe { pages.as_ptr().write_bytes(0, length) }
     // SAFETY: the same bytes, initialised by now, and never freed.
     let memory = unsafe { slice::from_raw_parts_mut(pages.as_ptr(), length) };
+    // Of the packed bytes, which are fewer: what comes out of them is then what went in.
+    if CRC.checksum(stream) != u32::from_le_bytes(*sum) {
+        return Err(damaged);
+    }
     let mut reader = LzmaReader::new_mem_limit(stream, DECODER_KIB, None).map_err(|_| damaged)?;
     reader.read_exact(memory).map_err(|_| damaged)?;
-    if CRC.checksum(memory) == u32::from_le_bytes(*sum) { Ok(memory) } else { Err(damaged) }
+    Ok(memory)
 }
 
 /// Lets the firmware load the primary as if it lay where this file lies, with the same load options.

@@ -55,14 +55,14 @@ pub fn pack(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the loader carries: length and CRC-32 of `image`, and `image` as an LZMA stream with its header.
+/// What the loader carries: the length of `image`, and `image` as an LZMA stream with its header, behind the stream's CRC-32.
 pub fn compress(image: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = u32::try_from(image.len())?.to_le_bytes().to_vec();
-    bytes.extend(Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(image).to_le_bytes());
     let options = LzmaOptions { dict_size: WINDOW, ..LzmaOptions::with_preset(PRESET) };
-    let mut writer = LzmaWriter::new_use_header(bytes, &options, Some(image.len() as u64))?;
+    let mut writer = LzmaWriter::new_use_header(Vec::new(), &options, Some(image.len() as u64))?;
     writer.write_all(image)?;
-    Ok(writer.finish()?)
+    let stream = writer.finish()?;
+    let sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&stream);
+    Ok([&u32::try_from(image.len())?.to_le_bytes(), &sum.to_le_bytes(), stream.as_slice()].concat())
 }
 
 /// Relocations travel in the container's own form: the linker's tables at the end need not travel as well.

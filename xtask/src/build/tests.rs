@@ -119,7 +119,7 @@ fn the_loader_gets_a_length_and_a_stream_with_a_checksum() {
     let (length, rest) = packed.split_first_chunk().unwrap();
     assert_eq!(u32::from_le_bytes(*length) as usize, image.len());
     let (sum, stream) = rest.split_first_chunk().unwrap();
-    assert_eq!(u32::from_le_bytes(*sum), crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image));
+    assert_eq!(u32::from_le_bytes(*sum), crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(stream));
     let mut unpacked = Vec::new();
     lzma_rust2::LzmaReader::new_mem_limit(stream, 4096, None).unwrap().read_to_end(&mut unpacked).unwrap();
     assert_eq!(unpacked, image);
