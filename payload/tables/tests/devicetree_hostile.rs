@@ -1,40 +1,19 @@
 //! Whatever the bytes are: no panic, no endless or deep walk, no error in the table that is made, and bounded time.
 
+#[path = "../../../ci/fuzz/src/devicetree.rs"]
+mod reader;
 mod tree;
 
-use addr::Bdf;
 use proptest::prelude::*;
+use reader::read_all;
 use std::time::{Duration, Instant};
 use tables::devicetree::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
-use tables::{Devicetree, Finding, Platform, Severity};
+use tables::{Finding, Severity};
 use tree::{Made, SMMU, bus, gic, pci, root, smmu};
 
 const QEMU: &[u8] = include_bytes!("../../../ci/fixtures/devicetree/smp2.dtb");
 /// Time for the worst blob of the largest size, unoptimized and beside other tests. The slowest takes some seconds.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Reads everything that can be read; findings of the reading, none where it is no tree.
-fn read_all(bytes: &[u8]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut sink = |finding| findings.push(finding);
-    let Ok(tree) = Devicetree::read(bytes, &mut sink) else {
-        assert!(!findings.is_empty(), "refused without a word");
-        return findings;
-    };
-    let iort = tree.to_iort(&mut sink);
-    let platform = Platform::from_devicetree(&tree, &iort, &mut sink);
-    let _ = (tree.memory(&mut sink), tree.reserved(&mut sink), tree.windows(&mut sink));
-    let _ = (tree.bootargs(), tree.initrd(&mut sink));
-    for rid in [0, 0x10, 0xff, 0x7fff, u16::MAX] {
-        let _ = platform.resolve(Bdf { segment: 0, rid });
-    }
-    for finding in findings.iter().take(100) {
-        let _ = (finding.to_string(), tree.path_of(finding));
-        // The table that is made is well formed, whatever the tree is. Only its ranges are the tree's.
-        assert!(finding.table != *b"IORT" || finding.severity() < Severity::Error, "{finding}");
-    }
-    findings
-}
 
 fn ids(bytes: &[u8]) -> Vec<&'static str> {
     read_all(bytes).iter().map(Finding::id).collect()
