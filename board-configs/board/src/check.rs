@@ -111,16 +111,17 @@ fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
         memory: raw.memory.into_inner(),
         firmware: raw.firmware.into_iter().map(Into::into).collect(),
         audiodevs: raw.audiodevs,
-        sender: raw.sender.map(|sender| check_sender(sender, &raw.devices)).transpose()?,
+        sender: raw.sender.map(|sender| check_sender(sender, raw.devices.iter().chain(&raw.netdevs))).transpose()?,
+        netdevs: raw.netdevs,
         devices: raw.devices,
     })
 }
 
-fn check_sender(raw: raw::Sender, devices: &[String]) -> Result<Sender, Mistake> {
+fn check_sender<'a>(raw: raw::Sender, mut users: impl Iterator<Item = &'a String>) -> Result<Sender, Mistake> {
     let id = raw.netdev.get_ref();
     let wanted = format!("netdev={id}");
-    if !devices.iter().any(|device| device.split(',').any(|property| property == wanted)) {
-        return mistake(&raw.netdev, format!("no device has `{wanted}`"));
+    if !users.any(|device| device.split(',').any(|property| property == wanted)) {
+        return mistake(&raw.netdev, format!("no device and no netdev has `{wanted}`"));
     }
     // The sender wakes at most 1000 times a second and sends what is due in one go.
     if !(1..=1_000_000).contains(raw.frames_per_second.get_ref()) {

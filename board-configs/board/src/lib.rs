@@ -138,6 +138,8 @@ pub struct Qemu {
     pub firmware: Vec<PathBuf>,
     /// Values of `-audiodev`.
     pub audiodevs: Vec<String>,
+    /// Values of `-netdev`, after the sender's.
+    pub netdevs: Vec<String>,
     /// Values of `-device`, in this order.
     pub devices: Vec<String>,
     /// The sender of network frames.

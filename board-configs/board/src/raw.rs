@@ -70,6 +70,8 @@ pub(crate) struct Qemu {
     #[serde(default)]
     pub(crate) audiodevs: Vec<String>,
     #[serde(default)]
+    pub(crate) netdevs: Vec<String>,
+    #[serde(default)]
     pub(crate) devices: Vec<String>,
     pub(crate) sender: Option<Sender>,
 }

@@ -62,7 +62,7 @@ fn values_that_cannot_be_meant_are_refused_in_their_line() {
         ("boot-seconds = 120", "boot-seconds = 0", "between 1 and 86400"),
         ("memory = \"1G\"", "memory = \"1\"", "`512M`"),
         ("minimum-version = \"8.1\"", "minimum-version = \"8\"", "`8.1`"),
-        ("netdev = \"net0\"", "netdev = \"net1\"", "no device has `netdev=net1`"),
+        ("netdev = \"net0\"", "netdev = \"net1\"", "no device and no netdev has `netdev=net1`"),
         ("frames-per-second = 1500", "frames-per-second = 0", "between 1 and 1000000"),
         ("name = \"qemu-virt\"", "name = \"Qemu Virt\"", "lower-case"),
     ];

@@ -19,7 +19,7 @@ use addr::{Bdf, PhysAddr};
 use handover::oracle::Stream;
 use pci::{ConfigSpace, Identity, PciError};
 
-pub use window::{first_landed, poison};
+pub use window::{fingerprint, first_landed, poison};
 
 /// All drivers.
 pub static DRIVERS: &[&dyn Endpoint] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];

@@ -103,6 +103,26 @@ pub fn poison(bus: &mut dyn Bus, stream: &Stream) {
     }
 }
 
+/// A sum over targets and canaries that changes where anything in them does, but for changes that cancel out: whether DMA
+/// lands, of a device whose registers nobody may read.
+#[must_use]
+pub fn fingerprint(bus: &mut dyn Bus, stream: &Stream) -> u64 {
+    let mut sum = 0_u64;
+    let mut chunk = [0; 1024];
+    for window in [&stream.window, &stream.rmr] {
+        let canary = if window.canary == window.target { 0 } else { window.bytes };
+        for (start, bytes) in [(window.target, window.bytes), (window.canary, canary)] {
+            for offset in (0..bytes).step_by(chunk.len()) {
+                bus.copy_from(start.plus(offset), &mut chunk);
+                for word in chunk.as_chunks::<8>().0 {
+                    sum = sum.rotate_left(5).wrapping_add(u64::from_le_bytes(*word));
+                }
+            }
+        }
+    }
+    sum
+}
+
 /// Finds the first byte in targets and canaries that is not what [`poison`] left: something landed there since.
 #[must_use]
 pub fn first_landed(bus: &mut dyn Bus, stream: &Stream) -> Option<PhysAddr> {

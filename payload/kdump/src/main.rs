@@ -10,6 +10,7 @@ mod attach;
 mod entry;
 mod observe;
 mod quiesce;
+mod stopping;
 mod streams;
 mod takeover;
 mod tell;
@@ -39,6 +40,7 @@ use scenario::{
 };
 use smmu::log::Log;
 use streams::Streams;
+use tables::iort::Iort;
 use takeover::{Means, Moment};
 use tell::Cycle;
 use wire::{
@@ -142,7 +144,13 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     };
     // SAFETY: the primary mapped the windows that it lists.
     let mut config = unsafe { Ecam::new(boot.ecam().iter().map(window).collect()) };
-    let mut streams = Streams::new(known, devices, &mut config);
+    let plan = if scenario::quiesce::named(scenario.policy).is_some() {
+        let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
+        quiesce::plan(scenario.policy, &mut config, &functions)
+    } else {
+        Vec::new()
+    };
+    let mut streams = Streams::new(known, devices, &plan);
     let hold = streams.hold(u64::from(options.hold_us));
     // As late as possible: events of the hold are in the dead queue by now.
     let own = takeover::own_memory(boot);
@@ -157,10 +165,15 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::step("before the takeover");
     cycle.aborts();
     exceptions::clear();
-    let mut observer = |moment| match moment {
+    let is_spared = options.plant == Some(Plant::StopSkipped);
+    let spared = known.first().filter(|_| is_spared).map(|stream| stream.bdf);
+    let mut observer = |moment: Moment<'_>| match moment {
         Moment::Step if options.step_hold => streams.hold_step(),
         Moment::Step => {}
-        Moment::Wait => streams.count_beside_resets(),
+        Moment::Wait => streams.count(),
+        Moment::Stop(functions) => streams.stop(functions),
+        Moment::Stopped(functions) => streams.stopped(functions),
+        Moment::Quiet => streams.quiet(),
     };
     let means = Means {
         boot,
@@ -169,6 +182,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         devices,
         frames: &mut frames,
         plants: &plants,
+        spared,
         observer: &mut observer,
     };
     if options.plant == Some(Plant::BusError) {
@@ -203,8 +217,16 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let after = observe::after(&mut hw, &before, &streams, handlers);
 
     // Only now, so that all that is said of the adoption is not about it.
-    let means =
-        Means { boot, iort, config: &mut config, devices, frames: &mut frames, plants: &plants, observer: &mut |_| () };
+    let means = Means {
+        boot,
+        iort,
+        config: &mut config,
+        devices,
+        frames: &mut frames,
+        plants: &plants,
+        spared,
+        observer: &mut |_| (),
+    };
     let watch_us = u64::from(options.watch_us);
     let again = attach::after_adoption(scenario.policy, means, &mut hw, &mut log, &mut taken, &mut streams, watch_us);
     let stes_at_end: Vec<_> = after.iter().map(|after| observe::stes(&mut hw, &after.registers, &streams)).collect();
@@ -248,6 +270,8 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         }
         cycle.aborts();
         cycle.crash(boot.boot_cpu, &[note, note_taken, note_after]);
+        let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
+        cycle.requesters(&functions, &streams, &mut config, boot.crash_tick);
         for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {
             cycle.registers(&old.registers, &new.registers);
             cycle.events(index, &new.events, &streams);

@@ -1,21 +1,23 @@
 //! Counting on: the live streams of the oracle, sampled until each has been seen to attempt DMA.
 
-use crate::attach::Request;
-use addr::Bdf;
-use alloc::vec::Vec;
-use arch::{
-    bus::{Devices, Ecam},
-    timer,
+use crate::{
+    attach::Request,
+    quiesce::Planned,
+    stopping::{Stopping, landed},
 };
+use addr::{Bdf, PhysAddr};
+use alloc::vec::Vec;
+use arch::{bus::Devices, timer};
 use handover::oracle::{Counts, STREAM_NON_COHERENT, Stream, Window};
-use pci::Function;
-use scenario::phase::Cuts;
+use scenario::{phase::Cuts, quiesce::Means};
 use smmu::translation::Memory;
 
 /// Time between two samples while waiting.
 const STEP_US: u64 = 250;
 /// Longest wait between two steps of a takeover: longer than the period of the slowest endpoint.
 const STEP_HOLD_US: u64 = 12_000;
+/// How long devices that were stopped are watched before the SMMU is touched: longer than the period of the slowest.
+const QUIET_US: u64 = 12_000;
 /// Samples kept for the report.
 const KEPT_SAMPLES: usize = 256;
 
@@ -32,8 +34,18 @@ pub(crate) struct Watched {
     pub(crate) stream: Stream,
     pub(crate) cuts: Cuts,
     pub(crate) first_delivery: Option<u64>,
-    /// The function has function level reset.
-    pub(crate) has_flr: bool,
+    /// How the policy stops the function.
+    pub(crate) means: Option<Means>,
+    /// Its device was told to stop.
+    pub(crate) stopping: Option<Stopping>,
+    /// Something landed after it was reset.
+    pub(crate) landed_when_stopped: Option<PhysAddr>,
+    /// Units that landed after all were stopped, before the SMMU was touched.
+    pub(crate) landed_in_quiet: u64,
+    /// Counter when the totals were first and last seen to grow in this image: what has landed, and what was attempted.
+    pub(crate) first_arrival: Option<u64>,
+    pub(crate) last_arrival: Option<u64>,
+    pub(crate) last_attempt: Option<u64>,
     /// Units after which all its windows have been used.
     round: u64,
 }
@@ -42,6 +54,26 @@ impl Watched {
     /// Samples that came too late since the stream was armed.
     pub(crate) fn overruns(&self) -> u64 {
         dma::by_id(self.stream.driver).map_or(0, |driver| driver.overruns(&self.stream))
+    }
+
+    /// Brings the totals up to date, as far as the device may be asked.
+    fn count(&mut self, bus: &mut Devices) {
+        if let Some(stopping) = self.stopping.as_mut().filter(|stopping| stopping.is_hidden()) {
+            stopping.look(bus, &self.stream);
+            return;
+        }
+        let before = self.stream.totals;
+        if let Some(driver) = dma::by_id(self.stream.driver) {
+            driver.sample(bus, &mut self.stream);
+        }
+        let totals = &self.stream.totals;
+        if landed(totals) != landed(&before) {
+            self.last_arrival = Some(timer::now());
+            self.first_arrival = self.first_arrival.or(self.last_arrival);
+        }
+        if totals.attempted != before.attempted {
+            self.last_attempt = Some(timer::now());
+        }
     }
 
     fn dry_samples(&self) -> u64 {
@@ -59,14 +91,21 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Goes on counting where the primary stopped.
-    pub(crate) fn new(streams: &[Stream], bus: Devices, config: &mut Ecam) -> Self {
+    /// Goes on counting where the primary stopped. `plan` is what the policy does to which function.
+    pub(crate) fn new(streams: &[Stream], bus: Devices, plan: &[Planned]) -> Self {
         let watched = |stream: &Stream| {
+            let planned = plan.iter().find(|planned| planned.bdf == stream.bdf);
             let mut watched = Watched {
                 stream: *stream,
                 cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
                 first_delivery: None,
-                has_flr: Function::new(config, stream.bdf).is_some_and(|mut it| it.has_flr().unwrap_or(false)),
+                means: planned.map(|planned| planned.means),
+                stopping: None,
+                landed_when_stopped: None,
+                landed_in_quiet: 0,
+                first_arrival: None,
+                last_arrival: None,
+                last_attempt: None,
                 round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
             };
             watched.cuts.dry[0] = watched.dry_samples();
@@ -85,28 +124,51 @@ impl Streams {
         }
     }
 
-    /// Brings totals up to date while functions are being reset: those must not be accessed (PCI Express Base 6.0, 6.6.2),
-    /// and the cyclic buffers of the others go on.
-    pub(crate) fn count_beside_resets(&mut self) {
-        self.count_where(&|watched| !watched.has_flr);
-    }
-
-    /// Brings all totals up to date.
+    /// Brings all totals up to date. A function that is being reset must not be accessed (PCI Express Base 6.0, 6.6.2), and
+    /// knows nothing of its work afterwards: of it only the windows are looked at.
     pub(crate) fn count(&mut self) {
-        self.count_where(&|_| true);
+        let Self { all, again, bus, .. } = self;
+        for (index, watched) in all.iter_mut().enumerate() {
+            match again {
+                Some((again, stream)) if *again == index => {
+                    if let Some(driver) = dma::by_id(stream.driver) {
+                        driver.sample(bus, stream);
+                    }
+                }
+                _ => watched.count(bus),
+            }
+        }
     }
 
-    fn count_where(&mut self, is_counted: &dyn Fn(&Watched) -> bool) {
-        for (index, watched) in self.all.iter_mut().enumerate() {
-            if !is_counted(watched) {
-                continue;
-            }
-            let stream = match &mut self.again {
-                Some((again, stream)) if *again == index => stream,
-                _ => &mut watched.stream,
-            };
-            if let Some(driver) = dma::by_id(stream.driver) {
-                driver.sample(&mut self.bus, stream);
+    /// Devices of these functions are told to stop now.
+    pub(crate) fn stop(&mut self, functions: &[Bdf]) {
+        let Self { all, bus, .. } = self;
+        for watched in all.iter_mut().filter(|watched| functions.contains(&watched.stream.bdf)) {
+            watched.count(bus);
+            watched.stopping = watched.means.map(|means| Stopping::begin(means, bus, &watched.stream));
+        }
+    }
+
+    /// All are stopped that are to be, and translation is as it was: what still lands shows itself now.
+    pub(crate) fn quiet(&mut self) {
+        let before: Vec<u64> = self.all.iter().map(|watched| landed(&watched.stream.totals)).collect();
+        let deadline = timer::now() + timer::ticks_of_us(QUIET_US);
+        while timer::now() < deadline {
+            timer::sleep_us(STEP_US);
+            self.count();
+        }
+        for (watched, before) in self.all.iter_mut().zip(before) {
+            watched.landed_in_quiet = landed(&watched.stream.totals).saturating_sub(before);
+        }
+    }
+
+    /// What was done to them is done.
+    pub(crate) fn stopped(&mut self, functions: &[Bdf]) {
+        let Self { all, bus, .. } = self;
+        for watched in all.iter_mut().filter(|watched| functions.contains(&watched.stream.bdf)) {
+            watched.count(bus);
+            if let Some(stopping) = &mut watched.stopping {
+                stopping.end(bus, &watched.stream);
             }
         }
     }
@@ -211,9 +273,11 @@ impl Streams {
             },
             meanwhile,
         );
-        for watched in &mut self.all {
+        let Self { all, bus, .. } = self;
+        for watched in all {
             watched.cuts.end = watched.stream.totals;
             watched.cuts.dry[2] = watched.dry_samples();
+            watched.landed_when_stopped = watched.stopping.and_then(|stopping| stopping.landed(bus, &watched.stream));
         }
         ticks
     }

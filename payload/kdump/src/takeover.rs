@@ -1,7 +1,7 @@
 //! The takeover of every SMMU, as a crash kernel does it: it knows the boot block and nothing of the oracle.
 
 use crate::quiesce;
-use addr::{PhysAddr, StreamId};
+use addr::{Bdf, PhysAddr, StreamId};
 use alloc::vec::Vec;
 use arch::{
     bus::{Devices, Ecam, Smmus},
@@ -34,11 +34,17 @@ const MOST_FUNCTIONS: usize = 1024;
 
 /// Moments of a takeover at which the observer may look.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum Moment<'a> {
     /// A step begins.
     Step,
     /// Nothing happens for milliseconds: a cyclic buffer may come round unseen.
     Wait,
+    /// These functions are told to stop: now.
+    Stop(&'a [Bdf]),
+    /// What is done to stop them is done.
+    Stopped(&'a [Bdf]),
+    /// All that are stopped are: the SMMU still translates.
+    Quiet,
 }
 
 /// What a takeover needs beside the SMMUs.
@@ -50,8 +56,10 @@ pub(crate) struct Means<'a> {
     pub(crate) frames: &'a mut FrameRange,
     /// The fault that is planted on the SMMU of its index.
     pub(crate) plants: &'a [Option<Plant>],
+    /// A function that is planted to be left at work.
+    pub(crate) spared: Option<Bdf>,
     /// The observer; what it does is not the taker's business.
-    pub(crate) observer: &'a mut dyn FnMut(Moment),
+    pub(crate) observer: &'a mut dyn FnMut(Moment<'_>),
 }
 
 /// Takes every SMMU over, through the log. Returns the ticks of the whole takeover and how it ended for each SMMU.
@@ -61,18 +69,21 @@ pub(crate) fn take_all(
     hw: &mut Smmus,
     log: &mut Log,
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {
-    let Means { boot, iort, config, mut devices, frames, plants, observer } = means;
+    let Means { boot, iort, config, mut devices, frames, plants, spared, observer } = means;
     // The primary told the findings. Without a readable IORT there is no SMMU in the boot block either.
     let iort = Iort::parse_again(iort).ok();
     let start = timer::now();
     let mut last_ack = start;
     let mut ended = Vec::new();
-    let needs_functions =
-        [Policy::ResetAttach, Policy::QuiesceBme, Policy::QuiesceDriver, Policy::QuiesceFlr].contains(&policy);
+    let stops = scenario::quiesce::named(policy).is_some();
+    let needs_functions = policy == Policy::ResetAttach || stops;
     let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
-    if policy != Policy::ResetAttach && needs_functions {
+    if stops {
         Logged::new(hw, log).step("quiesce");
-        quiesce::stop(policy, config, &mut devices, &functions, &mut || observer(Moment::Wait));
+        let mut plan = quiesce::plan(policy, config, &functions);
+        plan.retain(|planned| Some(planned.bdf) != spared);
+        quiesce::stop(&plan, &functions, config, &mut devices, observer);
+        observer(Moment::Quiet);
     }
     for ((index, smmu), plant) in (0_u8..).zip(boot.smmus()).zip(plants) {
         let smmu_index = SmmuIndex(index);

@@ -2,13 +2,15 @@
 
 use crate::{
     attach::Again,
+    stopping::Stopping,
     streams::{Streams, Watched},
 };
 use addr::Bdf;
 use alloc::string::{String, ToString};
-use arch::console;
+use arch::{bus::Ecam, console};
 use handover::crash_note::CrashNote;
 use handover::oracle::{Counts, STREAM_NO_ATTEMPTS, STREAM_RMR};
+use pci::{Command, Found, Function, HeaderType};
 use scenario::{judge::Check, phase};
 use smmu::{
     event,
@@ -17,7 +19,7 @@ use smmu::{
 };
 use wire::{
     Record,
-    record::{Outcome, Phase},
+    record::{Outcome, Phase, Stopped},
 };
 
 /// Which cycle it is.
@@ -140,6 +142,50 @@ impl Cycle {
                 input_address: row.page.map_or(0, |page| page.0),
                 read: row.read.unwrap_or(false),
                 count: u64::from(row.count),
+            });
+        }
+    }
+
+    /// Every function that is no bridge, and what its DMA did since the crash.
+    pub(crate) fn requesters(self, functions: &[Found], streams: &Streams, config: &mut Ecam, crash_tick: u64) {
+        let Self { run, cycle } = self;
+        let since = |tick: Option<u64>| tick?.checked_sub(crash_tick);
+        for Found { bdf, requester, identity } in functions {
+            let watched = streams.all.iter().find(|watched| watched.stream.bdf == *bdf);
+            let answers = watched.map(|watched| Stopping::answers(config, &watched.stream));
+            let function = Function::new(config, *bdf);
+            let (is_bridge, bus_master) = function.map_or((false, false), |mut function| {
+                let is_bridge = function.header_type().layout() == HeaderType::BRIDGE;
+                (is_bridge, function.command().contains(Command::BUS_MASTER))
+            });
+            // The host bridge has an endpoint's header.
+            if is_bridge || identity.class >> 16 == 0x06 {
+                continue;
+            }
+            let changed = watched.and_then(|watched| watched.stopping?.last_change());
+            let stopped = watched.and_then(|watched| {
+                let stopping = watched.stopping?;
+                let moved = stopping.moved(&watched.stream.totals);
+                Some(Stopped {
+                    means: stopping.means.name(),
+                    told: stopping.told.saturating_sub(crash_tick),
+                    done: stopping.done.saturating_sub(crash_tick),
+                    last_dma: stopping.last_dma(watched.last_arrival),
+                    landed: moved.map(|(landed, _)| landed),
+                    attempted: moved.map(|(_, attempted)| attempted),
+                })
+            });
+            console::record(&Record::Requester {
+                run,
+                cycle,
+                bdf: &bdf.to_string(),
+                requester: &requester.to_string(),
+                bus_master,
+                answers: answers.unwrap_or_else(|| Function::new(config, *bdf).is_some()),
+                first_dma: since(watched.and_then(|watched| watched.first_arrival)),
+                last_dma: since(watched.and_then(|watched| watched.last_arrival).max(changed)),
+                last_attempt: since(watched.and_then(|watched| watched.last_attempt)),
+                stopped,
             });
         }
     }

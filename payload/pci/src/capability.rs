@@ -24,6 +24,12 @@ pub(crate) mod express {
     pub(crate) const NO_SNOOP: u16 = 1 << 11;
     pub(crate) const INITIATE_FLR: u16 = 1 << 15;
     pub(crate) const FLR_CAPABLE: u32 = 1 << 28;
+    pub(crate) const LINK_CAPABILITIES: u16 = 0x0c;
+    /// The port says whether its link is up.
+    pub(crate) const LINK_ACTIVE_REPORTED: u32 = 1 << 20;
+    /// 16 bits.
+    pub(crate) const LINK_STATUS: u16 = 0x12;
+    pub(crate) const LINK_ACTIVE: u16 = 1 << 13;
     pub(crate) const TYPE_ROOT_PORT: u16 = 4;
     pub(crate) const TYPE_UPSTREAM_PORT: u16 = 5;
     pub(crate) const TYPE_DOWNSTREAM_PORT: u16 = 6;
@@ -52,6 +58,10 @@ pub struct ExtendedCapabilityId(pub u16);
 impl ExtendedCapabilityId {
     /// Advanced error reporting.
     pub const ADVANCED_ERROR_REPORTING: Self = Self(0x0001);
+    /// Access control services.
+    pub const ACCESS_CONTROL_SERVICES: Self = Self(0x000d);
+    /// Downstream port containment.
+    pub const DOWNSTREAM_PORT_CONTAINMENT: Self = Self(0x001d);
     /// Single root I/O virtualization.
     pub const SR_IOV: Self = Self(0x0010);
 }

@@ -161,12 +161,13 @@ impl<'a> Function<'a> {
         Ok(())
     }
 
-    /// Tells whether the function has function level reset (PCI Express Base 6.0, 7.5.3.3, bit 28).
+    /// Tells whether the function has function level reset (PCI Express Base 6.0, 7.5.3.3, bit 28); a bridge never has.
     ///
     /// # Errors
     /// A capability list that cannot be walked.
     pub fn has_flr(&mut self) -> Result<bool, PciError> {
         let Some(at) = self.capability(CapabilityId::EXPRESS)? else { return Ok(false) };
-        Ok(self.read32(at + express::DEVICE_CAPABILITIES) & express::FLR_CAPABLE != 0)
+        let is_bridge = self.header_type().layout() != HeaderType::ENDPOINT;
+        Ok(!is_bridge && self.read32(at + express::DEVICE_CAPABILITIES) & express::FLR_CAPABLE != 0)
     }
 }

@@ -11,10 +11,13 @@ extern crate alloc;
 pub mod assign;
 mod bar;
 mod capability;
+mod dpc;
 mod enumerate;
 #[cfg(test)]
 mod fake;
 mod function;
+mod offers;
+pub mod port;
 mod reset;
 #[cfg(test)]
 mod tests;
@@ -25,7 +28,8 @@ pub use bar::Bar;
 pub use capability::{CapabilityId, ExtendedCapabilityId};
 pub use enumerate::{BusRange, Found, for_each_function, functions, root_at};
 pub use function::{Command, Function, HeaderType};
-pub use reset::{RESET_US, Saved};
+pub use offers::{Offers, offers};
+pub use reset::{ANSWER_US, RESET_US, Saved};
 
 /// Configuration space by ECAM (PCI Firmware Specification 3.3, 4.1.2). Offsets are below 4096 and naturally aligned.
 pub trait ConfigSpace {

@@ -5,9 +5,9 @@ use addr::PhysAddr;
 use proptest::prelude::*;
 use std::vec::Vec;
 
-const NIC: Bdf = Bdf::new(0, 0, 3, 0);
+pub(crate) const NIC: Bdf = Bdf::new(0, 0, 3, 0);
 
-fn with_capabilities() -> FakeSpace {
+pub(crate) fn with_capabilities() -> FakeSpace {
     let mut space = FakeSpace::default();
     space.add(NIC, 0x8086, 0x10d3);
     space.put(NIC, 0x08, 0x0200_0001);
@@ -194,49 +194,6 @@ fn a_space_of_all_ones_or_zeros_never_hangs() {
         }
         assert!(found(&mut space, 255).is_empty());
     }
-}
-
-#[test]
-fn a_function_level_reset_is_asked_for_and_what_it_loses_is_written_again() {
-    let mut space = with_capabilities();
-    space.put(NIC, 0x10, 0x1000_0000);
-    space.put(NIC, 0x24, 0x2000_0000);
-    let mut nic = Function::new(&mut space, NIC).unwrap();
-    nic.enable_for_dma().unwrap();
-    nic.set_bus_master(true);
-    let saved = nic.prepare_reset().unwrap().expect("it has one");
-    assert!(!nic.command().contains(Command::BUS_MASTER), "nothing new is requested while it is waited");
-    // Device Status is the upper half.
-    assert!(!nic.has_pending(&saved));
-    let control = nic.read32(0xe8);
-    nic.write32(0xe8, control | 1 << 21);
-    assert!(nic.has_pending(&saved));
-    nic.write32(0xe8, control);
-    nic.reset(&saved);
-    assert_eq!(nic.read16(0xe8) >> 15, 1);
-    // What QEMU's functions lose, and more.
-    for at in [0x4_u16, 0x10, 0x24, 0xe8] {
-        nic.write32(at, 0x0010_0000 * u32::from(at == 4));
-    }
-    nic.restore(&saved);
-    assert_eq!((nic.read32(0x10), nic.read32(0x24)), (0x1000_0000, 0x2000_0000));
-    assert_eq!(nic.command(), Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
-    assert_eq!(u32::from(nic.read16(0xe8)), control & 0x7fff);
-}
-
-#[test]
-fn what_has_no_function_level_reset_is_left_as_it_is() {
-    let mut space = FakeSpace::default();
-    space.add(NIC, 0x8086, 0x293e);
-    let mut hda = Function::new(&mut space, NIC).unwrap();
-    hda.set_bus_master(true);
-    assert_eq!(hda.prepare_reset(), Ok(None));
-    assert!(hda.command().contains(Command::BUS_MASTER));
-    // A port: bit 28 means nothing there.
-    let mut space = with_capabilities();
-    space.put(NIC, 0xc, 0x0001_0000);
-    let mut port = Function::new(&mut space, NIC).unwrap();
-    assert_eq!((port.has_flr(), port.prepare_reset()), (Ok(true), Ok(None)));
 }
 
 #[test]

@@ -93,6 +93,19 @@ fn arm_after(
     Ok(())
 }
 
+/// The same once more, of a quiet machine; nothing of firmware's is played.
+pub(crate) fn arm_again(
+    setting: &mut Setting<'_>,
+    frames: &mut FramePool,
+    units: &mut Vec<Unit>,
+    live: &mut Vec<Live>,
+) -> Result<(), String> {
+    bring_up(setting, frames, units, live, None, &mut Vec::new())?;
+    start_endpoints(setting, live);
+    streams::wait_until_live(setting.machine, live, LIVE_US);
+    Ok(())
+}
+
 /// Every SMMU translates for the streams of ours, and for those that it served before; `dropped` says where not.
 fn bring_up(
     setting: &mut Setting<'_>,

@@ -6,6 +6,7 @@ use crate::{
     kdump_image,
     machine::{Machine, SmmuAt},
     others::Others,
+    quiesce,
     region::{Places, Prepared},
     streams::{self, Live},
 };
@@ -96,6 +97,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
         end.outcome = Outcome::Fail;
     }
     tear_down(&mut setting, &mut units, &live, &mut end);
+    quiesce::works_again(&mut setting, &mut end);
     let Setting { run, cycle, .. } = setting;
     // The count is of the checks that were sent; the taker sends those of a first and of a failed cycle.
     if cycle == 0 || report.outcome != Ended::PASS || end.failed == 0 {
@@ -354,12 +356,8 @@ fn plant_leaf(
     Ok(())
 }
 
-/// Stops every endpoint and looks for DMA that did not stop: what landed while the SMMU still translated as the taker left
-/// it, or when it is disabled and GBPA is the firmware's. In between the SMMUs are disabled behind ABORT.
-fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
-    exceptions::clear();
-    exceptions::record_aborts(true);
-    exceptions::step("stop endpoints");
+/// Stops every endpoint, poisons all windows, and disables the SMMUs once everything late must have come.
+pub(crate) fn stop(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
     for text in &streams::quiesce(setting.machine, live) {
         setting.fail(end, "cycle.endpoints-stopped", text, SOURCE);
     }
@@ -372,6 +370,15 @@ fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: 
             setting.fail(end, "cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }
     }
+}
+
+/// Stops every endpoint and looks for DMA that did not stop: what landed while the SMMU still translated as the taker left
+/// it, or when it is disabled and GBPA is the firmware's. In between the SMMUs are disabled behind ABORT.
+fn tear_down(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live], end: &mut CycleEnd) {
+    exceptions::clear();
+    exceptions::record_aborts(true);
+    exceptions::step("stop endpoints");
+    stop(setting, units, live, end);
     timer::sleep_us(LATE_BYPASSED_US);
     let late = streams::landed(setting.machine, live);
     for (stream_id, at) in &late {

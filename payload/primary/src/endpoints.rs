@@ -26,8 +26,8 @@ pub(crate) struct Candidate {
     pub(crate) is_coherent: bool,
 }
 
-/// Looks at all functions, says what each is, and maps the registers of those that will work.
-pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
+/// All functions of the machine, in bus order.
+pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
     let windows = machine.platform.ecam.iter();
     let windows: Vec<BusRange> = windows
         .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
@@ -36,7 +36,12 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
     if let Some(iort) = &machine.platform.iort {
         iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
     }
-    let functions = pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS);
+    pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS)
+}
+
+/// Looks at all functions, says what each is, and maps the registers of those that will work.
+pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
+    let functions = functions(machine);
     if let Some(iort) = machine.platform.iort {
         rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
     }

@@ -22,6 +22,7 @@ mod options;
 mod others;
 mod pci_setup;
 mod platform;
+mod quiesce;
 pub mod refusal;
 mod region;
 mod rmr_checks;

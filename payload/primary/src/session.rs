@@ -5,7 +5,7 @@ use crate::{
     damage,
     endpoints::Candidate,
     machine::Machine,
-    others,
+    others, quiesce,
     region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
@@ -69,6 +69,9 @@ impl Session {
             !self.machine.platform.gic.cpus.is_empty() && others::affinities(&self.machine).next().is_none();
         if is_single && scenario.crash.needs_second_cpu() {
             return skip(run, "scenario.possible", "the firmware names no second CPU", "ACPI 6.5, 5.2.12.14");
+        }
+        if let Some(why) = quiesce::lacks(&mut self.machine, &self.candidates, scenario.policy) {
+            return skip(run, "scenario.possible", why, "ARCHITECTURE.md, stopping devices");
         }
         let has_audio = self.candidates.iter().any(|candidate| candidate.driver.name() == "hda");
         if scenario.policy.attaches() && !has_audio {

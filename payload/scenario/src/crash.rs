@@ -20,8 +20,6 @@ pub enum Crash {
 
 /// Names, for messages.
 pub(crate) const NAMES: &str = "jump, panic, fault, hung-cpu, other-cpu";
-/// Named in the design, not built.
-pub(crate) const LATER: &[&str] = &[];
 
 /// The last word below 2^48, from which the primary that dies by a fault loads: no RAM is there, and its map has nothing.
 pub const FAULT_ADDRESS: u64 = 0xffff_ffff_fff8;

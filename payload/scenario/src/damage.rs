@@ -32,8 +32,6 @@ pub struct Damage(u8);
 pub(crate) const NAMES: &str = "those of --list-scenarios";
 /// Bytes of a level-1 descriptor (IHI 0070, 5.1).
 const L1STD_BYTES: u64 = 8;
-/// Named in the design, not built.
-pub(crate) const LATER: &[&str] = &[];
 
 /// What is done to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

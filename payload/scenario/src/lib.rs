@@ -12,6 +12,7 @@ pub mod options;
 pub mod phase;
 mod plant;
 pub mod policy;
+pub mod quiesce;
 mod risks;
 mod scenario;
 

@@ -24,11 +24,13 @@ pub enum Plant {
     BusError = 9,
     /// The payload's own start drops firmware's table, though it could be kept.
     FirmwareDropped = 10,
+    /// A policy that stops devices leaves that of one stream at work.
+    StopSkipped = 11,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -39,10 +41,12 @@ impl Plant {
         Self::KdumpDigest,
         Self::BusError,
         Self::FirmwareDropped,
+        Self::StopSkipped,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
-                                     endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped";
+                                     endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped, \
+                                     stop-skipped";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -58,6 +62,7 @@ impl Plant {
             Self::KdumpDigest => "kdump-digest",
             Self::BusError => "bus-error",
             Self::FirmwareDropped => "firmware-dropped",
+            Self::StopSkipped => "stop-skipped",
         }
     }
 

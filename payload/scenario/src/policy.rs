@@ -50,8 +50,6 @@ pub struct Expectation {
     pub plain: After,
     /// Streams that an RMR node names.
     pub rmr: After,
-    /// Both hold only for functions with function level reset; others fare as under a reset.
-    pub needs_flr: bool,
     /// The dead kernel's table stays in force: the checks of an adoption apply.
     pub adopts: bool,
     /// The SMMU starts again with a table of its own: the checks of a reset apply.
@@ -64,8 +62,6 @@ pub struct Expectation {
     pub records_events: bool,
     /// After the adoption one stream moves to a domain of the taker's own.
     pub attaches: bool,
-    /// A stopped device's own counter may run on: nothing resets it, its requests only go nowhere.
-    pub is_only_muted: bool,
 }
 
 impl Expectation {
@@ -73,14 +69,12 @@ impl Expectation {
     pub const ADOPTED: Self = Self {
         plain: After::Delivered,
         rmr: After::Delivered,
-        needs_flr: false,
         adopts: true,
         resets: false,
         keeps_rmr_stes: true,
         reserves_identifiers: true,
         records_events: false,
         attaches: false,
-        is_only_muted: false,
     };
     /// Everything is refused but RMR streams, which bypass. Where an adoption is refused it ends like this too.
     pub const RESET: Self = Self {
@@ -117,9 +111,8 @@ impl Expectation {
 
     /// What becomes of one stream.
     #[must_use]
-    pub const fn of(&self, is_rmr: bool, has_flr: bool) -> After {
-        let row = if self.needs_flr && !has_flr { &Self::RESET } else { self };
-        if is_rmr { row.rmr } else { row.plain }
+    pub const fn of(&self, is_rmr: bool) -> After {
+        if is_rmr { self.rmr } else { self.plain }
     }
 }
 
@@ -159,9 +152,11 @@ static ROWS: [Behaviour; Policy::ALL.len()] = [
         risks: Risks::STRAY_WRITE,
         expectation: Expectation { plain: After::Untranslated, rmr: After::Untranslated, ..Expectation::OFF },
     },
-    Behaviour { risks: REFUSES, expectation: Expectation { is_only_muted: true, ..Expectation::QUIET } },
+    Behaviour { risks: REFUSES, expectation: Expectation::QUIET },
     Behaviour { risks: STOPS, expectation: Expectation::QUIET },
-    Behaviour { risks: STOPS, expectation: Expectation { needs_flr: true, ..Expectation::QUIET } },
+    Behaviour { risks: STOPS, expectation: Expectation::QUIET },
+    Behaviour { risks: STOPS, expectation: Expectation::QUIET },
+    Behaviour { risks: STOPS, expectation: Expectation::QUIET },
     Behaviour { risks: Risks::DEVICE_RESET, expectation: Expectation { attaches: true, ..Expectation::ADOPTED } },
     // What is cached of the dead kernel's domain leads to its memory.
     Behaviour {
@@ -178,9 +173,8 @@ pub fn behaviour(policy: Policy) -> &'static Behaviour {
 
 /// Names, for messages.
 pub(crate) const NAMES: &str = "adopt, adopt-v7, adopt-rmr-bypass, reset, reset-evtq, reset-attach, abort, bypass, \
-                                quiesce-bme, quiesce-driver, quiesce-flr, adopt-attach, adopt-v7-attach";
-/// Named in the design, not built.
-pub(crate) const LATER: &[&str] = &["quiesce-bus-reset", "quiesce-dpc"];
+                                quiesce-bme, quiesce-driver, quiesce-flr, quiesce-bus-reset, quiesce-dpc, \
+                                adopt-attach, adopt-v7-attach";
 
 /// What a part of a scenario is expected to do, and by which source. No image needs it: only the host lists scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,8 +236,18 @@ pub const fn documented(policy: Policy) -> Documented {
             source: "Kaya, RFC of 1 Mar 2018; Tian, 17 Apr 2026: quiesce the devices",
         },
         Policy::QuiesceFlr => Documented {
-            expects: "function level reset where there is one, then reset: those streams silent, others as under reset",
+            expects: "function level reset, where there is none the next means, then reset: streams silent",
             source: "Kaya, RFC of 1 Mar 2018; PCI Express Base 6.0, 6.6.2",
+        },
+        Policy::QuiesceBusReset => Documented {
+            expects: "the bus below each port on a root bus is reset, functions without a port by the next means, then reset: \
+                      streams silent",
+            source: "Indoh, 2012 and 2013: hot reset in a kdump kernel; PCI Express Base 6.0, 6.6.1, 7.5.1.3.13",
+        },
+        Policy::QuiesceDpc => Documented {
+            expects: "each port on a root bus contains what is below it, where it cannot the next means, then reset: streams \
+                      silent",
+            source: "Kaya, RFC of 1 Mar 2018; PCI Express Base 6.0, 6.2.11, 7.9.14",
         },
         Policy::AdoptAttach => Documented {
             expects: "as adopt; then one device is stopped and started again in a new domain at its old addresses, whose ASID \

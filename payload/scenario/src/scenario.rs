@@ -35,16 +35,6 @@ pub enum ScenarioError<'a> {
         /// What would be right.
         known: &'static str,
     },
-    /// It is named in the design, but this version cannot do it.
-    #[error("{part} `{name}` is not built yet; this version has: {known}")]
-    NotBuilt {
-        /// Policy, damage or crash kind.
-        part: &'static str,
-        /// As given.
-        name: &'a str,
-        /// What would be right.
-        known: &'static str,
-    },
 }
 
 impl Scenario {
@@ -62,9 +52,9 @@ impl Scenario {
         let (rest, crash) = text.split_once('@').unwrap_or((text, Crash::Jump.name()));
         let (policy, damage) = rest.split_once('+').unwrap_or((rest, Damage::NONE.name()));
         Ok(Self {
-            policy: policy.parse().map_err(|_| wrong("policy", policy, policy::LATER, policy::NAMES))?,
-            damage: Damage::parse(damage).ok_or_else(|| wrong("damage", damage, damage::LATER, damage::NAMES))?,
-            crash: Crash::parse(crash).ok_or_else(|| wrong("crash kind", crash, crash::LATER, crash::NAMES))?,
+            policy: policy.parse().map_err(|_| wrong("policy", policy, policy::NAMES))?,
+            damage: Damage::parse(damage).ok_or_else(|| wrong("damage", damage, damage::NAMES))?,
+            crash: Crash::parse(crash).ok_or_else(|| wrong("crash kind", crash, crash::NAMES))?,
         })
     }
 
@@ -106,12 +96,8 @@ impl Scenario {
     }
 }
 
-fn wrong<'a>(part: &'static str, name: &'a str, later: &[&str], known: &'static str) -> ScenarioError<'a> {
-    if later.contains(&name) {
-        ScenarioError::NotBuilt { part, name, known }
-    } else {
-        ScenarioError::Unknown { part, name, known }
-    }
+const fn wrong<'a>(part: &'static str, name: &'a str, known: &'static str) -> ScenarioError<'a> {
+    ScenarioError::Unknown { part, name, known }
 }
 
 impl fmt::Display for Scenario {

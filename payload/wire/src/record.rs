@@ -66,6 +66,23 @@ pub struct Phase {
     pub mis_steered: u64,
 }
 
+/// How a device was stopped before the takeover. Ticks are since the crash, but for `last_dma`, which is since `told`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped<'a> {
+    /// By what, in words.
+    pub means: &'a str,
+    /// When it was told.
+    pub told: u64,
+    /// When what is done to stop it was done.
+    pub done: u64,
+    /// The last DMA that was seen to land since it was told; `None`: none was.
+    pub last_dma: Option<u64>,
+    /// Units that landed since it was told; `None` where the device could not be asked.
+    pub landed: Option<u64>,
+    /// Units that it attempted since; `None` likewise.
+    pub attempted: Option<u64>,
+}
+
 /// One thing that the payload tells the host. `run` counts scenarios in one boot from 0, `cycle` crashes in one run from 0.
 #[expect(missing_docs, reason = "a variant's sentence says what its fields are")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,5 +224,20 @@ pub enum Record<'a> {
         attempted: u64,
         delivered: u64,
         mis_steered: u64,
+    },
+    /// A function at the end of the watch, and what its DMA was seen to do since the crash, in ticks from there: first and last
+    /// time that something landed, last time that it attempted anything. Without a live stream these are `None`. `requester` is
+    /// whose name its requests go by.
+    Requester {
+        run: u32,
+        cycle: u32,
+        bdf: &'a str,
+        requester: &'a str,
+        bus_master: bool,
+        answers: bool,
+        first_dma: Option<u64>,
+        last_dma: Option<u64>,
+        last_attempt: Option<u64>,
+        stopped: Option<Stopped<'a>>,
     },
 }

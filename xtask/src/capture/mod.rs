@@ -146,6 +146,7 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Lost { reason } => format!("the payload gave up: {reason}"),
         Record::Crash { run, cycle, .. } => format!("run {run}, cycle {cycle}: how it crashed"),
         Record::Attach { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: {bdf} in a new domain"),
+        Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }
 }

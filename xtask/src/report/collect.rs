@@ -6,7 +6,7 @@ use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
 use super::model::*;
-use super::{board, judge, merge, protocol};
+use super::{board, judge, merge, protocol, requester};
 use crate::capture::Request;
 
 /// A cycle as its records told it.
@@ -36,6 +36,8 @@ pub struct Cycle {
     pub crash: Option<Crash>,
     /// The stream that was moved to a new domain.
     pub attach: Option<Attach>,
+    /// Functions, and what their DMA did.
+    pub requesters: Vec<requester::Raw>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
     /// The same as the checker reads them, by their index.
@@ -284,6 +286,7 @@ impl Builder {
                 let [asid, vmid] = [asid, vmid].map(|id| Some(id).filter(|id| *id != 0));
                 cycle.attach = Some(Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered });
             }
+            Record::Requester { .. } => cycle.requesters.extend(requester::Raw::of(record)),
             Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
                 let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
                 cycle.timing = Some(timing);
@@ -311,6 +314,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Abort { run, cycle, .. }
         | Record::Crash { run, cycle, .. }
         | Record::Attach { run, cycle, .. }
+        | Record::Requester { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,

@@ -2,7 +2,7 @@
 
 use super::collect::{Builder, Cycle, RawRun};
 use super::model::*;
-use super::{merge, protocol};
+use super::{merge, protocol, requester};
 use crate::capture::{Expected, Request};
 
 /// The payload's checks that stand alone where a scenario does not apply: the board does not allow its risks, or lacks
@@ -32,7 +32,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     }
     let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
-    let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints)).collect();
+    let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints, (&raw.platform, raw.counter_hz))).collect();
     if !runs.is_empty() && runs.iter().all(is_skipped) {
         problems.push(
             "no scenario ran: the board does not allow their risks (its key allow-risks), or lacks what they take"
@@ -96,7 +96,7 @@ fn against_request(raw: &Builder, request: &Request, problems: &mut Vec<String>)
     }
 }
 
-fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
+fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> Run {
     let mut problems = Vec::new();
     against_end(raw, &mut problems);
     for (number, cycle) in &raw.cycles {
@@ -134,6 +134,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
     {
         return skipped(raw, checks);
     }
+    let requesters = requester::all(&whole, machine.0, machine.1);
     let is_several = raw.cycles_asked > 1 || raw.cycles.len() > 1;
     Run {
         scenario: raw.scenario.clone(),
@@ -155,7 +156,8 @@ fn one_run(raw: &RawRun, endpoints: &[Expected]) -> Run {
         aborts: whole.aborts,
         crash: whole.crash,
         attach: whole.attach,
-        failed_cycles: if is_several { failed(raw, &lines) } else { Vec::new() },
+        requesters,
+        failed_cycles: if is_several { failed(raw, &lines, machine) } else { Vec::new() },
         cycle_lines: lines,
     }
 }
@@ -181,6 +183,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         aborts: Vec::new(),
         crash: None,
         attach: None,
+        requesters: Vec::new(),
         failed_cycles: Vec::new(),
         cycle_lines: Vec::new(),
     }
@@ -306,7 +309,7 @@ fn totals(lines: &[CycleLine], streams: &[Stream], problems: &mut Vec<String>) {
     }
 }
 
-fn failed(raw: &RawRun, lines: &[CycleLine]) -> Vec<FailedCycle> {
+fn failed(raw: &RawRun, lines: &[CycleLine], (platform, hz): (&Platform, u64)) -> Vec<FailedCycle> {
     let is_failed = |number: &u32| lines.iter().any(|line| line.cycle == *number && line.outcome != Outcome::Pass);
     let whole = |(number, cycle): (&u32, &Cycle)| FailedCycle {
         cycle: *number,
@@ -319,6 +322,7 @@ fn failed(raw: &RawRun, lines: &[CycleLine]) -> Vec<FailedCycle> {
         aborts: cycle.aborts.clone(),
         crash: cycle.crash.clone(),
         attach: cycle.attach.clone(),
+        requesters: requester::all(cycle, platform, hz),
         access_log: merge::access_log(cycle),
     };
     raw.cycles.iter().filter(|(number, _)| is_failed(number)).map(whole).collect()

@@ -11,6 +11,7 @@ mod ktap;
 mod merge;
 pub mod model;
 mod protocol;
+mod requester;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod machine;
 mod protocol;
+mod requester;
 mod run;
 
 use serde::{Serialize, Serializer};
@@ -9,6 +10,7 @@ use serde::{Serialize, Serializer};
 pub use super::counts::Phases;
 pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};
+pub use requester::{Ending, Requester, Stopped};
 pub use run::{
     Abort, Access, Attach, Check, Crash, CycleLine, CycleStream, Event, FailedCycle, Register, Run, Stream, Timing,
 };

@@ -96,6 +96,10 @@ fn one_run(text: &mut String, run: &Run) {
             ),
         );
     }
+    // How they were stopped is what such a run is about.
+    for requester in run.requesters.iter().filter(|requester| requester.stopped.is_some()).take(SHOWN) {
+        line(text, &format!("  {}", requester.sentence));
+    }
     let unexpected: Vec<_> = run.checks.iter().filter(|check| !check.is_as_expected()).collect();
     for check in unexpected.iter().take(SHOWN) {
         let reason = check.reason.as_deref().unwrap_or("no reason given");

@@ -55,6 +55,9 @@ impl Machine<'_> {
             let remote = format!("remote.type=inet,remote.host=127.0.0.1,remote.port={host}");
             add("-netdev", &format!("dgram,id={},{local},{remote}", sender.netdev));
         }
+        for netdev in &qemu.netdevs {
+            add("-netdev", netdev);
+        }
         for device in &qemu.devices {
             add("-device", device);
         }

@@ -10,6 +10,7 @@ mod host;
 mod input;
 mod plants;
 mod policies;
+mod quiesce;
 mod raw;
 mod session;
 mod stops;
@@ -87,6 +88,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(found::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
+    cases.extend(quiesce::all());
     cases.extend(attach::all());
     cases.extend(raw::all());
     cases.extend(stops::all());

@@ -12,8 +12,6 @@ use super::cases::words;
 use super::expect::{self, Expected, ensure};
 use super::session::{Ended, FAST, Session};
 
-/// QEMU's machine with a card that has function level reset.
-const IGB: &str = "run --board qemu-virt-igb --scenario quiesce-flr";
 /// One boot of all scenarios takes no longer.
 const ALL: Duration = Duration::from_secs(60);
 
@@ -66,14 +64,6 @@ pub fn all() -> Vec<Case> {
             courses(run, After::Silent, After::Silent)?;
             only_failed(run, &["rmr.ste-unchanged"])
         }),
-        Case::new("policy-quiesce-flr-without", |session| {
-            // None of the devices has it: all is as under a reset.
-            let run = &witnessed(session, "quiesce-flr")?;
-            expect::was_reset(run)?;
-            let check = check(run, "quiesce.silent")?;
-            ensure(check["verdict"] == "skip", || format!("{check}"))
-        }),
-        Case::new("policy-quiesce-flr", quiesce_flr),
         Case::new("step-hold", step_hold),
     ];
     cases.push(Case::new("policy-all", every_one));
@@ -101,7 +91,7 @@ pub(super) fn courses(run: &Value, plain: After, rmr: After) -> Expected {
 }
 
 /// Which of delivered, blocked and mis-steered a stream shows after the takeover: exactly those that `after` says.
-fn course(stream: &Value, after: After) -> Expected {
+pub(super) fn course(stream: &Value, after: After) -> Expected {
     let shows = |key| expect::count(stream, "after", key).is_some_and(|units| units > 0);
     let wanted = (after.delivers(stream["rmr"] == true), after.blocks(), after.mis_steers());
     let seen = (shows("delivered"), shows("blocked"), shows("mis_steered"));
@@ -181,23 +171,6 @@ fn quiesced(session: &Session<'_>, policy: &str) -> Expected {
     }
     // What the counter says in vain is no failure of the policy; QEMU's goes on.
     only_failed(run, &["dma.no-blocked", "rmr.ste-unchanged"])
-}
-
-/// The card that has function level reset is silent, all others are as under a reset.
-fn quiesce_flr(session: &Session<'_>) -> Expected {
-    const IGB_STREAM: u32 = 0x20;
-    let ended = session.run_with_silent(&words(IGB), &|stream| stream == IGB_STREAM)?;
-    let run = &run_of(&ended, "quiesce-flr")?;
-    for stream in expect::array(run, "streams")? {
-        let after = match (stream["endpoint"] == "igb", stream["rmr"] == true) {
-            (true, _) => After::Silent,
-            (false, true) => After::Untranslated,
-            (false, false) => After::Blocked,
-        };
-        course(stream, after)?;
-    }
-    let silent = check(run, "quiesce.silent")?;
-    ensure(silent["verdict"] == "pass", || format!("{silent}"))
 }
 
 /// Windows of microseconds, held open: a reset loses DMA in them, an adoption does not.

@@ -4,7 +4,7 @@ use super::{
     evidence::{Evidence, StreamEvidence},
     seen::Seen,
 };
-use crate::{phase::Delta, policy::After};
+use crate::{phase::Delta, policy::After, quiesce::Means};
 use alloc::format;
 use handover::oracle::{STREAM_IDENTITY, STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
@@ -45,20 +45,20 @@ pub(super) const fn arrives(course: After, stream: &Stream) -> bool {
 }
 
 /// What the scenario's documentation says of a stream's DMA after the takeover.
-pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream, sampled: &StreamEvidence) -> After {
-    evidence.expectation_for(stream).of(is_rmr(stream), sampled.has_flr)
+pub(super) fn documented(evidence: &Evidence<'_>, stream: &Stream) -> After {
+    evidence.expectation_for(stream).of(is_rmr(stream))
 }
 
 /// No stream is documented to fare so.
 pub(super) fn has_no(evidence: &Evidence<'_>, after: After) -> bool {
     let mut streams = evidence.streams().peekable();
-    streams.peek().is_some() && !streams.any(|(stream, sampled)| documented(evidence, stream, sampled) == after)
+    streams.peek().is_some() && !streams.any(|(stream, _)| documented(evidence, stream) == after)
 }
 
 /// Every stream is documented to be stopped.
 pub(super) fn all_silent(evidence: &Evidence<'_>) -> bool {
     let mut streams = evidence.streams().peekable();
-    streams.peek().is_some() && streams.all(|(stream, sampled)| documented(evidence, stream, sampled) == After::Silent)
+    streams.peek().is_some() && streams.all(|(stream, _)| documented(evidence, stream) == After::Silent)
 }
 
 /// Something was attempted that went nowhere, since the crash.
@@ -79,7 +79,7 @@ fn each_phase(evidence: &Evidence<'_>, check: &dyn Fn(&Stream, usize, &Delta) ->
 /// The same with what is documented of the stream.
 fn each_course(evidence: &Evidence<'_>, check: &dyn Fn(&Stream, After, usize, &Delta) -> Seen) -> Seen {
     let judged = evidence.streams().flat_map(|(stream, sampled)| {
-        let (phases, course) = (phases(stream, sampled), documented(evidence, stream, sampled));
+        let (phases, course) = (phases(stream, sampled), documented(evidence, stream));
         (0..PHASES.len()).map(move |phase| check(stream, course, phase, &phases[phase]))
     });
     Seen::worst(judged, NO_STREAM)
@@ -236,17 +236,30 @@ pub(super) fn as_documented(evidence: &Evidence<'_>) -> Seen {
     })
 }
 
-/// Nothing lands of a device that was stopped, and it attempts nothing, as far as its counter is stopped too.
+/// Nothing lands of a device that was stopped, and it attempts nothing; where nothing reset it, its counter may run on.
 pub(super) fn silent(evidence: &Evidence<'_>) -> Seen {
     if has_no(evidence, After::Silent) {
-        return Seen::skip("no device could be stopped so");
+        return Seen::skip("no device is to be stopped");
     }
-    let may_count = evidence.scenario.policy_expectation().is_only_muted;
-    each_course(evidence, &|stream, course, phase, delta| {
+    let stopped = evidence.streams().filter(|(stream, _)| documented(evidence, stream) == After::Silent);
+    let judged = stopped.map(|(stream, sampled)| {
+        let Some(means) = sampled.means else {
+            return Seen::not_covered(format!("{}: it was not stopped", stream.bdf));
+        };
+        if let Some(at) = sampled.landed_when_stopped {
+            return Seen::fail(format!("{}: after {} something landed at {at}", stream.bdf, means.name()));
+        }
+        if sampled.landed_since_stopped != 0 {
+            let (bdf, count) = (stream.bdf, sampled.landed_since_stopped);
+            return Seen::fail(format!("{bdf}: after {} {count} still landed", means.name()));
+        }
+        let delta = &phases(stream, sampled)[AFTER];
         let (delivered, mis_steered) = (delta.phase.delivered, delta.phase.mis_steered);
+        let may_count = means == Means::BusMaster;
         let holds = delivered == 0 && mis_steered == 0 && (may_count || delta.phase.attempted.unwrap_or(0) == 0);
-        if course == After::Silent && phase == AFTER { did(stream, phase, delta, holds) } else { Seen::PASS }
-    })
+        did(stream, AFTER, delta, holds)
+    });
+    Seen::worst(judged, NO_STREAM)
 }
 
 /// What a stream did after the takeover against its documented course.

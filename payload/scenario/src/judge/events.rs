@@ -43,10 +43,8 @@ fn due(sampled: &StreamEvidence) -> Option<u8> {
 
 /// Streams whose DMA is refused, and what the SMMU must have said of it.
 fn all_due<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = (&'a Stream, u8)> {
-    let blocks = |stream: &Stream, sampled: &StreamEvidence| dma::documented(evidence, stream, sampled).blocks();
-    evidence
-        .streams()
-        .filter_map(move |(stream, sampled)| Some((stream, due(sampled).filter(|_| blocks(stream, sampled))?)))
+    let blocks = |stream: &Stream| dma::documented(evidence, stream).blocks();
+    evidence.streams().filter_map(move |(stream, sampled)| Some((stream, due(sampled).filter(|_| blocks(stream))?)))
 }
 
 /// Some stream's DMA must be recorded.

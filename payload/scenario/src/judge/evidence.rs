@@ -1,7 +1,7 @@
 //! What the judge is given.
 
 use super::{seen::Seen, trace::Trace};
-use crate::{Damage, Plant, Scenario, damage::LookedAgain, phase::Cuts, policy::Expectation};
+use crate::{Damage, Plant, Scenario, damage::LookedAgain, phase::Cuts, policy::Expectation, quiesce::Means};
 use addr::PhysAddr;
 use alloc::format;
 use handover::{
@@ -53,8 +53,12 @@ pub struct StreamEvidence {
     pub first_delivery: Option<u64>,
     /// The STE in force after the watch; `None` where it could not be read, or the table has none for the stream.
     pub ste_after: Option<Ste>,
-    /// The function has function level reset, by its configuration space.
-    pub has_flr: bool,
+    /// How the policy stops the function, by what its configuration space and its port offer.
+    pub means: Option<Means>,
+    /// Something landed in its windows after it was reset: first address.
+    pub landed_when_stopped: Option<PhysAddr>,
+    /// Units that landed after it was stopped, and before the SMMU was touched.
+    pub landed_since_stopped: u64,
     /// Running totals at the end of the watch after the attach; of the stream that was attached those since it was started
     /// again: delivered is what landed in its new pages, mis-steered what landed in the dead kernel's.
     pub at_end: Counts,

@@ -220,7 +220,7 @@ fn events_are_told(evidence: &Evidence<'_>) -> Verdict {
 /// What the documentation says of some stream.
 fn fails_if_any(evidence: &Evidence<'_>, suffers: &dyn Fn(After, &Stream, &StreamEvidence) -> bool) -> Verdict {
     let mut streams = evidence.streams();
-    fails_if(streams.any(|(stream, sampled)| suffers(dma::documented(evidence, stream, sampled), stream, sampled)))
+    fails_if(streams.any(|(stream, sampled)| suffers(dma::documented(evidence, stream), stream, sampled)))
 }
 
 /// Beside what the documentation says: a device that was stopped may count on, and what it counts goes nowhere; and until its

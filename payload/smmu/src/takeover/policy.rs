@@ -28,6 +28,10 @@ pub enum Policy {
     QuiesceDriver,
     /// Function level reset where there is one, then reset.
     QuiesceFlr,
+    /// The bus below each port reset, then reset.
+    QuiesceBusReset,
+    /// Downstream port containment of each port that has it, then reset.
+    QuiesceDpc,
     /// Adopt; then the driver of one device starts it again, with a domain of its own.
     AdoptAttach,
     /// The same by the rules of revision 7: the domain gets an identifier that the dead kernel used.
@@ -47,13 +51,15 @@ const NAMES: [&str; Policy::ALL.len()] = [
     "quiesce-bme",
     "quiesce-driver",
     "quiesce-flr",
+    "quiesce-bus-reset",
+    "quiesce-dpc",
     "adopt-attach",
     "adopt-v7-attach",
 ];
 
 impl Policy {
     /// Every policy, in the order in which they are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Adopt,
         Self::AdoptV7,
         Self::AdoptRmrBypass,
@@ -65,6 +71,8 @@ impl Policy {
         Self::QuiesceBme,
         Self::QuiesceDriver,
         Self::QuiesceFlr,
+        Self::QuiesceBusReset,
+        Self::QuiesceDpc,
         Self::AdoptAttach,
         Self::AdoptV7Attach,
     ];

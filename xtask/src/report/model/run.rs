@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Hex, Outcome, Phases, Protocol, Verdict};
+use super::{Hex, Outcome, Phases, Protocol, Requester, Verdict};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +39,8 @@ pub struct Run {
     pub crash: Option<Crash>,
     /// The stream that was moved to a new domain, of the first cycle that was sent whole.
     pub attach: Option<Attach>,
+    /// Who was doing DMA after the crash, of the first cycle that was sent whole.
+    pub requesters: Vec<Requester>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
     /// What the protocol checker says; absent where no takeover began.
@@ -253,5 +255,6 @@ pub struct FailedCycle {
     pub aborts: Vec<Abort>,
     pub crash: Option<Crash>,
     pub attach: Option<Attach>,
+    pub requesters: Vec<Requester>,
     pub access_log: Vec<Access>,
 }

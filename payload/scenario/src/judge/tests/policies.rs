@@ -7,8 +7,8 @@ use super::{
     with_verdict,
     world::{Reattached, World, counts},
 };
-use crate::{Policy, policy::behaviour};
-use addr::StreamId;
+use crate::{Policy, judge::StreamEvidence, policy::behaviour, quiesce::Means};
+use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
 use smmu::{
     event::Counts,
@@ -74,11 +74,15 @@ fn documented(policy: Policy) -> &'static [&'static str] {
         Policy::AdoptRmrBypass => {
             &["dma.no-mis-steer", "adopt.tables-identical", "adopt.no-table-stores", "rmr.ste-unchanged"]
         }
-        Policy::Reset | Policy::ResetEvtq | Policy::QuiesceFlr => reset,
+        Policy::Reset | Policy::ResetEvtq => reset,
         Policy::ResetAttach => &["dma.no-blocked", "dma.delivered-after", "rmr.ste-unchanged", "smmu.no-events"],
         Policy::Abort => &["dma.no-blocked", "dma.delivered-after"],
         Policy::Bypass => &["dma.no-mis-steer", "dma.delivered-after"],
-        Policy::QuiesceBme | Policy::QuiesceDriver => &["rmr.ste-unchanged"],
+        Policy::QuiesceBme
+        | Policy::QuiesceDriver
+        | Policy::QuiesceFlr
+        | Policy::QuiesceBusReset
+        | Policy::QuiesceDpc => &["rmr.ste-unchanged"],
         Policy::AdoptAttach => &[],
         Policy::AdoptV7Attach => {
             &["adopt.identifiers-reserved", "attach.asid-fresh", "attach.no-stale-translation", "attach.delivered"]
@@ -101,8 +105,7 @@ fn no_policy_passes_with_what_another_documents() {
     for policy in Policy::ALL {
         for other in Policy::ALL {
             let (own, others) = (behaviour(policy).expectation, behaviour(other).expectation);
-            // Streams without function level reset fare alike under both.
-            let courses = [own, others].map(|e| [e.of(false, false), e.of(true, false)]);
+            let courses = [own, others].map(|e| [e.of(false), e.of(true)]);
             if courses[0] == courses[1] {
                 continue;
             }
@@ -145,6 +148,7 @@ fn where_nothing_is_left_to_move_that_is_no_lack() {
     // A counter that runs on behind a closed door is told, and excused where nothing stops it.
     let counts_on = |world: &mut World| world.streams[0].cuts.end = counts(60, 30, 0);
     let mut muted = World::new(Policy::QuiesceBme);
+    muted.streams[0].means = Some(Means::BusMaster);
     counts_on(&mut muted);
     let checks = muted.judge();
     assert_eq!(find(&checks, "dma.no-blocked").verdict, Verdict::Fail);
@@ -153,22 +157,32 @@ fn where_nothing_is_left_to_move_that_is_no_lack() {
 }
 
 #[test]
-fn function_level_reset_decides_stream_by_stream() {
-    let mut world = World::new(Policy::QuiesceFlr);
-    let skipped = world.judge();
-    assert_eq!(find(&skipped, "quiesce.silent").verdict, Verdict::Skip);
-    assert_eq!(find(&skipped, "reset.blocks-dma").verdict, Verdict::Pass);
-    // It has it, and goes on all the same.
-    world.streams[0].has_flr = true;
-    assert_eq!(find(&world.judge(), "quiesce.silent").verdict, Verdict::Fail);
-    world.streams[0].cuts.end = world.streams[0].cuts.takeover;
-    let checks = world.judge();
-    assert_eq!(find(&checks, "quiesce.silent").verdict, Verdict::Pass);
-    assert_eq!(find(&checks, "dma.live-after").verdict, Verdict::Pass);
-    assert_eq!(outcome(&checks, None), Outcome::Pass);
-    // It lacks it, and is silent: nobody knows why.
-    world.streams[0].has_flr = false;
-    assert_eq!(outcome(&world.judge(), None), Outcome::Fail);
+fn a_device_that_goes_on_after_it_was_stopped_is_no_pass() {
+    let silent = |spoil: fn(&mut StreamEvidence)| {
+        let mut world = World::new(Policy::QuiesceFlr);
+        spoil(&mut world.streams[0]);
+        let checks = world.judge();
+        (find(&checks, "quiesce.silent").verdict, outcome(&checks, None))
+    };
+    assert_eq!(silent(|_| {}), (Verdict::Pass, Outcome::Pass));
+    let goes_on = |stream: &mut StreamEvidence| stream.cuts.end = counts(60, 60, 0);
+    let counts_on = |stream: &mut StreamEvidence| stream.cuts.end = counts(60, 30, 0);
+    assert_eq!(silent(goes_on), (Verdict::Fail, Outcome::Fail));
+    assert_eq!(silent(counts_on), (Verdict::Fail, Outcome::Fail));
+    // A function that is not reset may count on, and one that ignores its command register is seen.
+    let by_bus_master = |stream: &mut StreamEvidence| {
+        (stream.means, stream.cuts.end) = (Some(Means::BusMaster), counts(60, 30, 0));
+    };
+    assert_eq!(silent(by_bus_master), (Verdict::Pass, Outcome::Pass));
+    let ignores_it = |stream: &mut StreamEvidence| {
+        (stream.means, stream.cuts.end) = (Some(Means::BusMaster), counts(60, 31, 0));
+    };
+    assert_eq!(silent(ignores_it), (Verdict::Fail, Outcome::Fail));
+    // What a device that was reset cannot be asked, its windows tell.
+    let writes = |stream: &mut StreamEvidence| stream.landed_when_stopped = Some(PhysAddr(0x4000_0000));
+    assert_eq!(silent(writes), (Verdict::Fail, Outcome::Fail));
+    assert_eq!(silent(|stream| stream.landed_since_stopped = 1), (Verdict::Fail, Outcome::Fail));
+    assert_eq!(silent(|stream| stream.means = None), (Verdict::NotCovered, Outcome::Fail));
 }
 
 #[test]

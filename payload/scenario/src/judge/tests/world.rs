@@ -6,6 +6,7 @@ use crate::{
     damage::LookedAgain,
     phase::Cuts,
     policy::{After, Expectation},
+    quiesce::Means,
 };
 use addr::{Bdf, Iova, PhysAddr, StreamId};
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -359,9 +360,9 @@ fn events(Scenario { policy, damage, .. }: Scenario, is_damaged: bool) -> event:
     events
 }
 
-/// How a stream fares: as is documented. None has function level reset.
+/// How a stream fares: as is documented.
 fn sampled(expectation: &Expectation, index: usize, ste: [u64; 8], at_end: [u64; 8]) -> StreamEvidence {
-    let end = match expectation.of(index == 2, false) {
+    let end = match expectation.of(index == 2) {
         After::Delivered => counts(60, 60, 0),
         After::Untranslated if index == 2 => counts(60, 45, 15),
         After::Untranslated => counts(60, 30, 30),
@@ -381,7 +382,9 @@ fn sampled(expectation: &Expectation, index: usize, ste: [u64; 8], at_end: [u64;
         overruns: 0,
         first_delivery: Some(1000),
         ste_after: Some(ste),
-        has_flr: false,
+        means: expectation.quiesces().then_some(Means::Flr),
+        landed_when_stopped: None,
+        landed_since_stopped: 0,
         at_end: at_end_counts,
         ste_at_end: Some(at_end),
     }

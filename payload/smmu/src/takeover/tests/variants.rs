@@ -298,7 +298,9 @@ fn a_gbpa_that_does_not_follow_is_told() {
 
 #[test]
 fn stopping_devices_is_not_the_smmus_business() {
-    for policy in [Policy::QuiesceBme, Policy::QuiesceDriver, Policy::QuiesceFlr] {
+    for policy in
+        [Policy::QuiesceBme, Policy::QuiesceDriver, Policy::QuiesceFlr, Policy::QuiesceBusReset, Policy::QuiesceDpc]
+    {
         let (more, less) = difference(policy, Policy::Reset, &PLAIN);
         assert_eq!((more, less), (Vec::new(), Vec::new()));
     }

@@ -1,0 +1,38 @@
+use super::*;
+use crate::tests::{NIC, with_capabilities};
+
+#[test]
+fn a_function_level_reset_is_asked_for_and_what_it_loses_is_written_again() {
+    let mut space = with_capabilities();
+    space.put(NIC, 0x10, 0x1000_0000);
+    space.put(NIC, 0x24, 0x2000_0000);
+    let mut nic = Function::new(&mut space, NIC).unwrap();
+    nic.enable_for_dma().unwrap();
+    nic.set_bus_master(true);
+    assert_eq!(nic.has_flr(), Ok(true));
+    let saved = nic.save().unwrap();
+    // Device Status is the upper half.
+    assert!(!nic.has_pending(&saved));
+    let control = nic.read32(0xe8);
+    nic.write32(0xe8, control | 1 << 21);
+    assert!(nic.has_pending(&saved));
+    nic.write32(0xe8, control);
+    nic.reset(&saved);
+    assert_eq!(nic.read16(0xe8) >> 15, 1);
+    // What QEMU's functions lose, and more.
+    for at in [0x4_u16, 0x10, 0x24, 0xe8] {
+        nic.write32(at, 0x0010_0000 * u32::from(at == 4));
+    }
+    nic.restore(&saved);
+    assert_eq!((nic.read32(0x10), nic.read32(0x24)), (0x1000_0000, 0x2000_0000));
+    assert_eq!(nic.command(), Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
+    assert_eq!(u32::from(nic.read16(0xe8)), control & 0x7fff);
+}
+
+#[test]
+fn a_bridge_has_no_function_level_reset() {
+    // Bit 28 means nothing there, and bit 15 of its control is another thing (7.5.3.3, 7.5.3.4).
+    let mut space = with_capabilities();
+    space.put(NIC, 0xc, 0x0001_0000);
+    assert_eq!(Function::new(&mut space, NIC).unwrap().has_flr(), Ok(false));
+}

@@ -1,0 +1,65 @@
+//! Policies that stop devices: which of them the machine can have, and whether devices work again afterwards.
+
+use crate::{
+    arm,
+    cycle::{self, CycleEnd, Setting},
+    endpoints::{self, Candidate},
+    machine::Machine,
+    streams::Live,
+};
+use alloc::{format, string::String, vec::Vec};
+use arch::frames::FramePool;
+use scenario::{
+    Policy,
+    quiesce::{Means, means, named},
+};
+
+/// Where it says that a device must come back.
+const SOURCE: &str = "ARCHITECTURE.md, stopping devices";
+
+/// Why no endpoint at work can be stopped by the means that the policy is named after.
+pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Policy) -> Option<&'static str> {
+    let own = named(policy)?;
+    let functions = endpoints::functions(machine);
+    let mut offers = pci::offers(&mut machine.config, &functions).into_iter();
+    let has = offers.any(|(found, offers)| {
+        means(policy, offers) == Some(own) && candidates.iter().any(|candidate| candidate.bdf == found.bdf)
+    });
+    let why = match own {
+        Means::BusMaster | Means::Driver => return None,
+        Means::Flr => "no endpoint at work has function level reset",
+        Means::BusReset => "no endpoint at work lies below a port",
+        Means::Containment => "no endpoint at work lies below a port whose containment software can trigger",
+    };
+    (!has).then_some(why)
+}
+
+/// After a policy that stopped them, all endpoints are put to work once more: what does not come back is told.
+pub(crate) fn works_again(setting: &mut Setting<'_>, end: &mut CycleEnd) {
+    if !setting.scenario.policy_expectation().quiesces() || setting.options.plant.is_some() {
+        return;
+    }
+    let arena = setting.machine.memory.arena;
+    // SAFETY: the arena is ours and mapped; everything of the cycle in it was stopped, and is used no more.
+    let mut frames = unsafe { FramePool::new(arena.start, arena.bytes) };
+    let (mut units, mut live) = (Vec::new(), Vec::new());
+    let armed = arm::arm_again(setting, &mut frames, &mut units, &mut live);
+    let id = "quiesce.works-again";
+    match armed.and_then(|()| first_idle(&live)) {
+        Ok(()) => setting.pass(end, id, SOURCE),
+        Err(reason) => setting.fail(end, id, &reason, SOURCE),
+    }
+    cycle::stop(setting, &mut units, &live, end);
+}
+
+/// Every endpoint delivers.
+fn first_idle(live: &[Live]) -> Result<(), String> {
+    if live.is_empty() {
+        return Err("no endpoint is left".into());
+    }
+    let mut idle = live.iter().filter(|live| !live.is_started || live.stream.totals.delivered == 0);
+    idle.next().map_or(Ok(()), |live| {
+        let (bdf, means) = (live.stream.bdf, if live.is_started { "delivers nothing" } else { "cannot be armed" });
+        Err(format!("{bdf} {means} after it was stopped"))
+    })
+}

@@ -1,0 +1,76 @@
+//! Who was doing DMA after the crash.
+
+use serde::Serialize;
+
+use super::Event;
+use crate::report::counts::Phase;
+
+/// A function, and what its DMA was seen to do. Times are microseconds since the crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Requester {
+    /// The function.
+    pub bdf: String,
+    /// Vendor and device by their IDs; absent where they are not known.
+    pub name: Option<String>,
+    /// How its requests reach an SMMU: the name that they go by, the SMMU, the StreamID.
+    pub chain: String,
+    /// Its StreamID.
+    pub stream_id: Option<u32>,
+    /// The driver that puts it to work.
+    pub driver: Option<String>,
+    /// Bus mastering at the end of the watch.
+    pub bus_master: bool,
+    /// It answers then, with its registers where they were.
+    pub answers: bool,
+    /// The first DMA that was seen to land; absent: none, or nobody counts it.
+    pub first_dma_us: Option<u64>,
+    /// The last.
+    pub last_dma_us: Option<u64>,
+    /// The last time that it attempted anything.
+    pub last_attempt_us: Option<u64>,
+    /// What is counted of it; absent without a live stream.
+    pub unit: Option<String>,
+    /// The counts since the crash.
+    pub moved: Option<Phase>,
+    /// What the SMMU refused it, by page, direction and kind.
+    pub faults: Vec<Event>,
+    /// How the policy stopped it.
+    pub stopped: Option<Stopped>,
+    /// How its DMA ended.
+    pub ending: Ending,
+    /// All of this for a person.
+    pub sentence: String,
+}
+
+/// How a device was stopped before the takeover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// By what, in words.
+    pub means: String,
+    /// When it was told, in microseconds since the crash.
+    pub told_us: u64,
+    /// How long it took to do.
+    pub took_us: u64,
+    /// From the moment that it was told to the last DMA that was seen to land; absent: nothing has landed since.
+    pub last_dma_us: Option<u64>,
+    /// Units that landed since it was told; absent where a reset hides that.
+    pub landed: Option<u64>,
+    /// Units that it attempted since; absent likewise.
+    pub attempted: Option<u64>,
+}
+
+/// How the DMA of a function ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// None was seen.
+    NotSeen,
+    /// It stopped before anybody told it to.
+    ByItself,
+    /// It stopped when its driver, or its command register, said so.
+    WhenTold,
+    /// It stopped by a reset.
+    ByReset,
+    /// It went on to the end of the watch.
+    StillGoing,
+}
