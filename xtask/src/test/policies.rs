@@ -198,7 +198,9 @@ fn every_one(session: &Session<'_>) -> Expected {
     let took = begin.elapsed();
     expect::outcome(&ended, 0, "pass")?;
     ensure(expect::runs(&ended)?.len() == Scenario::all().count(), || "not as many runs as scenarios".to_owned())?;
-    for policy in Policy::ALL {
+    // No endpoint of the board has these means; what a skipped run tells is tried elsewhere.
+    let lacks = |policy: &Policy| matches!(policy, Policy::QuiesceFlr | Policy::QuiesceBusReset | Policy::QuiesceDpc);
+    for policy in Policy::ALL.iter().filter(|policy| !lacks(policy)) {
         let (run, name) = (run_of(&ended, policy.name())?, policy.name());
         let streams = expect::array(&run, "streams")?;
         let row = ended.stdout.lines().find(|line| line.split_whitespace().next() == Some(name));
