@@ -27,6 +27,8 @@ pub const SIZE_GOAL: u64 = 256 * 1024;
 pub const KDUMP_VARIABLE: &str = "INFLIGHT_KDUMP_IMAGE";
 /// Tells the loader's build which compressed primary it carries.
 pub const PRIMARY_VARIABLE: &str = "INFLIGHT_PRIMARY_IMAGE";
+/// Names the file with both images for the build of `ci/left-running`.
+const IMAGE_VARIABLE: &str = "INFLIGHT_IMAGE";
 /// Name of the file that carries both images.
 pub const FILE: &str = "inflight.efi";
 /// Each of these, exported, replaces the flags of `.cargo/config.toml`, and with them the path to the targets' `core`.
@@ -141,6 +143,12 @@ fn build(verbose: bool) -> anyhow::Result<Images> {
 /// Builds the image that does nothing but power off: what the firmware alone costs.
 pub fn empty_image() -> anyhow::Result<PathBuf> {
     beside("ci/empty-uefi", "empty", UEFI_TARGET)
+}
+
+/// Builds the image that leaves a device at work and then starts the payload.
+pub fn left_running() -> anyhow::Result<PathBuf> {
+    let image = places().file;
+    build_bin("left-running", "left-running", UEFI_TARGET, &[(IMAGE_VARIABLE, image.as_path())], false)
 }
 
 /// The raw image behind another that enters it in an unusual state: `mode` as `ci/raw-entry` reads it.

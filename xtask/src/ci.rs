@@ -29,6 +29,7 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         (UEFI_TARGET, "primary", "uefi"),
         (BARE_TARGET, "primary", "raw"),
         (UEFI_TARGET, "loader", "loader"),
+        (UEFI_TARGET, "left-running", "left-running"),
         (BARE_TARGET, "kdump", "kdump"),
     ] {
         let parts = ["--target", target, "--package", package, "--lib", "--bin", bin];

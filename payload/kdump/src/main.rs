@@ -34,7 +34,7 @@ use handover::{
 };
 use observe::Before;
 use scenario::{
-    Crash, Plant, Policy, Scenario,
+    Crash, Plant, Policy, Scenario, Work,
     judge::{self, AttachEvidence, Crashed, Evidence},
     options::RunOptions,
 };
@@ -121,7 +121,10 @@ fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
 fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let options = options(boot);
     let cycle = Cycle { run: boot.run, cycle: boot.cycle };
-    let scenario = options.scenarios.first().copied().unwrap_or(Scenario::plain(Policy::Adopt));
+    let scenario = match options.scenarios.first() {
+        Some(Work::Crash(scenario)) => *scenario,
+        _ => Scenario::plain(Policy::Adopt),
+    };
     let iort = bytes(boot.tables.iort);
     let frame = |smmu: &boot::Smmu| SmmuFrame {
         base: smmu.base,

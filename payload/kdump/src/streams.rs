@@ -45,6 +45,7 @@ pub(crate) struct Watched {
     /// Counter when the totals were first and last seen to grow in this image: what has landed, and what was attempted.
     pub(crate) first_arrival: Option<u64>,
     pub(crate) last_arrival: Option<u64>,
+    pub(crate) first_attempt: Option<u64>,
     pub(crate) last_attempt: Option<u64>,
     /// Units after which all its windows have been used.
     round: u64,
@@ -73,6 +74,7 @@ impl Watched {
         }
         if totals.attempted != before.attempted {
             self.last_attempt = Some(timer::now());
+            self.first_attempt = self.first_attempt.or(self.last_attempt);
         }
     }
 
@@ -105,6 +107,7 @@ impl Streams {
                 landed_in_quiet: 0,
                 first_arrival: None,
                 last_arrival: None,
+                first_attempt: None,
                 last_attempt: None,
                 round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
             };

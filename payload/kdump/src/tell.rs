@@ -184,6 +184,7 @@ impl Cycle {
                 answers: answers.unwrap_or_else(|| Function::new(config, *bdf).is_some()),
                 first_dma: since(watched.and_then(|watched| watched.first_arrival)),
                 last_dma: since(watched.and_then(|watched| watched.last_arrival).max(changed)),
+                first_attempt: since(watched.and_then(|watched| watched.first_attempt)),
                 last_attempt: since(watched.and_then(|watched| watched.last_attempt)),
                 stopped,
             });

@@ -88,6 +88,19 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
     candidates
 }
 
+/// Says which functions were left bus mastering: before the firmware's end (`before`, where it could be asked), and now.
+pub(crate) fn describe_masters(machine: &mut Machine, before: Option<&[Bdf]>) {
+    for found in functions(machine) {
+        let is_master = Function::new(&mut machine.config, found.bdf)
+            .is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
+        let before_exit = before.map(|before| before.contains(&found.bdf));
+        if is_master || before_exit == Some(true) {
+            let bdf = &found.bdf.to_string();
+            arch::console::record(&Record::LeftMastering { bdf, before_exit, after_exit: is_master });
+        }
+    }
+}
+
 /// Sees whether a function with a driver can be put to work; why not is a finding.
 fn candidate(
     machine: &mut Machine,

@@ -1,6 +1,6 @@
 //! What a front end gives: options, tables, memory.
 
-use addr::PhysAddr;
+use addr::{Bdf, PhysAddr};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use arch::{mmu::Region, power::Conduit};
 use tables::{fadt, iort::rmr_place::MemoryRange};
@@ -90,6 +90,9 @@ pub trait Firmware {
     /// Memory with its UEFI type (UEFI 2.11, 7.2.3); what front ends without UEFI call reserved is of type 0. Empty where it
     /// cannot be had.
     fn memory_map(&self) -> Vec<MemoryRange>;
+
+    /// Functions that are bus mastering now; `None` where the firmware cannot be asked.
+    fn bus_masters(&mut self) -> Option<Vec<Bdf>>;
 
     /// Ends the firmware's work; its console, files and allocator are gone. Returns the RAM that may be mapped write-back, in
     /// order, without what was reserved for good.

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod arm;
+mod census;
 mod cycle;
 mod damage;
 mod dying;
@@ -80,6 +81,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let region = firmware.reserve("the kdump image", region::BYTES, 2 << 20, u64::MAX, Purpose::Kept)?;
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
 
+    let masters = firmware.bus_masters();
     let ram = firmware.leave();
     let windows = core::mem::take(&mut described.windows);
     let rmrs = described.rmr_ranges.clone();
@@ -98,6 +100,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     }
     endpoints::describe_rmrs(&machine);
     pci_setup::assign(&mut machine, &windows, &mut notes);
+    endpoints::describe_masters(&mut machine, masters.as_deref());
     let candidates = endpoints::find(&mut machine, &mut notes);
     // Some root complexes answer for absent functions with an SError.
     take_pending_aborts("looking for PCI functions", &mut notes);

@@ -1,6 +1,7 @@
 //! All runs of one boot, in order.
 
 use crate::{
+    census,
     cycle::{self, Setting},
     damage,
     endpoints::Candidate,
@@ -10,7 +11,7 @@ use crate::{
 };
 use alloc::{format, string::ToString, vec::Vec};
 use arch::console;
-use scenario::{Plant, Scenario, options::RunOptions};
+use scenario::{Plant, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
     record::{Outcome, Verdict},
@@ -35,11 +36,11 @@ impl Session {
             let _ = writer.ktap_plan(0, scenarios.len() as u32);
         });
         let mut outcome = Outcome::Pass;
-        for (run, scenario) in (0..).zip(&scenarios) {
-            let of_run = self.run_scenario(run, *scenario);
+        for (run, work) in (0..).zip(&scenarios) {
+            let of_run = self.run_work(run, *work);
             console::with(|writer| {
                 // As above.
-                let _ = writer.ktap_result(0, run + 1, &scenario.to_string(), of_run);
+                let _ = writer.ktap_result(0, run + 1, &work.to_string(), of_run);
             });
             if of_run != Outcome::Pass {
                 outcome = of_run;
@@ -52,16 +53,34 @@ impl Session {
         });
     }
 
-    fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
+    fn run_work(&mut self, run: u32, work: Work) -> Outcome {
         let cycles = self.options.cycles;
-        let name = scenario.to_string();
+        let name = work.to_string();
         let plant = self.options.plant.map_or("", Plant::name);
         console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
-        let forbidden = scenario.risks().without(self.options.allow_risks);
+        let forbidden = work.risks().without(self.options.allow_risks);
         if !forbidden.is_empty() {
             let reason = format!("the board does not allow the risk {forbidden}");
             return skip(run, "scenario.allowed", &reason, "board allow_risks");
         }
+        match work {
+            Work::Crash(scenario) => self.run_scenario(run, scenario),
+            Work::Census => {
+                let failed = (0..cycles).filter(|cycle| census::run(self, run, *cycle) != Outcome::Pass).count() as u32;
+                self.end(run, failed)
+            }
+        }
+    }
+
+    fn end(&self, run: u32, cycles_failed: u32) -> Outcome {
+        let cycles = self.options.cycles;
+        let outcome = if cycles_failed == 0 { Outcome::Pass } else { Outcome::Fail };
+        console::record(&Record::RunEnd { run, outcome, cycles, cycles_failed });
+        outcome
+    }
+
+    fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
+        let cycles = self.options.cycles;
         if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
             return skip(run, "scenario.possible", why, "ARCHITECTURE.md, damage");
         }
@@ -99,9 +118,7 @@ impl Session {
             });
             failed += u32::from(end.outcome != Outcome::Pass || end.checks == 0);
         }
-        let outcome = if failed == 0 { Outcome::Pass } else { Outcome::Fail };
-        console::record(&Record::RunEnd { run, outcome, cycles, cycles_failed: failed });
-        outcome
+        self.end(run, failed)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod quiesce;
 mod risks;
 mod scenario;
+mod work;
 
 pub use crash::Crash;
 pub use damage::Damage;
@@ -22,3 +23,4 @@ pub use plant::Plant;
 pub use policy::Policy;
 pub use risks::Risks;
 pub use scenario::{Scenario, ScenarioError};
+pub use work::Work;

@@ -1,6 +1,6 @@
 //! Run options: `key=value` text from the load options or a file beside the image.
 
-use crate::{Plant, Risks, Scenario, ScenarioError};
+use crate::{Plant, Risks, Scenario, ScenarioError, Work};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
 
@@ -45,7 +45,7 @@ const MAX_SCENARIOS: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// Scenarios, in order.
-    pub scenarios: Vec<Scenario>,
+    pub scenarios: Vec<Work>,
     /// Crashes in each run.
     pub cycles: u32,
     /// Planted fault.
@@ -73,7 +73,7 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
-            scenarios: Vec::from([Scenario::plain(crate::Policy::Adopt)]),
+            scenarios: Vec::from([Work::Crash(Scenario::plain(crate::Policy::Adopt))]),
             cycles: 1,
             plant: None,
             e2h: false,
@@ -216,11 +216,11 @@ impl RunOptions {
     }
 }
 
-fn scenarios(value: &str) -> Result<Vec<Scenario>, OptionProblem<'_>> {
+fn scenarios(value: &str) -> Result<Vec<Work>, OptionProblem<'_>> {
     if value == "all" {
-        return Ok(Scenario::all().collect());
+        return Ok(Scenario::all().map(Work::Crash).collect());
     }
-    let parse = |name| Scenario::parse(name).map_err(|error| OptionProblem::Scenario { name, error });
+    let parse = |name| Work::parse(name).map_err(|error| OptionProblem::Scenario { name, error });
     if value.split(',').nth(MAX_SCENARIOS).is_some() {
         return Err(OptionProblem::Value { key: "scenario", value, right: "256 scenarios or less" });
     }

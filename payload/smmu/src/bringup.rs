@@ -111,7 +111,7 @@ impl Unit {
         let found = Found::read(hw, smmu);
         let coherent = idr0.cohacc() || options.coherent_override;
 
-        let table_options = TableOptions { format: options.format, largest: options.largest };
+        let table_options = TableOptions { format: options.format, largest: options.largest, unknown: options.unknown };
         let table = StreamTable::build(hw, smmu, idr0, idr1, table_options, frames)?;
         let commands = CommandQueue::new(smmu, frames, idr1, options.cmdq_log2, options.timeout_us)
             .map_err(|error| BringUpError::Queue { step: "queue memory", error })?;

@@ -34,6 +34,18 @@ pub struct TableOptions {
     pub format: Option<Format>,
     /// The largest StreamID that will be attached.
     pub largest: StreamId,
+    /// What StreamIDs meet that nobody attached.
+    pub unknown: Unknown,
+}
+
+/// What becomes of transactions of a StreamID that nobody attached: both refuse them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// An STE that aborts, in silence (5.2, Config 0b000).
+    #[default]
+    Aborts,
+    /// An STE that is not valid: C_BAD_STE is recorded (7.3.5).
+    IsRecorded,
 }
 
 /// Why a stream table cannot be built or changed.
@@ -75,10 +87,11 @@ pub struct StreamTable {
     format: Format,
     base: PhysAddr,
     log2size: u8,
+    unknown: Unknown,
 }
 
 impl StreamTable {
-    /// A table in which every StreamID aborts: those of a linear table by their STEs, those of a two-level one by
+    /// A table in which every StreamID is refused: those of a linear table by their STEs, those of a two-level one by
     /// having no level 2 (C_BAD_STREAMID).
     ///
     /// # Errors
@@ -91,7 +104,7 @@ impl StreamTable {
         options: TableOptions,
         frames: &mut dyn Frames,
     ) -> Result<Self, TableError> {
-        let TableOptions { format, largest } = options;
+        let TableOptions { format, largest, unknown } = options;
         // With no more StreamIDs than one level-2 table holds a second level is of no use; Linux takes a linear table.
         let has_two_level = idr0.st_level() == 1 && idr1.sidsize() > SPLIT;
         let format = match format {
@@ -116,9 +129,9 @@ impl StreamTable {
         };
         // 6.3.24: the base is aligned to the size of the table, or of its first level.
         let base = frames.allocate(bytes, bytes).ok_or(TableError::OutOfMemory(bytes))?;
-        let table = Self { smmu, format, base, log2size };
+        let table = Self { smmu, format, base, log2size, unknown };
         if format == Format::Linear {
-            table.fill_with_abort(hw, base, 1 << log2size);
+            table.fill_with_unknown(hw, base, 1 << log2size);
         }
         hw.barrier(Barrier::PublishStructure);
         Ok(table)
@@ -127,7 +140,7 @@ impl StreamTable {
     /// The table that firmware has in force, with the form that an adoption accepts: a level 2 of [`SPLIT`] bits.
     pub(crate) const fn found(smmu: SmmuIndex, base: StrtabBase, cfg: StrtabBaseCfg) -> Self {
         let format = if cfg.fmt() == 0 { Format::Linear } else { Format::TwoLevel };
-        Self { smmu, format, base: PhysAddr(base.addr()), log2size: cfg.log2size() }
+        Self { smmu, format, base: PhysAddr(base.addr()), log2size: cfg.log2size(), unknown: Unknown::Aborts }
     }
 
     /// Bits of a StreamID that it has room for.
@@ -252,7 +265,7 @@ impl StreamTable {
     ) -> Result<PhysAddr, TableError> {
         let bytes = STE_BYTES << SPLIT;
         let level2 = frames.allocate(bytes, bytes).ok_or(TableError::OutOfMemory(bytes))?;
-        self.fill_with_abort(hw, level2, 1 << SPLIT);
+        self.fill_with_unknown(hw, level2, 1 << SPLIT);
         // The SMMU must not follow the pointer to STEs that are not there yet.
         hw.barrier(Barrier::PublishStructure);
         let descriptor = L1Std::new().with_span(SPLIT + 1).with_l2ptr(level2.0);
@@ -262,9 +275,13 @@ impl StreamTable {
         Ok(level2.plus(u64::from(stream_id.0 & ((1 << SPLIT) - 1)) * STE_BYTES))
     }
 
-    fn fill_with_abort(&self, hw: &mut dyn Access, base: PhysAddr, count: u32) {
+    fn fill_with_unknown(&self, hw: &mut dyn Access, base: PhysAddr, count: u32) {
+        let word = match self.unknown {
+            Unknown::Aborts => ABORT[0],
+            Unknown::IsRecorded => 0,
+        };
         // The other words are zero: `Frames` hands out zeroed memory.
-        hw.fill(self.smmu, Structure::Ste, base, STE_BYTES as u32, count, ABORT[0]);
+        hw.fill(self.smmu, Structure::Ste, base, STE_BYTES as u32, count, word);
     }
 
     fn read(&self, hw: &mut dyn Access, at: PhysAddr) -> Result<Ste, Unbacked> {

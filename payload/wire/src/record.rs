@@ -225,8 +225,8 @@ pub enum Record<'a> {
         delivered: u64,
         mis_steered: u64,
     },
-    /// A function at the end of the watch, and what its DMA was seen to do since the crash, in ticks from there: first and last
-    /// time that something landed, last time that it attempted anything. Without a live stream these are `None`. `requester` is
+    /// A function at the end of the watch, and what its DMA was seen to do since the crash, or since a census began, in ticks from
+    /// there: first and last time that something landed, and that it attempted anything. Without a live stream these are `None`. `requester` is
     /// whose name its requests go by.
     Requester {
         run: u32,
@@ -237,7 +237,12 @@ pub enum Record<'a> {
         answers: bool,
         first_dma: Option<u64>,
         last_dma: Option<u64>,
+        first_attempt: Option<u64>,
         last_attempt: Option<u64>,
         stopped: Option<Stopped<'a>>,
     },
+    /// A StreamID that did DMA in a census, and belongs to no function that is there. Ticks since it began.
+    Stranger { run: u32, cycle: u32, smmu: u8, stream_id: u32, first: u64, last: u64, events: u64 },
+    /// A function that was bus mastering before the firmware's end (`None`: it could not be asked), or after it.
+    LeftMastering { bdf: &'a str, before_exit: Option<bool>, after_exit: bool },
 }

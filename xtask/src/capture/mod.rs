@@ -146,6 +146,10 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Lost { reason } => format!("the payload gave up: {reason}"),
         Record::Crash { run, cycle, .. } => format!("run {run}, cycle {cycle}: how it crashed"),
         Record::Attach { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: {bdf} in a new domain"),
+        Record::Stranger { run, cycle, stream_id, .. } => {
+            format!("run {run}, cycle {cycle}: DMA of StreamID {stream_id:#x}")
+        }
+        Record::LeftMastering { bdf, .. } => format!("{bdf} left bus mastering"),
         Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }

@@ -81,6 +81,8 @@ pub struct Builder {
     pub(super) end: Option<(Outcome, u32)>,
     /// Why there is no verdict, first reason first.
     pub(super) lost: Vec<String>,
+    /// Functions left bus mastering, and whether they were before the firmware's end.
+    pub(super) masters: Vec<(String, Option<bool>)>,
     /// Records that make no sense where they came.
     pub(super) problems: Vec<String>,
 }
@@ -199,20 +201,32 @@ impl Builder {
                     stream_id,
                     driver: text(driver),
                     bus_master,
+                    bus_master_before_exit: None,
                     armed,
                 };
+                let endpoint = Endpoint { bus_master_before_exit: self.before_exit(bdf), ..endpoint };
+                let platform = &mut self.platform;
                 // Told again when it is armed: the later one holds.
                 match platform.endpoints.iter_mut().find(|known| known.bdf == endpoint.bdf) {
                     Some(known) => *known = endpoint,
                     None => platform.endpoints.push(endpoint),
                 }
             }
+            Record::LeftMastering { bdf, before_exit, .. } => self.masters.push((bdf.into(), before_exit)),
             Record::Rmr { base, bytes, smmu, stream_id, flags } => {
                 platform.rmrs.push(Rmr { base: Hex(base), bytes, smmu, stream_id, flags: Hex(flags.into()) });
             }
             _ => return false,
         }
         true
+    }
+
+    /// What is known of a function's bus mastering before the firmware's end. Those that had it are named beforehand; where one
+    /// could be asked, all could.
+    fn before_exit(&self, bdf: &str) -> Option<bool> {
+        let known = self.masters.iter().find(|(known, _)| known == bdf);
+        let asked = self.masters.iter().any(|(_, before)| before.is_some());
+        known.map_or(asked.then_some(false), |(_, before)| *before)
     }
 
     fn of_cycle(&mut self, record: &Record<'_>) {
@@ -286,7 +300,7 @@ impl Builder {
                 let [asid, vmid] = [asid, vmid].map(|id| Some(id).filter(|id| *id != 0));
                 cycle.attach = Some(Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered });
             }
-            Record::Requester { .. } => cycle.requesters.extend(requester::Raw::of(record)),
+            Record::Requester { .. } | Record::Stranger { .. } => cycle.requesters.extend(requester::Raw::of(record)),
             Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
                 let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
                 cycle.timing = Some(timing);
@@ -315,6 +329,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Crash { run, cycle, .. }
         | Record::Attach { run, cycle, .. }
         | Record::Requester { run, cycle, .. }
+        | Record::Stranger { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,

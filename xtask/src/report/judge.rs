@@ -4,6 +4,7 @@ use super::collect::{Builder, Cycle, RawRun};
 use super::model::*;
 use super::{merge, protocol, requester};
 use crate::capture::{Expected, Request};
+use scenario::Work;
 
 /// The payload's checks that stand alone where a scenario does not apply: the board does not allow its risks, or lacks
 /// what it takes.
@@ -96,6 +97,11 @@ fn against_request(raw: &Builder, request: &Request, problems: &mut Vec<String>)
     }
 }
 
+/// Nothing crashes in such a run, and nothing is put to work.
+pub(super) fn is_census(scenario: &str) -> bool {
+    Work::parse(scenario) == Ok(Work::Census)
+}
+
 fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> Run {
     let mut problems = Vec::new();
     against_end(raw, &mut problems);
@@ -103,7 +109,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         // A run that was cut has an unfinished last cycle; that is no contradiction.
         if cycle.end.is_some() || raw.end.is_some() {
             let mut found = Vec::new();
-            one_cycle(cycle, endpoints, &mut found);
+            one_cycle(cycle, endpoints, is_census(&raw.scenario), &mut found);
             problems.extend(found.into_iter().map(|text| format!("cycle {number}: {text}")));
         }
     }
@@ -134,7 +140,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
     {
         return skipped(raw, checks);
     }
-    let requesters = requester::all(&whole, machine.0, machine.1);
+    let requesters = requester::all(&whole, machine.0, machine.1, is_census(&raw.scenario));
     let is_several = raw.cycles_asked > 1 || raw.cycles.len() > 1;
     Run {
         scenario: raw.scenario.clone(),
@@ -217,12 +223,13 @@ fn against_end(raw: &RawRun, problems: &mut Vec<String>) {
     }
 }
 
-fn one_cycle(cycle: &Cycle, endpoints: &[Expected], problems: &mut Vec<String>) {
+fn one_cycle(cycle: &Cycle, endpoints: &[Expected], is_census: bool, problems: &mut Vec<String>) {
     let streams = merge::counts(cycle);
-    if streams.is_empty() {
-        problems.push("no stream".into());
+    // A census starts none.
+    if streams.is_empty() != is_census {
+        problems.push(if is_census { "a stream in a census".into() } else { "no stream".to_owned() });
     }
-    for endpoint in endpoints {
+    for endpoint in endpoints.iter().filter(|_| !is_census) {
         let Expected { bdf, driver } = endpoint;
         if !streams.iter().any(|stream| stream.bdf == *bdf) {
             problems.push(format!("endpoint {bdf} ({driver}) is no stream"));
@@ -322,7 +329,7 @@ fn failed(raw: &RawRun, lines: &[CycleLine], (platform, hz): (&Platform, u64)) -
         aborts: cycle.aborts.clone(),
         crash: cycle.crash.clone(),
         attach: cycle.attach.clone(),
-        requesters: requester::all(cycle, platform, hz),
+        requesters: requester::all(cycle, platform, hz, is_census(&raw.scenario)),
         access_log: merge::access_log(cycle),
     };
     raw.cycles.iter().filter(|(number, _)| is_failed(number)).map(whole).collect()

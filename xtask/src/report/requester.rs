@@ -6,30 +6,36 @@ use wire::record;
 
 use super::collect::Cycle;
 use super::model::*;
-use super::view::milliseconds;
 
+mod sentence;
 #[cfg(test)]
 mod tests;
+
+/// Instead of a function's address.
+const NOBODY: &str = "none";
 
 /// A function as its record told it. Ticks since the crash, as in [`Record::Requester`].
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
-    bdf: String,
+    pub(super) bdf: String,
     requester: String,
-    bus_master: bool,
-    answers: bool,
+    /// SMMU and StreamID of one that belongs to no function.
+    pub(super) stranger: Option<(u8, u32)>,
+    pub(super) bus_master: bool,
+    pub(super) answers: bool,
     first_dma: Option<u64>,
-    last_dma: Option<u64>,
-    last_attempt: Option<u64>,
-    stopped: Option<RawStopped>,
+    pub(super) last_dma: Option<u64>,
+    pub(super) first_attempt: Option<u64>,
+    pub(super) last_attempt: Option<u64>,
+    pub(super) stopped: Option<RawStopped>,
 }
 
 #[derive(Clone, Debug)]
-struct RawStopped {
-    means: String,
-    told: u64,
+pub(super) struct RawStopped {
+    pub(super) means: String,
+    pub(super) told: u64,
     done: u64,
-    last_dma: Option<u64>,
+    pub(super) last_dma: Option<u64>,
     landed: Option<u64>,
     attempted: Option<u64>,
 }
@@ -37,8 +43,22 @@ struct RawStopped {
 impl Raw {
     /// Of its record.
     pub fn of(told: &Record<'_>) -> Option<Self> {
+        if let Record::Stranger { smmu, stream_id, first, last, .. } = *told {
+            let (bdf, stranger) = (NOBODY.into(), Some((smmu, stream_id)));
+            let (first_attempt, last_attempt) = (Some(first), Some(last));
+            return Some(Self { bdf, stranger, first_attempt, last_attempt, ..Self::default() });
+        }
         let &Record::Requester {
-            bdf, requester, bus_master, answers, first_dma, last_dma, last_attempt, stopped, ..
+            bdf,
+            requester,
+            bus_master,
+            answers,
+            first_dma,
+            last_dma,
+            first_attempt,
+            last_attempt,
+            stopped,
+            ..
         } = told
         else {
             return None;
@@ -52,25 +72,43 @@ impl Raw {
             attempted,
         });
         let (bdf, requester) = (bdf.into(), requester.into());
-        Some(Self { bdf, requester, bus_master, answers, first_dma, last_dma, last_attempt, stopped })
+        let stranger = None;
+        Some(Self {
+            bdf,
+            requester,
+            stranger,
+            bus_master,
+            answers,
+            first_dma,
+            last_dma,
+            first_attempt,
+            last_attempt,
+            stopped,
+        })
     }
 }
 
 /// All functions that a cycle told of.
-pub fn all(cycle: &Cycle, platform: &Platform, hz: u64) -> Vec<Requester> {
-    cycle.requesters.iter().map(|raw| one(raw, cycle, platform, hz)).collect()
+pub fn all(cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) -> Vec<Requester> {
+    cycle.requesters.iter().map(|raw| one(raw, cycle, platform, hz, is_census)).collect()
 }
 
-fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64) -> Requester {
+fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) -> Requester {
     let endpoint = platform.endpoints.iter().find(|endpoint| endpoint.bdf == raw.bdf);
     let stream = cycle.streams.iter().find(|stream| stream.bdf == raw.bdf);
-    let key = endpoint.and_then(|endpoint| Some((endpoint.smmu?, endpoint.stream_id?)));
+    let key = raw.stranger.or(endpoint.and_then(|endpoint| Some((endpoint.smmu?, endpoint.stream_id?))));
     let is_own = |event: &&Event| Some((event.smmu, event.stream_id)) == key;
     let faults: Vec<Event> = cycle.events.iter().filter(is_own).cloned().collect();
     let ending = ending(raw, stream, &faults);
     let us = |ticks: Option<u64>| microseconds(ticks?, hz);
     let name = endpoint.and_then(|endpoint| name(endpoint.vendor.0, endpoint.device.0));
-    let sentence = sentence(raw, name.as_deref(), stream, &faults, ending, (key, hz));
+    let who = sentence::who(raw, name.as_deref(), key);
+    let sentence = if is_census {
+        let before_exit = endpoint.and_then(|endpoint| endpoint.bus_master_before_exit);
+        sentence::in_census(raw, &who, &faults, before_exit, hz)
+    } else {
+        sentence::after_crash(raw, &who, stream, &faults, ending, hz)
+    };
     Requester {
         bdf: raw.bdf.clone(),
         chain: chain(raw, key, platform),
@@ -80,6 +118,7 @@ fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64) -> Requester {
         answers: raw.answers,
         first_dma_us: us(raw.first_dma),
         last_dma_us: us(raw.last_dma),
+        first_attempt_us: us(raw.first_attempt),
         last_attempt_us: us(raw.last_attempt),
         unit: stream.map(|stream| stream.unit.clone()),
         moved: stream.map(|stream| stream.phases.since_crash()),
@@ -118,7 +157,11 @@ pub fn name(vendor: u64, device: u64) -> Option<String> {
 }
 
 fn chain(raw: &Raw, key: Option<(u8, u32)>, platform: &Platform) -> String {
-    let alias = if raw.requester == raw.bdf { String::new() } else { format!(" as requester {}", raw.requester) };
+    let alias = if raw.requester == raw.bdf || raw.stranger.is_some() {
+        String::new()
+    } else {
+        format!(" as requester {}", raw.requester)
+    };
     let Some((smmu, stream_id)) = key else { return format!("{}{alias}, behind no SMMU", raw.bdf) };
     let base = platform.smmus.iter().find(|known| known.index == smmu);
     let at = base.map_or_else(String::new, |known| format!(" at {:#x}", known.base.0));
@@ -146,64 +189,5 @@ fn ending(raw: &Raw, stream: Option<&Stream>, faults: &[Event]) -> Ending {
         (true, _) => Ending::StillGoing,
         (false, true) => Ending::ByItself,
         (false, false) => Ending::NotSeen,
-    }
-}
-
-fn sentence(
-    raw: &Raw,
-    name: Option<&str>,
-    stream: Option<&Stream>,
-    faults: &[Event],
-    ending: Ending,
-    (key, hz): (Option<(u8, u32)>, u64),
-) -> String {
-    let name = name.map_or_else(String::new, |name| format!(" {name}"));
-    let id = key.map_or_else(String::new, |(_, stream_id)| format!(" (StreamID {stream_id:#x})"));
-    let who = format!("{}{name}{id}", raw.bdf);
-    let ms = |ticks: u64| milliseconds(Some(ticks), hz);
-    let since =
-        |ticks: Option<u64>| ticks.map_or_else(|| "at the crash".into(), |ticks| format!("{} after it", ms(ticks)));
-    let refused: u64 = faults.iter().map(|fault| fault.count).sum();
-    match (ending, &raw.stopped) {
-        (Ending::NotSeen, _) if raw.bus_master && stream.is_none() => {
-            format!("{who} was left with bus mastering on, and nobody counts its DMA: the SMMU recorded none")
-        }
-        (Ending::NotSeen, _) => format!("{who} did no DMA that was seen"),
-        (Ending::ByItself, _) => {
-            format!(
-                "{who} stopped by itself: nothing was attempted after the takeover, the last DMA landed {}",
-                since(raw.last_dma)
-            )
-        }
-        (Ending::WhenTold | Ending::ByReset, Some(stopped)) => {
-            let late = match stopped.last_dma {
-                Some(late) => format!("the last DMA landed {} after that", ms(late)),
-                None => "nothing landed after that".into(),
-            };
-            let back = if raw.answers { "" } else { ", and it did not come back" };
-            format!(
-                "{who} was doing DMA until the {}, {} after the crash; {late}{back}",
-                stopped.means,
-                ms(stopped.told)
-            )
-        }
-        (Ending::StillGoing, Some(stopped)) => {
-            let last = stopped.last_dma.unwrap_or(0);
-            format!("{who} was still doing DMA {} after the {}", ms(last), stopped.means)
-        }
-        (_, None) if stream.is_none() => {
-            format!("{who} was still doing DMA after the crash: the SMMU recorded {refused} refusals of it")
-        }
-        (_, _) => {
-            let last = raw.last_attempt.or(raw.last_dma).unwrap_or(0);
-            let lands = stream.is_some_and(|stream| {
-                let after = &stream.phases.after;
-                after.delivered > 0 || after.mis_steered > 0
-            });
-            let what = if lands { "doing DMA" } else { "trying to do DMA" };
-            let landed =
-                if lands { String::new() } else { format!("; the last that landed was {}", since(raw.last_dma)) };
-            format!("{who} was still {what} {} after the crash, when the watch ended{landed}", ms(last))
-        }
     }
 }

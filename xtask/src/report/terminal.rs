@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Check, Outcome, Report, Run, Smmu};
+use super::model::{Attach, Check, Outcome, Report, Requester, Run, Smmu};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -96,8 +96,12 @@ fn one_run(text: &mut String, run: &Run) {
             ),
         );
     }
-    // How they were stopped is what such a run is about.
-    for requester in run.requesters.iter().filter(|requester| requester.stopped.is_some()).take(SHOWN) {
+    // How they were stopped, or that they were never told to, is what such a run is about.
+    let is_census = super::judge::is_census(&run.scenario);
+    let is_told = |requester: &&Requester| {
+        requester.stopped.is_some() || (is_census && (requester.first_attempt_us.is_some() || requester.bus_master))
+    };
+    for requester in run.requesters.iter().filter(is_told).take(SHOWN) {
         line(text, &format!("  {}", requester.sentence));
     }
     let unexpected: Vec<_> = run.checks.iter().filter(|check| !check.is_as_expected()).collect();

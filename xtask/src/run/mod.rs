@@ -17,7 +17,7 @@ pub use qemu::Emulator;
 use std::path::{Path, PathBuf};
 
 use board::{Board, Limits};
-use scenario::Scenario;
+use scenario::{Scenario, Work};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
@@ -46,7 +46,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.print_command {
         return print_command(args, board, options);
     }
-    let is_own = |name: &&String| Scenario::all().all(|scenario| scenario.to_string() != **name);
+    let is_own = |name: &&String| all_work().all(|work| work.to_string() != **name);
     for name in options.request.scenarios.iter().filter(is_own) {
         crate::exit::tell!(
             "note: {name} is not in --list-scenarios: its parts are judged as if nothing came of both together"
@@ -126,17 +126,24 @@ fn load_board(name: &str) -> anyhow::Result<Board> {
     board::load(&folder(), name).map_err(|error| usage(error.to_string()))
 }
 
+/// All that can be asked for by name and is documented: what `all` stands for, and the census.
+fn all_work() -> impl Iterator<Item = Work> {
+    Scenario::all().map(Work::Crash).chain([Work::Census])
+}
+
 fn list_scenarios() {
-    for scenario in Scenario::all() {
-        let documented = scenario.documented();
-        crate::exit::say!("{scenario}");
+    for work in all_work() {
+        let documented = work.documented();
+        crate::exit::say!("{work}");
         crate::exit::say!("    expected: {}", documented.expects);
         crate::exit::say!("    source:   {}", documented.source);
-        if let Some(crash) = scenario.crash.documented() {
+        if let Work::Crash(scenario) = work
+            && let Some(crash) = scenario.crash.documented()
+        {
             crate::exit::say!("    crash:    {}", crash.expects);
             crate::exit::say!("    source:   {}", crash.source);
         }
-        crate::exit::say!("    risks:    {}", scenario.risks());
+        crate::exit::say!("    risks:    {}", work.risks());
     }
 }
 

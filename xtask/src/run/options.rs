@@ -3,7 +3,7 @@
 use board::Board;
 use board::nearest;
 use scenario::options::RunOptions;
-use scenario::{Plant, Scenario};
+use scenario::{Plant, Scenario, Work};
 
 use crate::capture::{Expected, Request};
 use crate::cli::RunArgs;
@@ -75,7 +75,7 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
     let endpoint = |e: &board::Endpoint| Expected { bdf: e.bdf.to_string(), driver: e.driver.clone() };
     Ok(Request {
         board: board.name.clone(),
-        scenarios: options.scenarios.iter().map(Scenario::to_string).collect(),
+        scenarios: options.scenarios.iter().map(Work::to_string).collect(),
         cycles: options.cycles,
         plant: options.plant.map(|plant| plant.name().to_owned()),
         endpoints: board.endpoints.iter().map(endpoint).collect(),
@@ -90,8 +90,8 @@ fn scenarios(names: &[String]) -> anyhow::Result<String> {
             found.extend(Scenario::all().map(|scenario| scenario.to_string()));
             continue;
         }
-        let scenario = Scenario::parse(name).map_err(|error| {
-            let listed: Vec<String> = Scenario::all().map(|scenario| scenario.to_string()).collect();
+        let scenario = Work::parse(name).map_err(|error| {
+            let listed: Vec<String> = super::all_work().map(|work| work.to_string()).collect();
             let near = nearest(name, listed.iter().map(String::as_str));
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             usage(format!("--scenario {name}: {error}{hint} (`--list-scenarios` shows them)"))

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cases;
+mod census;
 mod crashes;
 mod damage;
 mod expect;
@@ -89,6 +90,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(quiesce::all());
+    cases.extend(census::all());
     cases.extend(attach::all());
     cases.extend(raw::all());
     cases.extend(stops::all());

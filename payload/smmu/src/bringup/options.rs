@@ -1,6 +1,6 @@
 //! What the caller of a bring-up knows or wants.
 
-use crate::table::Format;
+use crate::table::{Format, Unknown};
 use crate::translation::Stage;
 use addr::{PhysAddr, StreamId};
 
@@ -13,6 +13,8 @@ pub struct Options {
     pub format: Option<Format>,
     /// The largest StreamID that will be attached.
     pub largest: StreamId,
+    /// What StreamIDs meet that nobody attached.
+    pub unknown: Unknown,
     /// At most 2^n commands; SMMU_IDR1 may announce queues of megabytes.
     pub cmdq_log2: u8,
     /// At most 2^n events.
@@ -37,6 +39,7 @@ impl Options {
             base,
             format: None,
             largest,
+            unknown: Unknown::Aborts,
             cmdq_log2: 8,
             eventq_log2: 10,
             timeout_us: 1_000_000,

@@ -15,12 +15,12 @@ const IDR1: Idr1 = Idr1::from_bits(0x0273_0010);
 const CD: PhysAddr = PhysAddr(0x4567_8940);
 
 fn build(hw: &mut Fake, frames: &mut FakeFrames, format: Option<Format>, largest: u32) -> StreamTable {
-    let options = TableOptions { format, largest: StreamId(largest) };
+    let options = TableOptions { format, largest: StreamId(largest), unknown: Unknown::Aborts };
     StreamTable::build(hw, SMMU, IDR0, IDR1, options, frames).unwrap()
 }
 
 fn refused(idr0: Idr0, idr1: Idr1, format: Option<Format>, largest: u32) -> TableError {
-    let options = TableOptions { format, largest: StreamId(largest) };
+    let options = TableOptions { format, largest: StreamId(largest), unknown: Unknown::Aborts };
     StreamTable::build(&mut Fake::default(), SMMU, idr0, idr1, options, &mut FakeFrames::default()).unwrap_err()
 }
 
@@ -120,7 +120,7 @@ fn a_linear_table_is_as_large_as_its_largest_streamid_and_aborts() {
 #[test]
 fn the_form_follows_the_hardware() {
     let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
-    let options = TableOptions { format: None, largest: StreamId(3) };
+    let options = TableOptions { format: None, largest: StreamId(3), unknown: Unknown::Aborts };
     let linear_only = IDR0.with_st_level(0);
     let table = StreamTable::build(&mut hw, SMMU, linear_only, IDR1, options, &mut frames).unwrap();
     assert_eq!(table.format(), Format::Linear);
@@ -131,7 +131,7 @@ fn the_form_follows_the_hardware() {
     assert_eq!(refused(IDR0, IDR1, None, 0x1_0000), too_large);
     assert_eq!(refused(IDR0, IDR1.with_sidsize(24), Some(Format::Linear), 0x1_0000), too_large);
     // The largest level 1 is 1 MiB.
-    let options = TableOptions { format: None, largest: StreamId(0) };
+    let options = TableOptions { format: None, largest: StreamId(0), unknown: Unknown::Aborts };
     let table = StreamTable::build(&mut hw, SMMU, IDR0, IDR1.with_sidsize(32), options, &mut frames).unwrap();
     assert_eq!(table.strtab_base_cfg().log2size(), 25);
 }

@@ -4,6 +4,7 @@ use super::common;
 use crate::access::{Access, SmmuIndex};
 use crate::event::Counts;
 use crate::queue::EventQueue;
+use crate::spec::event::Event;
 use crate::spec::registers::{self as reg, Gerror};
 
 /// Reads and counts events, and makes room for more.
@@ -25,8 +26,16 @@ impl EventHandler {
     /// Reads all that is there, one queue's length at most, and acknowledges it. A storm is bounded by how often this is
     /// called: what does not fit meanwhile is lost, and said to be.
     pub fn handle(&mut self, hw: &mut dyn Access) {
+        self.handle_each(hw, &mut |_| ());
+    }
+
+    /// The same; `each` sees every event, too.
+    pub fn handle_each(&mut self, hw: &mut dyn Access, each: &mut dyn FnMut(Event)) {
         let Self { queue, counts, .. } = self;
-        let drained = queue.drain(hw, u32::MAX, &mut |event| counts.add(event));
+        let drained = queue.drain(hw, u32::MAX, &mut |event| {
+            counts.add(event);
+            each(event);
+        });
         let active = hw.read32(self.smmu, reg::GERROR) ^ hw.read32(self.smmu, reg::GERRORN);
         // A full queue sets OVFLG (7.4). QEMU's raises EVENTQ_ABT_ERR instead, and records nothing until it is acknowledged.
         self.is_lossy |= drained.overflowed || drained.inconsistent || Gerror::from(active).eventq_abt_err();

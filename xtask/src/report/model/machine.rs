@@ -75,6 +75,8 @@ pub struct Endpoint {
     pub driver: Option<String>,
     /// Found with bus mastering on.
     pub bus_master: bool,
+    /// Bus mastering was on before the firmware's end; absent where it could not be asked.
+    pub bus_master_before_exit: Option<bool>,
     /// It became a live stream.
     pub armed: bool,
 }

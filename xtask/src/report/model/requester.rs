@@ -1,14 +1,14 @@
-//! Who was doing DMA after the crash.
+//! Who was doing DMA after the crash, or in a census.
 
 use serde::Serialize;
 
 use super::Event;
 use crate::report::counts::Phase;
 
-/// A function, and what its DMA was seen to do. Times are microseconds since the crash.
+/// A function, and what its DMA was seen to do. Times are microseconds since the crash, or since the census began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Requester {
-    /// The function.
+    /// The function; `none` for a StreamID that belongs to none.
     pub bdf: String,
     /// Vendor and device by their IDs; absent where they are not known.
     pub name: Option<String>,
@@ -26,7 +26,9 @@ pub struct Requester {
     pub first_dma_us: Option<u64>,
     /// The last.
     pub last_dma_us: Option<u64>,
-    /// The last time that it attempted anything.
+    /// The first time that it attempted anything.
+    pub first_attempt_us: Option<u64>,
+    /// The last.
     pub last_attempt_us: Option<u64>,
     /// What is counted of it; absent without a live stream.
     pub unit: Option<String>,

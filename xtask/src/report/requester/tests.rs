@@ -34,6 +34,7 @@ fn requester(
         answers: true,
         first_dma,
         last_dma,
+        first_attempt: last_attempt,
         last_attempt,
         stopped,
     };

@@ -1,7 +1,7 @@
 //! Memory without a firmware that gives it: what the devicetree calls RAM, without what is in use.
 
 use super::{Image, given::Blob};
-use addr::PhysAddr;
+use addr::{Bdf, PhysAddr};
 use alloc::{format, string::String, vec::Vec};
 use arch::{
     mmu::{Kind, Region},
@@ -75,6 +75,11 @@ impl Firmware for Memory {
         // EfiReservedMemoryType and EfiConventionalMemory.
         let range = |kind| move |(base, bytes)| MemoryRange { base, bytes, kind };
         self.reserved.iter().copied().map(range(0)).chain(self.free.iter().map(range(7))).collect()
+    }
+
+    /// Nobody had the functions before.
+    fn bus_masters(&mut self) -> Option<Vec<Bdf>> {
+        None
     }
 
     fn leave(&mut self) -> Vec<Region> {

@@ -1,7 +1,7 @@
 //! All that is taken from UEFI before boot services end: options, files, tables, memory.
 
-use crate::acpi_tables;
-use addr::PhysAddr;
+use crate::{acpi_tables, bus_masters};
+use addr::{Bdf, PhysAddr};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use arch::mmu::{Kind, Region};
 use core::slice;
@@ -162,6 +162,10 @@ impl Firmware for Uefi {
             kind: entry.ty.0,
         };
         boot::memory_map(MemoryType::LOADER_DATA).map_or(Vec::new(), |map| map.entries().map(range).collect())
+    }
+
+    fn bus_masters(&mut self) -> Option<Vec<Bdf>> {
+        bus_masters::all()
     }
 
     fn leave(&mut self) -> Vec<Region> {

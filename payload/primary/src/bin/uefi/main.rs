@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod acpi_tables;
+mod bus_masters;
 mod firmware;
 mod refuse;
 

@@ -249,6 +249,7 @@ fn the_table_module_keeps_every_rule() {
     let options = Options {
         base: PhysAddr(0x0905_0000),
         format: None,
+        unknown: crate::table::Unknown::Aborts,
         largest: StreamId(0x3FF),
         coherent_override: false,
         e2h: false,
