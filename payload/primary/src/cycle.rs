@@ -3,6 +3,7 @@
 use crate::{
     arm, damage, dying,
     endpoints::Candidate,
+    firmware::Reserved,
     kdump_image,
     machine::{Machine, SmmuAt},
     others::Others,
@@ -10,9 +11,10 @@ use crate::{
     region::{Places, Prepared},
     streams::{self, Live},
 };
+use addr::{Iova, PhysAddr};
 use alloc::{format, string::String, vec::Vec};
 use arch::{
-    bus::EcamWindow,
+    bus::{EcamWindow, Smmus},
     console, exceptions,
     frames::FramePool,
     jump::{self, Context},
@@ -28,7 +30,7 @@ use scenario::{Plant, Scenario, options::RunOptions};
 use smmu::{
     access::SmmuIndex,
     bringup::Unit,
-    observe::{Registers, digest, reaches, ste},
+    observe::{Registers, digest, reaches, ste, uses},
     translation::Attributes,
 };
 use wire::{
@@ -280,6 +282,9 @@ fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> 
             let (stream, iova) = (reach.stream_id, reach.iova);
             return Err(format!("stream {stream} reaches the kdump region by {iova}: the taker could be overwritten"));
         }
+        if setting.cycle == 0 {
+            say_overlap(hw, &registers, region, base);
+        }
         for live in live.iter_mut().filter(|live| live.stream.smmu == u32::from(index)) {
             let found = ste(hw, &registers, live.stream.stream_id).map_err(|error| named("STE", &error))?;
             live.stream.ste = found.map(|(_, words)| words).unwrap_or_default();
@@ -297,6 +302,20 @@ fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> 
         });
     }
     Ok(left)
+}
+
+/// A device that issues addresses of the kdump region writes there as soon as nobody translates for it: what a crash kernel that
+/// reserves such addresses keeps from its own devices.
+fn say_overlap(hw: &mut Smmus, registers: &Registers, region: Reserved, base: PhysAddr) {
+    // Tables that cannot be walked were refused by then.
+    let found = uses(hw, registers, Iova(region.start.0), region.bytes, DIGEST_LIMIT, &|_| true).ok().flatten();
+    if let Some(reach) = found {
+        let (stream, iova) = (reach.stream_id, reach.iova);
+        let text = format!(
+            "SMMU at {base}: stream {stream} uses {iova}, which is an address of the kdump region: untranslated, its DMA would hit the taker"
+        );
+        arm::finding(Severity::Warning, "SMMU", "iova-in-kdump", &text);
+    }
 }
 
 pub(crate) fn write_oracle(
@@ -335,6 +354,7 @@ fn plant_leaf(
     live: &[Live],
 ) -> Result<(), String> {
     let is_canary = match setting.options.plant {
+        Some(Plant::IovaInKdump) => return plant_iova(setting, frames, live),
         Some(Plant::LeafUnmapped) => false,
         Some(Plant::LeafCanary) => true,
         _ => return Ok(()),
@@ -354,6 +374,15 @@ fn plant_leaf(
         domain.tables.map(hw, frames, iova, canary, 4096, read_write).map_err(|error| refuse(&error))?;
     }
     Ok(())
+}
+
+/// The first page of the kdump region's addresses, in the first domain of ours: no device uses it.
+fn plant_iova(setting: &mut Setting<'_>, frames: &mut FramePool, live: &[Live]) -> Result<(), String> {
+    let start = setting.machine.memory.kdump.start;
+    let own = live.iter().find_map(|live| Some((live.stream.window.target, live.domain?)));
+    let (target, domain) = own.ok_or("plant: no stream of ours")?;
+    let mapped = domain.tables.map(&mut setting.machine.hw, frames, Iova(start.0), target, 4096, Attributes::default());
+    mapped.map_err(|error| format!("plant: {error}"))
 }
 
 /// Stops every endpoint, poisons all windows, and disables the SMMUs once everything late must have come.

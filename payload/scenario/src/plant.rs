@@ -26,11 +26,13 @@ pub enum Plant {
     FirmwareDropped = 10,
     /// A policy that stops devices leaves that of one stream at work.
     StopSkipped = 11,
+    /// One stream has an address of the kdump region among its own.
+    IovaInKdump = 12,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -42,11 +44,12 @@ impl Plant {
         Self::BusError,
         Self::FirmwareDropped,
         Self::StopSkipped,
+        Self::IovaInKdump,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
                                      endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped, \
-                                     stop-skipped";
+                                     stop-skipped, iova-in-kdump";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -63,6 +66,7 @@ impl Plant {
             Self::BusError => "bus-error",
             Self::FirmwareDropped => "firmware-dropped",
             Self::StopSkipped => "stop-skipped",
+            Self::IovaInKdump => "iova-in-kdump",
         }
     }
 

@@ -55,3 +55,6 @@ impl fmt::Display for Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ pub use identity::not_identity;
 pub use lookup::{
     CdTable, Entry, StreamTableShape, Unwalkable, Visitor, cds, for_each_ste, stage2_tables, ste, tables,
 };
-pub use reach::{How, Reach, ReachError, reaches};
+pub use reach::{How, Reach, ReachError, reaches, uses};
 pub use registers::{MsiAddresses, Priq, Registers};
 
 /// Why a snapshot is not complete.

@@ -109,6 +109,14 @@ const STALE: &[&str] = &[
 /// All of them.
 pub fn all() -> Vec<Case> {
     let mut cases: Vec<_> = PLANTS.iter().map(case).collect();
+    cases.push(Case::new("plant-iova-in-kdump", |session| {
+        let id = "iova-in-kdump";
+        let clean = session.run(&words("run --scenario adopt"))?;
+        ensure(expect::finding(&clean, id).is_err(), || "found where nothing is planted".to_owned())?;
+        let ended = session.run(&words("run --scenario adopt --plant iova-in-kdump"))?;
+        expect::outcome(&ended, 1, "fail")?;
+        expect::finding(&ended, id)
+    }));
     cases.push(Case::new("plant-kdump-digest", |session| {
         let ended = session.run_with_witness(&words("run --scenario adopt --plant kdump-digest"), true)?;
         expect::outcome(&ended, 1, "fail")?;

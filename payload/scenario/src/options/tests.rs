@@ -1,7 +1,7 @@
 extern crate std;
 
 use super::{ConsoleWish, KEYS, NAMES, OptionProblem, RmrWish, RunOptions, Strtab};
-use crate::{Crash, Plant, Policy, Risks, Scenario};
+use crate::{Crash, Plant, Policy, Risks, Scenario, Work};
 use addr::{Bdf, PhysAddr};
 use proptest::prelude::*;
 use std::{
@@ -30,6 +30,7 @@ fn every_option_is_read() {
     assert_eq!(problems, [""; 0]);
     let wanted = RunOptions {
         scenarios: [Scenario::plain(Policy::Adopt), Scenario { crash: Crash::Panic, ..Scenario::plain(Policy::Reset) }]
+            .map(Work::Crash)
             .into(),
         cycles: 100,
         plant: Some(Plant::LeafCanary),
@@ -69,6 +70,7 @@ fn a_second_text_overrides_the_first() {
     let (mut options, _) = read("scenario=all cycles=3");
     let all = Scenario::all().count();
     assert_eq!(options.scenarios.len(), all);
+    assert!(!options.scenarios.contains(&Work::Census), "it is no takeover");
     options.apply("cycles=4", |problem| panic!("{problem}"));
     assert_eq!((options.cycles, options.scenarios.len()), (4, all));
 }

@@ -1,9 +1,10 @@
-//! Does any stream reach a range of memory? Asked of the region reserved for a crash kernel, whose bytes no DMA may touch.
+//! Does any stream reach a range of memory, or use its addresses? Asked of the region reserved for a crash kernel: no DMA may touch
+//! its bytes, and a device that issues its addresses would touch them as soon as nobody translates.
 
 use super::{Budget, CdTable, Entry, ObserveError, Registers, Unwalkable, cds, for_each_ste, stage2_tables, tables};
 use crate::access::Access;
 use crate::spec::ste::{Config, Ste, Ste0, Ste1};
-use crate::translation::{Tables, WalkError};
+use crate::translation::{Leaf, Tables, WalkError};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::vec::Vec;
 
@@ -87,6 +88,46 @@ pub fn reaches(
         let reach = Reach { stream_id: StreamId(0), iova: Iova(start.0), how: How::Disabled };
         return Ok((!registers.gbpa.abort()).then_some(reach));
     }
+    first(hw, registers, (End::Output, target), limit, is_asked)
+}
+
+/// The first of the streams that `is_asked` picks that has any of the `bytes` I/O virtual addresses from `start` on in its
+/// tables. A stream that bypasses uses whatever addresses it likes, and is not meant.
+///
+/// # Errors
+/// As [`reaches`].
+pub fn uses(
+    hw: &mut dyn Access,
+    registers: &Registers,
+    start: Iova,
+    bytes: u64,
+    limit: u64,
+    is_asked: &dyn Fn(StreamId) -> bool,
+) -> Result<Option<Reach>, ReachError> {
+    if bytes == 0 || !registers.cr0ack.smmuen() {
+        return Ok(None);
+    }
+    let range = (PhysAddr(start.0), PhysAddr(start.0.saturating_add(bytes - 1)));
+    first(hw, registers, (End::Input, range), limit, is_asked)
+}
+
+/// Which end of a translation is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Input,
+    Output,
+}
+
+/// A range with its end: first and last address.
+type Target = (End, (PhysAddr, PhysAddr));
+
+fn first(
+    hw: &mut dyn Access,
+    registers: &Registers,
+    target: Target,
+    limit: u64,
+    is_asked: &dyn Fn(StreamId) -> bool,
+) -> Result<Option<Reach>, ReachError> {
     // Streams of one domain share their tables.
     let mut seen = Vec::new();
     let mut budget = Budget::new(limit);
@@ -109,7 +150,7 @@ fn visit_ste(
     registers: &Registers,
     budget: &mut Budget,
     seen: &mut Vec<Tables>,
-    target: (PhysAddr, PhysAddr),
+    target: Target,
     stream_id: StreamId,
     ste: &Ste,
 ) -> Result<(), Stop> {
@@ -134,8 +175,13 @@ fn visit_ste(
         return search(hw, budget, tables);
     }
     // S1DSS is ignored where there is one CD only (5.2).
-    if config == Config::BYPASS || ste0.s1cdmax() > 0 && ste1.s1dss() == 1 {
-        return Err(Stop::Found(Reach { stream_id, iova: Iova(target.0.0), how: How::Bypass }));
+    let bypasses = config == Config::BYPASS || ste0.s1cdmax() > 0 && ste1.s1dss() == 1;
+    match target {
+        (End::Output, (first, _)) if bypasses => {
+            return Err(Stop::Found(Reach { stream_id, iova: Iova(first.0), how: How::Bypass }));
+        }
+        (End::Input, _) if config == Config::BYPASS => return Ok(()),
+        _ => {}
     }
     cds(hw, registers, ste, budget, &mut |hw: &mut dyn Access, budget: &mut Budget, item| {
         let CdTable::Cd { cd, .. } = item else { return Ok(()) };
@@ -148,10 +194,11 @@ fn find(
     hw: &mut dyn Access,
     budget: &mut Budget,
     tables: &Tables,
-    (first, last): (PhysAddr, PhysAddr),
+    (end, (first, last)): Target,
 ) -> Result<Option<Iova>, WalkError> {
+    let at = |leaf: &Leaf| if end == End::Input { leaf.iova.0 } else { leaf.pa.0 };
     let leaf = tables.find_leaf(hw, tables.base, Iova(u64::MAX), budget, &mut |leaf| {
-        leaf.pa <= last && leaf.pa.0.saturating_add(leaf.bytes - 1) >= first.0
+        at(leaf) <= last.0 && at(leaf).saturating_add(leaf.bytes - 1) >= first.0
     })?;
-    Ok(leaf.map(|leaf| leaf.iova.plus(first.0.saturating_sub(leaf.pa.0))))
+    Ok(leaf.map(|leaf| leaf.iova.plus(first.0.saturating_sub(at(&leaf)))))
 }

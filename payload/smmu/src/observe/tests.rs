@@ -249,6 +249,25 @@ fn reaches_finds_a_planted_leaf_and_nothing_else() {
 }
 
 #[test]
+fn addresses_in_use_are_found_at_the_other_end() {
+    let mut machine = Machine::new(Format::TwoLevel);
+    let uses = |machine: &mut Machine, start, bytes| {
+        let registers = Registers::read(&mut machine.hw, SMMU);
+        uses(&mut machine.hw, &registers, Iova(start), bytes, LIMIT, &|_| true).unwrap().map(|reach| reach.iova)
+    };
+    // A window leads from 7000_0000h to 5100_0000h.
+    assert_eq!(uses(&mut machine, 0x7000_8123, 1), Some(Iova(0x7000_8123)));
+    assert_eq!(uses(&mut machine, 0x6FFF_0000, 0x10001), Some(Iova(0x7000_0000)));
+    assert_eq!(uses(&mut machine, 0x6FFF_0000, 0x10000), None);
+    assert_eq!((uses(&mut machine, 0x5100_0000, 0x1000), uses(&mut machine, 0x7000_0000, 0)), (None, None));
+    // What bypasses has no addresses of its own, and nobody translates for a disabled SMMU.
+    machine.unit.attach_bypass(&mut machine.hw, &mut machine.frames, SIDS[1]).unwrap();
+    assert_eq!(uses(&mut machine, 0x4800_0000, 0x1000), None);
+    machine.unit.shut_down(&mut machine.hw).unwrap();
+    assert_eq!(uses(&mut machine, 0x7000_8123, 1), None);
+}
+
+#[test]
 fn reaches_knows_bypass_disabled_smmus_and_its_own_limits() {
     let mut machine = Machine::new(Format::Linear);
     machine.unit.attach_bypass(&mut machine.hw, &mut machine.frames, SIDS[1]).unwrap();

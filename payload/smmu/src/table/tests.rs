@@ -31,6 +31,22 @@ fn queue(hw: &mut Fake, frames: &mut FakeFrames) -> CommandQueue {
     commands
 }
 
+#[test]
+fn streams_that_are_to_be_recorded_have_no_valid_ste() {
+    for format in [Format::Linear, Format::TwoLevel] {
+        let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+        let options = TableOptions { format: Some(format), largest: StreamId(0x1ff), unknown: Unknown::IsRecorded };
+        let table = StreamTable::build(&mut hw, SMMU, IDR0, IDR1, options, &mut frames).unwrap();
+        let ste = stage1_ste(CD, true);
+        table.write_ste(&mut hw, None, &mut frames, StreamId(0x105), &ste).unwrap();
+        for neighbour in [0x100, 0x104, 0x106, 0x1ff] {
+            let at = table.ste_address(&mut hw, StreamId(neighbour)).unwrap().expect("one level 2 has them all");
+            assert_eq!(table.read(&mut hw, at).unwrap(), [0; STE_WORDS], "{format:?} {neighbour:#x}");
+        }
+        assert!(table.serves(&mut hw, StreamId(0x105)).unwrap());
+    }
+}
+
 /// What an SMMU would notice, in order: stores, publishing barriers, and commands by their opcode and Leaf bit.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
