@@ -2,7 +2,7 @@
 
 use super::collect::{Builder, Cycle, RawRun};
 use super::model::*;
-use super::{merge, protocol, requester};
+use super::{merge, protocol, requester, statistics};
 use crate::capture::{Expected, Request};
 use scenario::Work;
 
@@ -158,6 +158,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         protocol,
         samples: whole.samples,
         timing: whole.timing,
+        blackout: statistics::blackout(raw.cycles.values()),
         registers: whole.registers,
         aborts: whole.aborts,
         crash: whole.crash,
@@ -185,6 +186,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         protocol: None,
         samples: Vec::new(),
         timing: None,
+        blackout: None,
         registers: Vec::new(),
         aborts: Vec::new(),
         crash: None,

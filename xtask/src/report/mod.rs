@@ -12,6 +12,7 @@ mod merge;
 pub mod model;
 mod protocol;
 mod requester;
+mod statistics;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

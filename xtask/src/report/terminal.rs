@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Check, Outcome, Report, Requester, Run, Smmu};
+use super::model::{Attach, Blackout, Check, Outcome, Report, Requester, Run, Smmu};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -82,6 +82,15 @@ fn one_run(text: &mut String, run: &Run) {
         let _ = write!(head, ", {} of {} cycles passed", run.cycles_done.saturating_sub(run.cycles_failed), run.cycles);
     }
     line(text, &head);
+    if let Some(Blackout { cycles, mean_us, deviation_us, p99_us, max_us }) = run.blackout.filter(|it| it.cycles > 1) {
+        line(
+            text,
+            &format!(
+                "  blackout without the hold: mean {mean_us:.1} us, deviation {deviation_us:.1}, p99 {p99_us}, max {max_us} \
+                 over {cycles} cycles"
+            ),
+        );
+    }
     if let Some(Attach { bdf, asid, vmid, attempted, delivered, mis_steered, .. }) = &run.attach {
         let id = match (asid, vmid) {
             (Some(asid), _) => format!(", ASID {asid}"),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Hex, Outcome, Phases, Protocol, Requester, Verdict};
+use super::{Blackout, Hex, Outcome, Phases, Protocol, Requester, Verdict};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +31,8 @@ pub struct Run {
     pub events: Vec<Event>,
     /// Of the first cycle that was sent whole.
     pub timing: Option<Timing>,
+    /// Crash to the end of the takeover without the hold, over all cycles; absent where none told its times.
+    pub blackout: Option<Blackout>,
     /// Registers before and after, of the first cycle that was sent whole.
     pub registers: Vec<Register>,
     /// Bus errors, of the first cycle that was sent whole.
