@@ -6,6 +6,7 @@ use addr::Bdf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::iort::NodeInput;
+use crate::run::Span;
 
 /// Crashes a machine while its endpoints do DMA, takes it over, and says what happened.
 #[derive(Debug, Parser)]
@@ -71,6 +72,9 @@ pub struct RunArgs {
     /// Crashes of each scenario in one boot
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub cycles: u32,
+    /// Go on for this long instead, such as `30m`, each scenario for its share; Ctrl-C ends it before, with its report
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "cycles")]
+    pub span: Option<Span>,
     /// A table that replaces the firmware's IORT
     #[arg(long, value_name = "FILE")]
     pub iort: Option<PathBuf>,

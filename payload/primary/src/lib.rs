@@ -113,7 +113,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     notes.say();
     let prepared = places.prepare(&machine, &kdump, &options);
     let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
-    Ok(Session { machine, candidates, options, prepared, places })
+    Ok(Session { machine, candidates, options, prepared, places, deadline: None })
 }
 
 /// What is pending is nobody's evidence; left alone it would end the image at its next step.

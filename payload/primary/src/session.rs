@@ -10,7 +10,7 @@ use crate::{
     region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
-use arch::console;
+use arch::{console, timer};
 use scenario::{Plant, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) options: RunOptions,
     pub(crate) prepared: Prepared,
     pub(crate) places: Places,
+    /// When the run that goes on ends, where it goes by time.
+    pub(crate) deadline: Option<u64>,
 }
 
 impl Session {
@@ -35,8 +37,10 @@ impl Session {
             let _ = writer.ktap_start();
             let _ = writer.ktap_plan(0, scenarios.len() as u32);
         });
+        let span = timer::ticks_of_us(u64::from(self.options.for_s) * 1_000_000) / (scenarios.len() as u64).max(1);
         let mut outcome = Outcome::Pass;
         for (run, work) in (0..).zip(&scenarios) {
+            self.deadline = (span != 0).then(|| timer::now() + span);
             let of_run = self.run_work(run, *work);
             console::with(|writer| {
                 // As above.
@@ -54,7 +58,8 @@ impl Session {
     }
 
     fn run_work(&mut self, run: u32, work: Work) -> Outcome {
-        let cycles = self.options.cycles;
+        // A run by time announces no number.
+        let cycles = if self.deadline.is_some() { 0 } else { self.options.cycles };
         let name = work.to_string();
         let plant = self.options.plant.map_or("", Plant::name);
         console::record(&Record::RunBegin { run, scenario: &name, cycles, plant });
@@ -65,22 +70,30 @@ impl Session {
         }
         match work {
             Work::Crash(scenario) => self.run_scenario(run, scenario),
-            Work::Census => {
-                let failed = (0..cycles).filter(|cycle| census::run(self, run, *cycle) != Outcome::Pass).count() as u32;
-                self.end(run, failed)
-            }
+            Work::Census => self.repeat(run, &mut |session, cycle| census::run(session, run, cycle) == Outcome::Pass),
         }
     }
 
-    fn end(&self, run: u32, cycles_failed: u32) -> Outcome {
-        let cycles = self.options.cycles;
+    /// Runs cycles, as many as asked or for as long; `cycle` says of each whether it passed.
+    fn repeat(&mut self, run: u32, cycle: &mut dyn FnMut(&mut Self, u32) -> bool) -> Outcome {
+        let (mut cycles, mut cycles_failed) = (0, 0);
+        loop {
+            cycles_failed += u32::from(!cycle(self, cycles));
+            cycles += 1;
+            let goes_on = match self.deadline {
+                Some(deadline) => timer::now() < deadline,
+                None => cycles < self.options.cycles,
+            };
+            if !goes_on {
+                break;
+            }
+        }
         let outcome = if cycles_failed == 0 { Outcome::Pass } else { Outcome::Fail };
         console::record(&Record::RunEnd { run, outcome, cycles, cycles_failed });
         outcome
     }
 
     fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
-        let cycles = self.options.cycles;
         if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
             return skip(run, "scenario.possible", why, "ARCHITECTURE.md, damage");
         }
@@ -102,23 +115,23 @@ impl Session {
             );
         }
         let mut last_oracle = None;
-        let mut failed = 0;
-        for cycle in 0..cycles {
+        // The taker is told whether there are several.
+        let cycles = if self.deadline.is_some() { self.options.cycles.max(2) } else { self.options.cycles };
+        self.repeat(run, &mut |session, cycle| {
             let end = cycle::run(Setting {
-                machine: &mut self.machine,
-                candidates: &self.candidates,
-                options: &self.options,
-                prepared: &self.prepared,
-                places: &mut self.places,
+                machine: &mut session.machine,
+                candidates: &session.candidates,
+                options: &session.options,
+                prepared: &session.prepared,
+                places: &mut session.places,
                 last_oracle: &mut last_oracle,
                 run,
                 cycle,
                 cycles,
                 scenario,
             });
-            failed += u32::from(end.outcome != Outcome::Pass || end.checks == 0);
-        }
-        self.end(run, failed)
+            end.outcome == Outcome::Pass && end.checks != 0
+        })
     }
 }
 

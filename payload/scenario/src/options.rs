@@ -48,6 +48,8 @@ pub struct RunOptions {
     pub scenarios: Vec<Work>,
     /// Crashes in each run.
     pub cycles: u32,
+    /// How long all scenarios together go on, in seconds, each for its share; 0: `cycles` counts.
+    pub for_s: u32,
     /// Planted fault.
     pub plant: Option<Plant>,
     /// Runs with HCR_EL2.E2H set.
@@ -75,6 +77,7 @@ impl Default for RunOptions {
         Self {
             scenarios: Vec::from([Work::Crash(Scenario::plain(crate::Policy::Adopt))]),
             cycles: 1,
+            for_s: 0,
             plant: None,
             e2h: false,
             firmware_smmu: false,
@@ -132,9 +135,10 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "scenario",
     "cycles",
+    "for_s",
     "plant",
     "e2h",
     "firmware-smmu",
@@ -148,8 +152,7 @@ const NAMES: [&str; 12] = [
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str =
-    "scenario, cycles, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -186,6 +189,9 @@ impl RunOptions {
             "cycles" => {
                 let right = "a number from 1 to 1000000";
                 self.cycles = number(value, 1..=1_000_000).ok_or(or(right))?;
+            }
+            "for_s" => {
+                self.for_s = number(value, 1..=2_592_000).ok_or(or("a number of seconds from 1 to 2592000"))?;
             }
             "plant" => self.plant = plant(value).ok_or(or(Plant::NAMES))?,
             "e2h" => self.e2h = switch(value).ok_or(or("0 or 1"))?,

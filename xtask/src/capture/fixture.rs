@@ -17,6 +17,7 @@ pub fn request() -> Request {
         board: "qemu-virt".into(),
         scenarios: vec!["adopt".into(), "reset".into()],
         cycles: 1,
+        by_time: false,
         plant: None,
         endpoints: STREAMS.iter().map(|bdf| Expected { bdf: (*bdf).into(), driver: "hda".into() }).collect(),
     }

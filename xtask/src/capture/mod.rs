@@ -63,6 +63,12 @@ impl Capture {
         self.state.has_ended
     }
 
+    /// The user ended a run that goes on by time; what was torn is left out.
+    pub fn stop(&mut self) {
+        self.reader = Reader::new();
+        self.state.builder.stop();
+    }
+
     /// Ends the capture and judges. `lost` says why the host gave up.
     pub fn finish(mut self, lost: Option<String>) -> Report {
         let state = &mut self.state;
@@ -97,6 +103,7 @@ impl State {
             Some(HostLine::Request(request)) if self.request.is_none() => self.request = Some(request),
             Some(HostLine::Request(_)) => {}
             Some(HostLine::Lost(reason)) => self.builder.lost(reason),
+            Some(HostLine::Stopped) => self.builder.stop(),
             None if line.starts_with(HOST_PREFIX) => {
                 self.builder.lost("a line that the host itself put into the log is damaged".into());
             }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const HOST_PREFIX: &str = "# inflight host: ";
 const REQUEST: &str = "request ";
 const LOST: &str = "lost ";
+const STOPPED: &str = "stopped";
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +15,11 @@ pub struct Request {
     pub board: String,
     /// Scenarios in their order; empty: not known.
     pub scenarios: Vec<String>,
-    /// Crashes of each.
+    /// Crashes of each; 0: not known, or by time.
     pub cycles: u32,
+    /// Each goes on for a time, and may be ended before.
+    #[serde(default)]
+    pub by_time: bool,
     /// The planted fault.
     pub plant: Option<String>,
     /// Functions that must be live streams.
@@ -38,6 +42,8 @@ pub enum HostLine {
     Request(Request),
     /// Why the host gave up.
     Lost(String),
+    /// The user ended a run that went on by time.
+    Stopped,
 }
 
 impl HostLine {
@@ -49,6 +55,7 @@ impl HostLine {
                 let json = serde_json::to_string(request).unwrap_or_default();
                 format!("{HOST_PREFIX}{REQUEST}{json}\n")
             }
+            Self::Stopped => format!("{HOST_PREFIX}{STOPPED}\n"),
             Self::Lost(reason) => format!("\n{HOST_PREFIX}{LOST}{}\n", reason.replace(['\r', '\n'], " ")),
         }
     }
@@ -58,6 +65,7 @@ impl HostLine {
         let rest = line.strip_prefix(HOST_PREFIX)?;
         match rest.strip_prefix(REQUEST) {
             Some(json) => serde_json::from_str(json).ok().map(Self::Request),
+            None if rest == STOPPED => Some(Self::Stopped),
             None => rest.strip_prefix(LOST).map(|reason| Self::Lost(reason.to_owned())),
         }
     }

@@ -68,6 +68,8 @@ pub struct RawRun {
     pub end: Option<(Outcome, u32, u32)>,
     /// Lines were lost or damaged while it ran.
     pub is_damaged: bool,
+    /// The user ended it.
+    pub is_stopped: bool,
 }
 
 /// All that a boot told.
@@ -79,6 +81,8 @@ pub struct Builder {
     pub(super) runs: Vec<RawRun>,
     /// The payload's own last word.
     pub(super) end: Option<(Outcome, u32)>,
+    /// The user ended a run that goes on by time.
+    pub(super) is_stopped: bool,
     /// Why there is no verdict, first reason first.
     pub(super) lost: Vec<String>,
     /// Functions left bus mastering, and whether they were before the firmware's end.
@@ -94,6 +98,14 @@ impl Builder {
             run.is_damaged = true;
         }
         self.lost(text);
+    }
+
+    /// The user ended a run that goes on by time: what it told until then counts.
+    pub fn stop(&mut self) {
+        self.is_stopped = true;
+        if let Some(run) = self.runs.last_mut().filter(|run| run.end.is_none()) {
+            run.is_stopped = true;
+        }
     }
 
     /// Notes why there is no verdict.

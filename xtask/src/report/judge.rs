@@ -13,11 +13,19 @@ pub const SKIPPED: [&str; 2] = ["scenario.allowed", "scenario.possible"];
 /// Judges all that a boot told.
 pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) -> Report {
     let mut problems = std::mem::take(&mut raw.problems);
+    // Only what goes on by time may be ended before it ends.
+    let is_stopped = raw.is_stopped && raw.end.is_none() && request.is_some_and(|request| request.by_time);
+    if is_stopped {
+        drop_unfinished(&mut raw);
+    }
+    let ended: usize = raw.runs.iter().map(|run| run.cycles.len()).sum();
     if let Some((outcome, _)) = raw.end {
         if outcome == Outcome::Lost && raw.lost.is_empty() {
             raw.lost.push("the payload says so".into());
         }
-    } else if raw.lost.is_empty() {
+    } else if is_stopped && ended == 0 {
+        raw.lost.push("it was stopped before the first cycle ended".into());
+    } else if raw.lost.is_empty() && !is_stopped {
         raw.lost.push("the console ends before the last record".into());
     }
     if let Some(request) = request.filter(|_| raw.end.is_some()) {
@@ -42,7 +50,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     }
     let lost = (!raw.lost.is_empty()).then(|| Lost { reason: reasons(&raw.lost), last_seen });
     let payload_outcome = raw.end.map(|(outcome, _)| outcome);
-    let is_all_well = payload_outcome == Some(Outcome::Pass)
+    let is_all_well = (payload_outcome == Some(Outcome::Pass) || is_stopped)
         && problems.is_empty()
         && planted.is_none()
         && runs.iter().all(|run| run.outcome == Outcome::Pass);
@@ -56,12 +64,21 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
         },
         payload_outcome,
         planted,
+        stopped: is_stopped.then(|| format!("by Ctrl-C, after {ended} cycles")),
         lost,
         problems,
         images: raw.images,
         platform: raw.platform,
         runs,
     }
+}
+
+/// A cycle that was cut off says nothing, nor does a run without another.
+fn drop_unfinished(raw: &mut Builder) {
+    for run in &mut raw.runs {
+        run.cycles.retain(|_, cycle| cycle.end.is_some());
+    }
+    raw.runs.retain(|run| run.end.is_some() || !run.cycles.is_empty());
 }
 
 /// Nothing was told of the run but that it does not apply.
@@ -85,7 +102,7 @@ fn against_request(raw: &Builder, request: &Request, problems: &mut Vec<String>)
         problems.push(format!("asked for {}, ran {}", request.scenarios.join(","), ran.join(",")));
     }
     for run in &raw.runs {
-        if request.cycles != 0 && run.cycles_asked != request.cycles {
+        if (request.cycles != 0 || request.by_time) && run.cycles_asked != request.cycles {
             let RawRun { scenario, cycles_asked, .. } = run;
             problems.push(format!("{scenario}: asked for {} cycle(s), ran {cycles_asked}", request.cycles));
         }
@@ -121,8 +138,9 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
     let mut checks = merge::checks(raw);
     let (protocol_check, protocol) = protocol::judge(raw).unzip();
     checks.extend(protocol_check);
-    let is_lost = raw.is_damaged || raw.end.is_none_or(|(outcome, ..)| outcome == Outcome::Lost);
-    let is_as_expected = raw.end.is_some_and(|(outcome, ..)| outcome == Outcome::Pass)
+    let said = raw.end.map(|(outcome, ..)| outcome).or(raw.is_stopped.then_some(Outcome::Pass));
+    let is_lost = raw.is_damaged || said.is_none_or(|outcome| outcome == Outcome::Lost);
+    let is_as_expected = said == Some(Outcome::Pass)
         && problems.is_empty()
         && raw.planted.is_none()
         && checks.iter().all(Check::is_as_expected)
@@ -141,10 +159,10 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         return skipped(raw, checks);
     }
     let requesters = requester::all(&whole, machine.0, machine.1, is_census(&raw.scenario));
-    let is_several = raw.cycles_asked > 1 || raw.cycles.len() > 1;
+    let is_several = raw.cycles_asked != 1 || raw.cycles.len() > 1;
     Run {
         scenario: raw.scenario.clone(),
-        cycles: raw.cycles_asked,
+        cycles: if raw.cycles_asked == 0 { count(lines.iter()) } else { raw.cycles_asked },
         cycles_done: count(lines.iter().filter(|line| is_done(line))),
         // A cycle that was cut off is neither done nor failed.
         cycles_failed: count(lines.iter().filter(|line| line.outcome != Outcome::Pass && is_done(line))),
@@ -165,7 +183,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         attach: whole.attach,
         requesters,
         failed_cycles: if is_several { failed(raw, &lines, machine) } else { Vec::new() },
-        cycle_lines: lines,
+        cycle_lines: merge::thinned(lines),
     }
 }
 
@@ -205,7 +223,8 @@ fn count<T>(items: impl Iterator<Item = T>) -> u32 {
 fn against_end(raw: &RawRun, problems: &mut Vec<String>) {
     let Some((outcome, cycles, failed)) = raw.end else { return };
     let seen = count(raw.cycles.values().filter(|cycle| cycle.end.is_some()));
-    if seen != cycles || cycles != raw.cycles_asked {
+    let is_number_asked = raw.cycles_asked == 0 || cycles == raw.cycles_asked;
+    if seen != cycles || !is_number_asked {
         let asked = raw.cycles_asked;
         problems.push(format!("{asked} cycle(s) announced, {cycles} counted by the payload, {seen} reported"));
     }

@@ -52,6 +52,19 @@ pub fn checks(run: &RawRun) -> Vec<Check> {
     checks
 }
 
+/// Lines of a run of very many cycles: the first ones, and each that did not pass.
+pub fn thinned(mut lines: Vec<CycleLine>) -> Vec<CycleLine> {
+    const MOST: usize = 2_000;
+    if lines.len() > MOST {
+        let mut number = 0;
+        lines.retain(|line| {
+            number += 1;
+            number <= MOST || line.outcome != Outcome::Pass
+        });
+    }
+    lines
+}
+
 /// The run's events, of all cycles.
 pub fn events(run: &RawRun) -> Vec<Event> {
     let mut events = Vec::new();

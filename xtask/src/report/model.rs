@@ -125,6 +125,8 @@ pub struct Report {
     pub payload_outcome: Option<Outcome>,
     /// The planted fault; such a report never passes.
     pub planted: Option<String>,
+    /// The user ended a run that went on by time: when.
+    pub stopped: Option<String>,
     /// Why there is no verdict.
     pub lost: Option<Lost>,
     /// What the host found wrong with the payload's report.

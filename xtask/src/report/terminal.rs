@@ -57,6 +57,9 @@ pub fn summary(report: &Report) -> String {
     if let Some(planted) = &report.planted {
         line(&mut text, &format!("planted fault: {planted}; such a run never passes"));
     }
+    if let Some(stopped) = &report.stopped {
+        line(&mut text, &format!("stopped {stopped}"));
+    }
     if let Some(lost) = &report.lost {
         line(&mut text, &format!("lost: {}; last seen: {}", lost.reason, lost.last_seen));
     }

@@ -1,7 +1,7 @@
 //! One boot of an emulated machine, from its start to a report.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -16,6 +16,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::qemu::Emulator;
 use super::sender::{Line, Sender};
+use super::soak::{self, Soak, Span};
 use crate::capture::{Capture, HostLine};
 use crate::exit::usage;
 use crate::report::{self, CONSOLE_LOG, Report};
@@ -29,6 +30,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const MUTE: &str = "; a raw image without a word found no devicetree (2 MiB at most), or one that names no console";
 /// Number of our only sender in its frames.
 const STREAM: u32 = 0;
+/// How soon Ctrl-C is noticed.
+const CTRL_C: Duration = Duration::from_millis(200);
 /// The payload's finding that it cannot power the machine off.
 const NO_PSCI: &str = "no-psci";
 /// The fault that this side plants.
@@ -45,6 +48,8 @@ pub struct Job {
     pub image: PathBuf,
     /// What the payload is told.
     pub options: Options,
+    /// How long it goes on, where it goes by time.
+    pub span: Option<Span>,
     /// A table that replaces the firmware's IORT.
     pub iort: Option<PathBuf>,
     /// Arguments of the user for the emulator.
@@ -122,11 +127,13 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         stays_on: false,
         end: None,
         cycle_ends: Vec::new(),
+        soak: job.span.map(|span| Soak::new(start, span)),
+        is_stopped: false,
         progress,
     };
     let stopped = watch.follow(console, start, job.limits)?;
     let has_ended = watch.capture.has_ended();
-    let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn);
+    let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn) && !watch.is_stopped;
     let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
     let wall = start.elapsed();
     // An emulator that refuses the user's arguments has started no machine.
@@ -137,7 +144,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     }
     let lost = match stopped {
         Some(reason) => Some(reason),
-        None if has_ended => None,
+        None if has_ended || watch.is_stopped => None,
         None => Some(format!("QEMU ended ({}){}", ended.status, said(&messages))),
     };
     // A raw image that cannot read its devicetree knows no console to say so.
@@ -151,6 +158,12 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         let line = HostLine::Lost(reason.clone()).write();
         watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
     }
+    if watch.is_stopped {
+        let line = HostLine::Stopped.write();
+        watch.keep_whole_lines()?;
+        watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
+        watch.capture.stop();
+    }
     let report = watch.capture.finish(lost);
     report::write(folder, &report)?;
     Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends: watch.cycle_ends })
@@ -160,7 +173,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
 fn own(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join(CONSOLE_LOG);
     let cannot = || format!("cannot write {}", path.display());
-    let log = File::options().create(true).write(true).truncate(false).open(&path).with_context(cannot)?;
+    let log = File::options().create(true).read(true).write(true).truncate(false).open(&path).with_context(cannot)?;
     if log.try_lock().is_err() {
         return Err(usage(format!(
             "{}: another run writes its report here; give another folder by --report",
@@ -208,10 +221,32 @@ struct Watch<'a> {
     /// The last record came.
     end: Option<End>,
     cycle_ends: Vec<Instant>,
+    /// It goes on by time.
+    soak: Option<Soak>,
+    /// The user ended it.
+    is_stopped: bool,
     progress: &'a Progress,
 }
 
 impl Watch<'_> {
+    /// Cuts the log behind its last whole line: a record that was torn is none that the board lost.
+    fn keep_whole_lines(&mut self) -> anyhow::Result<()> {
+        let cannot = "cannot shorten the console log";
+        let mut end = self.log.seek(SeekFrom::End(0)).context(cannot)?;
+        let mut byte = [0];
+        while end > 0 {
+            self.log.seek(SeekFrom::Start(end - 1)).context(cannot)?;
+            self.log.read_exact(&mut byte).context(cannot)?;
+            if byte == *b"\n" {
+                break;
+            }
+            end -= 1;
+        }
+        self.log.set_len(end).context(cannot)?;
+        self.log.seek(SeekFrom::Start(end)).context(cannot)?;
+        Ok(())
+    }
+
     /// Reads the console to its end. Tells why it stopped before, if it did.
     fn follow(&mut self, console: ChildStdout, start: Instant, limits: Limits) -> anyhow::Result<Option<String>> {
         let chunks = reader(console);
@@ -221,7 +256,19 @@ impl Watch<'_> {
         let mut ended: Option<Instant> = None;
         loop {
             let until = ended.unwrap_or(deadline).min(heard + silence);
-            match chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let mut patience = until.saturating_duration_since(Instant::now());
+            if let Some(soak) = &mut self.soak {
+                let now = Instant::now();
+                if let Some(line) = soak.line(now) {
+                    self.progress.line(&line);
+                }
+                if soak::is_stopped() && self.end.is_none() {
+                    self.is_stopped = true;
+                    return Ok(None);
+                }
+                patience = patience.min(soak.wait(now)).min(CTRL_C);
+            }
+            match chunks.recv_timeout(patience) {
                 Ok(bytes) => {
                     heard = Instant::now();
                     self.is_alive = true;
@@ -233,6 +280,8 @@ impl Watch<'_> {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                // It was not silent for too long, only long enough to look after other things.
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
                 Err(RecvTimeoutError::Timeout) if ended.is_some() => {
                     return Ok(Some(format!(
                         "the machine did not power off within {} s of its last record",
@@ -255,26 +304,33 @@ impl Watch<'_> {
 
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, progress, .. } = self;
-        capture.feed(bytes, |record| match record {
-            // The firmware has no driver for the card: frames make sense from here on.
-            Record::Hello { .. } => {
-                if let Some(line) = line.take() {
-                    *sender = Some(line.start(STREAM, *rate));
-                }
+        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, .. } = self;
+        capture.feed(bytes, |record| {
+            if let Some(soak) = soak {
+                soak.take(record);
             }
-            Record::Armed { run, cycle, streams } => {
-                if *is_to_stop && let Some(sender) = sender {
-                    sender.stop();
+            match record {
+                // The firmware has no driver for the card: frames make sense from here on.
+                Record::Hello { .. } => {
+                    if let Some(line) = line.take() {
+                        *sender = Some(line.start(STREAM, *rate));
+                    }
                 }
-                progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
+                Record::Armed { run, cycle, streams } => {
+                    if *is_to_stop && let Some(sender) = sender {
+                        sender.stop();
+                    }
+                    progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
+                }
+                Record::Cycle { .. } => cycle_ends.push(Instant::now()),
+                Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
+                Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
+                Record::End { runs, .. } => {
+                    *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff });
+                }
+                Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
+                _ => {}
             }
-            Record::Cycle { .. } => cycle_ends.push(Instant::now()),
-            Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
-            Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
-            Record::End { runs, .. } => *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff }),
-            Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
-            _ => {}
         });
         Ok(())
     }

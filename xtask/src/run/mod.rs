@@ -6,6 +6,7 @@ mod options;
 mod progress;
 mod qemu;
 mod sender;
+mod soak;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use boot::{Job, boot};
 pub use options::Options;
 pub use progress::Progress;
 pub use qemu::Emulator;
+pub use soak::Span;
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +61,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let images = build::images()?;
     let image = board.qemu.as_ref().map_or(images.file.clone(), |machine| images.for_machine(machine).to_owned());
     let job = job(args, board, options, host, image);
+    if job.span.is_some() {
+        soak::listen()?;
+    }
     let boot = boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &job.folder);
@@ -77,15 +82,15 @@ pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job
 }
 
 fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBuf) -> Job {
-    let limits = match args.timeout {
-        Some(seconds) => Limits { boot_seconds: seconds, ..board.limits },
-        None => board.limits,
-    };
+    let soak_seconds = args.span.map_or(0, |span| span.0.as_secs());
+    let boot_seconds = args.timeout.unwrap_or(board.limits.boot_seconds.saturating_add(soak_seconds));
+    let limits = Limits { boot_seconds, ..board.limits };
     Job {
         board,
         host,
         image,
         options,
+        span: args.span,
         iort: args.iort.clone(),
         qemu_args: args.qemu_args.clone(),
         limits,

@@ -31,6 +31,9 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     if let Some(console) = &board.console {
         words.push(("console".into(), console.clone()));
     }
+    if let Some(span) = args.span {
+        words.push(("for_s".into(), span.0.as_secs().to_string()));
+    }
     if let Some(plant) = &args.plant {
         words.push(("plant".into(), known_plant(plant)?));
     }
@@ -40,6 +43,9 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
         };
         if value.contains(char::is_whitespace) || key.contains(char::is_whitespace) {
             return Err(usage(format!("--option `{option}`: neither key nor value may hold a blank")));
+        }
+        if key == "for_s" {
+            return Err(usage(format!("--option {option}: use --for, so that the deadline follows")));
         }
         if let Some(flag) = ["scenario", "cycles", "plant"].iter().find(|flag| **flag == key) {
             return Err(usage(format!("--option {option}: use --{flag}, so that there is one word on it")));
@@ -76,7 +82,8 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
     Ok(Request {
         board: board.name.clone(),
         scenarios: options.scenarios.iter().map(Work::to_string).collect(),
-        cycles: options.cycles,
+        cycles: if options.for_s == 0 { options.cycles } else { 0 },
+        by_time: options.for_s != 0,
         plant: options.plant.map(|plant| plant.name().to_owned()),
         endpoints: board.endpoints.iter().map(endpoint).collect(),
     })

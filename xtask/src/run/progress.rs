@@ -41,6 +41,15 @@ impl Progress {
         }
     }
 
+    /// A line that stays.
+    pub fn line(&self, text: &str) {
+        match self {
+            Self::Terminal(bar) => bar.println(text),
+            Self::Lines { .. } => crate::exit::tell!("{text}"),
+            Self::Silent => {}
+        }
+    }
+
     /// Something small moves on inside of a phase: for a terminal only.
     pub fn detail(&self, text: &str) {
         if let Self::Terminal(bar) = self {

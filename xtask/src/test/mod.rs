@@ -14,6 +14,7 @@ mod policies;
 mod quiesce;
 mod raw;
 mod session;
+mod soak;
 mod stops;
 pub mod tally;
 mod witness;
@@ -93,6 +94,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(census::all());
     cases.extend(attach::all());
     cases.extend(raw::all());
+    cases.extend(soak::all());
     cases.extend(stops::all());
     cases.extend(input::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

@@ -47,7 +47,7 @@ pub struct Run {
     pub access_log: Vec<Access>,
     /// What the protocol checker says; absent where no takeover began.
     pub protocol: Option<Protocol>,
-    /// One line for each cycle.
+    /// One line for each cycle; of very many the first 2,000, and each that did not pass.
     pub cycle_lines: Vec<CycleLine>,
     /// Cycles that failed, whole; empty for a run of one cycle, which is whole above.
     pub failed_cycles: Vec<FailedCycle>,
