@@ -6,7 +6,7 @@ use addr::Bdf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::iort::NodeInput;
-use crate::run::Span;
+use crate::run::{Injection, Span};
 
 /// Crashes a machine while its endpoints do DMA, takes it over, and says what happened.
 #[derive(Debug, Parser)]
@@ -87,6 +87,11 @@ pub struct RunArgs {
     /// Plant a fault; the report is marked and never passes
     #[arg(long, value_name = "FAULT")]
     pub plant: Option<String>,
+    /// Have QEMU inject a PCI Express error while the payload waits for it (repeatable): before, blackout or after, the
+    /// function, and QEMU's name of the error, as in blackout=0000:01:00.0:COMP_TIME; four words for the header log may
+    /// follow, as in :40000001,100000f,80000000,0. Such a report never passes
+    #[arg(long, value_name = "MOMENT=FUNCTION:ERROR", value_parser = Injection::parse)]
+    pub inject: Vec<Injection>,
     /// Hand an option to the payload as it is (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub option: Vec<String>,

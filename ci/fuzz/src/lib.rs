@@ -1,6 +1,7 @@
 //! Fuzz targets for every parser of firmware's bytes. What they call is `entry`, which the property tests of
-//! `payload/tables` call as well.
+//! `payload/tables` call as well, and `configuration`, which those of `payload/pci` call.
 
+pub mod configuration;
 pub mod entry;
 
 #[allow(dead_code, reason = "a file of the host tool, which is no library")]

@@ -6,13 +6,16 @@ pub use view::{OracleMut, OracleView};
 
 use crate::seal::{Header, Kind};
 use addr::{Bdf, Iova, PhysAddr, StreamId};
+use pci::{ErrorPlaces, ErrorState};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the layout.
-pub const VERSION: u32 = 2;
-/// Bytes of an oracle with as many streams and SMMUs as fit.
-pub const MAX_BYTES: usize =
-    size_of::<OracleHeader>() + MAX_STREAMS * size_of::<Stream>() + MAX_SMMUS * size_of::<SmmuLeft>();
+pub const VERSION: u32 = 3;
+/// Bytes of an oracle with as many streams, SMMUs and functions as fit.
+pub const MAX_BYTES: usize = size_of::<OracleHeader>()
+    + MAX_STREAMS * size_of::<Stream>()
+    + MAX_SMMUS * size_of::<SmmuLeft>()
+    + MAX_FUNCTIONS * size_of::<FunctionLeft>();
 
 const KIND: Kind = Kind { block: "oracle", magic: u64::from_le_bytes(*b"inflorac"), version: VERSION };
 
@@ -20,8 +23,10 @@ const KIND: Kind = Kind { block: "oracle", magic: u64::from_le_bytes(*b"inflorac
 pub const MAX_STREAMS: usize = 128;
 /// SMMUs that one oracle holds.
 pub const MAX_SMMUS: usize = 16;
+/// PCI functions that one oracle holds.
+pub const MAX_FUNCTIONS: usize = 256;
 
-/// Head of an oracle; `stream_count` streams and then `smmu_count` SMMUs follow.
+/// Head of an oracle; `stream_count` streams, `smmu_count` SMMUs and `function_count` PCI functions follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct OracleHeader {
@@ -41,8 +46,8 @@ pub struct OracleHeader {
     pub stream_count: u32,
     /// SMMUs that follow the streams.
     pub smmu_count: u32,
-    /// Not used, 0.
-    pub reserved: u32,
+    /// PCI functions that follow the SMMUs.
+    pub function_count: u32,
 }
 
 /// A range that a stream may reach. Translated DMA to `iova` lands at `target`; untranslated DMA at `canary` (== `iova`).
@@ -140,4 +145,14 @@ pub struct SmmuLeft {
     pub digest_bytes: u64,
     /// `SMMU_*` bits.
     pub flags: u64,
+}
+
+/// A PCI function whose errors are watched, and what it told when the last stream was armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FunctionLeft {
+    /// Where it tells errors, and what it is behind, by its place in this list.
+    pub places: ErrorPlaces,
+    /// What it told.
+    pub armed: ErrorState,
 }

@@ -6,7 +6,8 @@ use crate::{
     crash_note::CrashNote,
     crc64,
     oracle::{
-        Counts, MAX_BYTES, MAX_SMMUS as MOST_SMMUS, MAX_STREAMS, OracleMut, OracleView, SmmuLeft, Stream, Window,
+        Counts, FunctionLeft, MAX_BYTES, MAX_FUNCTIONS, MAX_SMMUS as MOST_SMMUS, MAX_STREAMS, OracleMut, OracleView,
+        SmmuLeft, Stream, Window,
     },
     report::{Ended, Report},
 };
@@ -215,8 +216,13 @@ fn smmu() -> SmmuLeft {
     }
 }
 
+/// Words of a function: 4 of its places, 18 of its state.
+fn function() -> FunctionLeft {
+    counted()
+}
+
 fn sealed_oracle(memory: &mut [u8]) -> usize {
-    let mut oracle = OracleMut::create(memory, 1, 1).unwrap();
+    let mut oracle = OracleMut::create(memory, 1, 1, 1).unwrap();
     oracle.header.run = 1;
     oracle.header.cycle = 2;
     oracle.header.armed_tick = 3;
@@ -224,6 +230,7 @@ fn sealed_oracle(memory: &mut [u8]) -> usize {
     oracle.header.plant = 5;
     oracle.streams[0] = stream();
     oracle.smmus[0] = smmu();
+    oracle.functions[0] = function();
     oracle.seal();
     oracle.header.header.bytes as usize
 }
@@ -234,20 +241,21 @@ fn oracle_has_golden_bytes() {
     let used = sealed_oracle(memory.as_mut_bytes());
     let mut golden: Vec<u8> = Vec::new();
     golden.extend(b"inflorac");
-    golden.extend([2, 0, 0, 0]);
+    golden.extend([3, 0, 0, 0]);
     golden.extend((used as u32).to_le_bytes());
     golden.extend(ORACLE_CRC);
     golden.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
-    golden.extend([5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    golden.extend([5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
     golden.extend([1, 0, 2, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0]);
     golden.extend((8u64..=38).chain(1..=9).flat_map(u64::to_le_bytes));
+    golden.extend((0u32..22).flat_map(u32::to_le_bytes));
     assert_eq!(used, golden.len());
     assert_eq!(memory.as_bytes()[..used], golden);
     // Beyond the used part nothing is touched.
     assert!(memory.as_bytes()[used..].iter().all(|byte| *byte == 0xA5));
 }
 
-const ORACLE_CRC: [u8; 8] = [0x0b, 0xaf, 0x64, 0x8f, 0x46, 0x22, 0xa7, 0xbb];
+const ORACLE_CRC: [u8; 8] = [0x6b, 0x2e, 0x83, 0x00, 0x4e, 0x4c, 0x0b, 0x49];
 
 #[test]
 fn oracle_reads_what_was_sealed_and_opens_for_more() {
@@ -256,6 +264,7 @@ fn oracle_reads_what_was_sealed_and_opens_for_more() {
     let view = OracleView::find(memory.as_bytes()).unwrap();
     assert_eq!((view.header.run, view.header.cycle, view.header.plant), (1, 2, 5));
     assert_eq!((view.streams, view.smmus), (&[stream()][..], &[smmu()][..]));
+    assert_eq!(view.functions, &[function()][..]);
 
     let oracle = OracleMut::open(memory.as_mut_bytes()).unwrap();
     oracle.streams[0].totals.delivered = 99;
@@ -266,13 +275,15 @@ fn oracle_reads_what_was_sealed_and_opens_for_more() {
 #[test]
 fn an_oracle_of_the_largest_size_fits_and_no_larger_one() {
     let mut memory = memory(MAX_BYTES);
-    let mut oracle = OracleMut::create(memory.as_mut_bytes(), MAX_STREAMS, MOST_SMMUS).unwrap();
+    let mut oracle = OracleMut::create(memory.as_mut_bytes(), MAX_STREAMS, MOST_SMMUS, MAX_FUNCTIONS).unwrap();
     // Counts that someone wrote over do not outlive the seal.
     oracle.header.stream_count = 1;
     oracle.seal();
     assert_eq!(oracle.header.header.bytes as usize, MAX_BYTES);
     assert_eq!(OracleView::find(memory.as_bytes()).unwrap().streams.len(), MAX_STREAMS);
-    let wrong = |streams, smmus, memory: &mut [u64]| OracleMut::create(memory.as_mut_bytes(), streams, smmus).err();
+    let wrong = |streams, smmus, memory: &mut [u64]| OracleMut::create(memory.as_mut_bytes(), streams, smmus, 0).err();
+    let many = OracleMut::create(memory.as_mut_bytes(), 0, 0, 257).err();
+    assert!(matches!(many, Some(HandoverError::Count { found: 257, .. })));
     assert!(matches!(wrong(129, 0, &mut memory), Some(HandoverError::Count { found: 129, .. })));
     assert!(matches!(wrong(0, 17, &mut memory), Some(HandoverError::Count { found: 17, .. })));
     assert!(matches!(wrong(usize::MAX, 0, &mut memory), Some(HandoverError::Count { .. })));
@@ -306,7 +317,7 @@ proptest! {
             bytes[16..24].copy_from_slice(&crc.to_le_bytes());
         }
         if let Ok(view) = OracleView::find(bytes) {
-            let lists = size_of_val(view.streams) + size_of_val(view.smmus);
+            let lists = size_of_val(view.streams) + size_of_val(view.smmus) + size_of_val(view.functions);
             prop_assert_eq!(64 + lists, stated as usize);
             prop_assert_eq!((view.streams.len(), view.smmus.len()), (streams as usize, smmus as usize));
         }
@@ -321,7 +332,7 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_of_an_oracle_is_noticed(bit in 0usize..400 * 8) {
+    fn every_flipped_bit_of_an_oracle_is_noticed(bit in 0usize..496 * 8) {
         let mut memory = memory(MAX_BYTES);
         let used = sealed_oracle(memory.as_mut_bytes());
         let bit = bit % (used * 8);

@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod attach;
 mod entry;
+mod errors;
 mod observe;
 mod quiesce;
 mod stopping;
@@ -27,6 +28,7 @@ use arch::{
     timer,
 };
 use core::{panic::PanicInfo, slice};
+use errors::Errors;
 use handover::{
     boot::{self, Boot},
     oracle::{OracleView, STREAM_NON_COHERENT},
@@ -147,6 +149,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     };
     // SAFETY: the primary mapped the windows that it lists.
     let mut config = unsafe { Ecam::new(boot.ecam().iter().map(window).collect()) };
+    let mut errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
     let plan = if scenario::quiesce::named(scenario.policy).is_some() {
         let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
         quiesce::plan(scenario.policy, &mut config, &functions)
@@ -155,6 +158,12 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     };
     let mut streams = Streams::new(known, devices, &plan);
     let hold = streams.hold(u64::from(options.hold_us));
+    // The host injects once.
+    let injects = |plant| options.plant == Some(plant) && boot.cycle == 0;
+    let wait_in = |phase: u8| Record::Hold { run: boot.run, cycle: boot.cycle, phase };
+    if injects(Plant::PcieErrorBlackout) {
+        errors.wait_for_one(&wait_in(1), 1, &mut streams, &mut config);
+    }
     // As late as possible: events of the hold are in the dead queue by now.
     let own = takeover::own_memory(boot);
     let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len(), scenario.damage, own.start);
@@ -199,6 +208,10 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     // Observer again.
     let note_taken = observe::note(boot.crash_note);
     streams.cut_takeover();
+    errors.cut(1, &mut config);
+    if injects(Plant::PcieErrorAfter) {
+        errors.wait_for_one(&wait_in(2), 2, &mut streams, &mut config);
+    }
     let looked_again = observe::look_again(&mut hw, &before, scenario.damage, &own, &streams);
     let least_us = match options.plant {
         Some(Plant::LeafUnmapped | Plant::LeafCanary) => LEAF_WATCH_US,
@@ -211,6 +224,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
         handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));
     });
+    errors.cut(2, &mut config);
     let note_after = match scenario.crash {
         Crash::HungCpu => observe::moved_note(boot.crash_note, &note, u64::from(options.watch_us)),
         _ => observe::note(boot.crash_note),
@@ -250,6 +264,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         own: (own.start, own.end),
         aborts: Some(&seen.aborts),
         crashed: Crashed { boot_cpu: boot.boot_cpu, taker_cpu: arch::cpu::affinity(), before: note, after: note_after },
+        functions: &errors.seen,
         attach: again.as_ref().map(|again| AttachEvidence {
             stream: again.index,
             attached: again.attached,
@@ -271,6 +286,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         if let Some(again) = &again {
             cycle.attach(again, &streams.totals(again.index));
         }
+        cycle.pcie_errors(&errors);
         cycle.aborts();
         cycle.crash(boot.boot_cpu, &[note, note_taken, note_after]);
         let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);

@@ -2,6 +2,7 @@
 
 use crate::{
     attach::Again,
+    errors::Errors,
     stopping::Stopping,
     streams::{Streams, Watched},
 };
@@ -223,6 +224,15 @@ impl Cycle {
             attempted,
             delivered,
             mis_steered,
+        });
+    }
+
+    /// What PCI functions tell anew.
+    pub(crate) fn pcie_errors(self, errors: &Errors<'_>) {
+        let Self { run, cycle } = self;
+        errors.each_new(&mut |left, phase, new| {
+            let bdf = &left.places.bdf.to_string();
+            console::record(&Record::PcieErrors { run, cycle, bdf, phase, state: new.bytes() });
         });
     }
 

@@ -19,21 +19,32 @@ pub(crate) mod express {
     pub(crate) const DEVICE_CONTROL: u16 = 0x08;
     /// 16 bits.
     pub(crate) const DEVICE_STATUS: u16 = 0x0a;
+    pub(crate) const LINK_CAPABILITIES: u16 = 0x0c;
+    /// 16 bits.
+    pub(crate) const LINK_STATUS: u16 = 0x12;
+    pub(crate) const SLOT_CAPABILITIES: u16 = 0x14;
+    /// 16 bits.
+    pub(crate) const SLOT_STATUS: u16 = 0x1a;
+    /// 16 bits.
+    pub(crate) const ROOT_CONTROL: u16 = 0x1c;
+    pub(crate) const DEVICE_CAPABILITIES_2: u16 = 0x24;
+    pub(crate) const DEVICE_CONTROL_2: u16 = 0x28;
+    pub(crate) const SLOT_IMPLEMENTED: u16 = 1 << 8;
     pub(crate) const TRANSACTIONS_PENDING: u16 = 1 << 5;
     pub(crate) const RELAXED_ORDERING: u16 = 1 << 4;
     pub(crate) const NO_SNOOP: u16 = 1 << 11;
     pub(crate) const INITIATE_FLR: u16 = 1 << 15;
     pub(crate) const FLR_CAPABLE: u32 = 1 << 28;
-    pub(crate) const LINK_CAPABILITIES: u16 = 0x0c;
     /// The port says whether its link is up.
     pub(crate) const LINK_ACTIVE_REPORTED: u32 = 1 << 20;
-    /// 16 bits.
-    pub(crate) const LINK_STATUS: u16 = 0x12;
     pub(crate) const LINK_ACTIVE: u16 = 1 << 13;
     pub(crate) const TYPE_ROOT_PORT: u16 = 4;
     pub(crate) const TYPE_UPSTREAM_PORT: u16 = 5;
     pub(crate) const TYPE_DOWNSTREAM_PORT: u16 = 6;
     pub(crate) const TYPE_TO_PCI_BRIDGE: u16 = 7;
+    pub(crate) const TYPE_FROM_PCI_BRIDGE: u16 = 8;
+    pub(crate) const TYPE_INTEGRATED: u16 = 9;
+    pub(crate) const TYPE_EVENT_COLLECTOR: u16 = 10;
 }
 
 /// ID of a capability below 100h.
@@ -58,12 +69,20 @@ pub struct ExtendedCapabilityId(pub u16);
 impl ExtendedCapabilityId {
     /// Advanced error reporting.
     pub const ADVANCED_ERROR_REPORTING: Self = Self(0x0001);
+    /// Root complex event collector endpoint association.
+    pub const EVENT_COLLECTOR: Self = Self(0x0007);
     /// Access control services.
-    pub const ACCESS_CONTROL_SERVICES: Self = Self(0x000d);
-    /// Downstream port containment.
-    pub const DOWNSTREAM_PORT_CONTAINMENT: Self = Self(0x001d);
+    pub const ACCESS_CONTROL: Self = Self(0x000d);
+    /// Address translation services.
+    pub const ADDRESS_TRANSLATION: Self = Self(0x000f);
     /// Single root I/O virtualization.
     pub const SR_IOV: Self = Self(0x0010);
+    /// Page request interface.
+    pub const PAGE_REQUEST: Self = Self(0x0013);
+    /// Process address space IDs.
+    pub const PASID: Self = Self(0x001b);
+    /// Downstream port containment.
+    pub const DOWNSTREAM_PORT_CONTAINMENT: Self = Self(0x001d);
 }
 
 impl Function<'_> {
@@ -92,6 +111,15 @@ impl Function<'_> {
             at = (header >> 8 & 0xfc) as u16;
         }
         if at == 0 { Ok(None) } else { Err(PciError::CapabilityLoop { function, at }) }
+    }
+
+    /// The next, of a PCI Express function: what others have above the first 256 bytes is nobody's word.
+    pub(crate) fn extended_if_any(&mut self, id: ExtendedCapabilityId) -> Result<Option<u16>, PciError> {
+        match self.capability(CapabilityId::EXPRESS) {
+            Ok(Some(_)) => self.extended_capability(id),
+            // What is wrong there is told of that list.
+            _ => Ok(None),
+        }
     }
 
     /// Finds the first extended capability with this ID; its offset.

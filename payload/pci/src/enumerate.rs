@@ -1,11 +1,12 @@
 //! All functions below one root bus.
 
 use crate::capability::express;
-use crate::{CapabilityId, ConfigSpace, Function, HeaderType, Identity};
+use crate::function::NOT_READY;
+use crate::{CapabilityId, ConfigSpace, Fault, FaultKind, Function, HeaderType, Identity};
 use addr::Bdf;
 use alloc::vec::Vec;
 
-const BUS_NUMBERS: u16 = 0x18;
+pub(crate) const BUS_NUMBERS: u16 = 0x18;
 
 /// Buses that one ECAM window covers (MCFG). `first` is taken for a root bus; further root buses in the window are
 /// ranges of their own.
@@ -40,17 +41,28 @@ pub fn root_at(windows: &[BusRange], segment: u32, bus: u8) -> Option<BusRange> 
 
 /// All functions below `roots`, each once, in bus order; at most `most`.
 pub fn functions(space: &mut dyn ConfigSpace, roots: &[BusRange], most: usize) -> Vec<Found> {
+    functions_and_faults(space, roots, most, &mut |_| ())
+}
+
+/// The same, telling what cannot be followed.
+pub fn functions_and_faults(
+    space: &mut dyn ConfigSpace,
+    roots: &[BusRange],
+    most: usize,
+    fault: &mut dyn FnMut(Fault),
+) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for range in roots {
         // A range that begins at a bus behind a bridge found before has nothing new.
         if found.iter().any(|Found { bdf, .. }| bdf.segment == range.segment && bdf.bus() == range.first) {
             continue;
         }
-        for_each_function(space, *range, &mut |function| {
+        let mut visit = |function: Found| {
             if found.len() < most && !found.iter().any(|known| known.bdf == function.bdf) {
                 found.push(function);
             }
-        });
+        };
+        walk(space, *range, &mut visit, fault);
     }
     found
 }
@@ -74,6 +86,10 @@ impl Buses {
 /// Calls `visit` for every function on the first bus of `range` and on the buses behind its bridges, as the firmware
 /// numbered them, in bus order. A bus is visited once, whatever bridges claim.
 pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Found)) {
+    walk(space, range, visit, &mut |_| ());
+}
+
+fn walk(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Found), fault: &mut dyn FnMut(Fault)) {
     let (mut found, mut links) = (Buses::default(), Buses::default());
     found.insert(range.first);
     // Of the buses behind bridges that give requests a name of their own: bus, name.
@@ -89,16 +105,27 @@ pub fn for_each_function(space: &mut dyn ConfigSpace, range: BusRange, visit: &m
         for device in 0..devices {
             for number in 0..8 {
                 let bdf = Bdf::new(range.segment, bus, device, number);
-                let Some(mut function) = Function::new(space, bdf) else {
-                    if number == 0 {
-                        break;
+                let mut function = match Function::find(space, bdf) {
+                    Ok(function) => function,
+                    Err(vendor) => {
+                        if vendor == NOT_READY {
+                            fault(Fault::new(FaultKind::NotReady, bdf, 0, vendor.into()));
+                        }
+                        if number == 0 {
+                            break;
+                        }
+                        continue;
                     }
-                    continue;
                 };
                 let identity = function.identity();
                 let header = function.header_type();
                 if header.layout() == HeaderType::BRIDGE {
-                    let secondary = (function.read32(BUS_NUMBERS) >> 8) as u8;
+                    let buses = function.read32(BUS_NUMBERS);
+                    let secondary = (buses >> 8) as u8;
+                    // What another bridge leads to already is visited once, under the first one's name.
+                    if secondary <= bus || secondary > range.last || found.contains(secondary) {
+                        fault(Fault::new(FaultKind::BusNumbers, bdf, BUS_NUMBERS, buses.into()));
+                    }
                     if secondary > bus && secondary <= range.last {
                         found.insert(secondary);
                         let port = port(&mut function);

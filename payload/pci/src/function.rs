@@ -5,6 +5,8 @@ use crate::{ConfigSpace, Identity, PciError};
 use addr::Bdf;
 
 const VENDOR_ID: u16 = 0x00;
+/// Vendor ID of a function that is not ready.
+pub(crate) const NOT_READY: u16 = 1;
 const COMMAND: u16 = 0x04;
 const REVISION_ID: u16 = 0x08;
 const CACHE_LINE_SIZE: u16 = 0x0c;
@@ -62,8 +64,20 @@ impl<'a> Function<'a> {
     /// Finds the function; `None` where nobody answers: vendor ID all ones, zero on some root complexes, or 1 from a function
     /// that is not ready, where the root port makes that visible (PCI Express Base 6.0, 2.3.1).
     pub fn new(space: &'a mut dyn ConfigSpace, bdf: Bdf) -> Option<Self> {
-        let vendor = space.read32(bdf, VENDOR_ID) as u16;
-        (!matches!(vendor, 0 | 1 | 0xffff)).then_some(Self { space, bdf })
+        Self::find(space, bdf).ok()
+    }
+
+    /// The same; the error is the vendor ID that was read instead.
+    pub(crate) fn find(space: &'a mut dyn ConfigSpace, bdf: Bdf) -> Result<Self, u16> {
+        match space.read32(bdf, VENDOR_ID) as u16 {
+            vendor @ (0 | NOT_READY | 0xffff) => Err(vendor),
+            _ => Ok(Self { space, bdf }),
+        }
+    }
+
+    /// The function still answers: it is not gone.
+    pub(crate) fn answers(&mut self) -> bool {
+        self.read32(VENDOR_ID) as u16 != u16::MAX
     }
 
     /// Its number.

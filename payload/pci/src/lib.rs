@@ -9,27 +9,35 @@
 extern crate alloc;
 
 pub mod assign;
+mod audit;
 mod bar;
 mod capability;
 mod dpc;
 mod enumerate;
+pub mod error;
 #[cfg(test)]
 mod fake;
 mod function;
+pub mod isolation;
 mod offers;
 pub mod port;
 mod reset;
+pub mod state;
 #[cfg(test)]
 mod tests;
 
 use addr::Bdf;
 
+pub use audit::{Fault, FaultKind, audit};
 pub use bar::Bar;
 pub use capability::{CapabilityId, ExtendedCapabilityId};
-pub use enumerate::{BusRange, Found, for_each_function, functions, root_at};
+pub use enumerate::{BusRange, Found, for_each_function, functions, functions_and_faults, root_at};
+pub use error::{ErrorPlaces, ErrorRegister, ErrorState};
 pub use function::{Command, Function, HeaderType};
+pub use isolation::isolation;
 pub use offers::{Offers, offers};
 pub use reset::{ANSWER_US, RESET_US, Saved};
+pub use state::State;
 
 /// Configuration space by ECAM (PCI Firmware Specification 3.3, 4.1.2). Offsets are below 4096 and naturally aligned.
 pub trait ConfigSpace {

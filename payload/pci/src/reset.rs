@@ -59,7 +59,7 @@ impl Function<'_> {
         let is_bridge = self.header_type().layout() == HeaderType::BRIDGE;
         let express = self.capability(CapabilityId::EXPRESS)?;
         let isolation = match express {
-            Some(_) => self.extended_capability(ExtendedCapabilityId::ACCESS_CONTROL_SERVICES)?,
+            Some(_) => self.extended_capability(ExtendedCapabilityId::ACCESS_CONTROL)?,
             None => None,
         };
         let command = self.command();

@@ -253,3 +253,49 @@ fn bridges_to_pci_rename_requests() {
     assert_eq!((name(0, 1), name(1, 0)), ((0, 1), (1, 0)), "ports and bridges by themselves");
     assert_eq!((name(2, 5), name(3, 6), name(4, 7)), ((2, 0), (2, 0), (0, 2)));
 }
+
+proptest! {
+    /// Random pages for bridges and functions: every look ends, within a number of reads that is bounded.
+    #[test]
+    fn random_configuration_space_never_hangs(
+        pages in prop::collection::vec((any::<u16>(), prop::collection::vec(any::<u8>(), 4..300)), 1..24),
+        vanishing in prop::option::of((any::<prop::sample::Index>(), 0..2000_usize)),
+        bridges in any::<bool>(),
+    ) {
+        let mut space = FakeSpace::default();
+        for (at, (rid, bytes)) in pages.iter().enumerate() {
+            // Half of them on the first buses, where they are found.
+            let bdf = Bdf { segment: 0, rid: if at % 2 == 0 { rid & 0x1ff } else { *rid } };
+            space.fill(bdf, bytes);
+            if bridges {
+                space.put(bdf, 0x0c, 0x0081_0000);
+            }
+        }
+        space.vanishes = vanishing.map(|(which, left)| (Bdf { segment: 0, rid: pages[which.index(pages.len())].0 }, left));
+        let range = [BusRange { segment: 0, first: 0, last: 255 }];
+        let mut faults = 0_usize;
+        let found = functions_and_faults(&mut space, &range, 4096, &mut |_| faults += 1);
+        audit(&mut space, &found, &|_, _| false, &mut |_| faults += 1);
+        let mut places: Vec<ErrorPlaces> = Vec::new();
+        let mut states = Vec::new();
+        for found in &found {
+            if let Some(mut function) = Function::new(&mut space, found.bdf) {
+                places.push(ErrorPlaces::find(&mut function));
+                states.push((found.bdf, State::read(&mut function)));
+            }
+        }
+        error::link(&mut space, &mut places);
+        for place in &places {
+            place.enable(&mut space);
+            let before = place.read(&mut space);
+            place.clear(&mut space);
+            let _ = std::format!("{}", before.difference(&place.read(&mut space)));
+        }
+        for (bdf, _) in &states {
+            let _ = isolation(&states, *bdf);
+        }
+        // Each function has two lists of at most 48 and 960 entries, which are asked for a dozen capabilities.
+        prop_assert!(space.accesses < 70_000 + 30_000 * found.len(), "{} for {}", space.accesses, found.len());
+        prop_assert!(faults < 16 * found.len() + 65_536);
+    }
+}

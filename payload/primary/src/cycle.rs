@@ -3,6 +3,7 @@
 use crate::{
     arm, damage, dying,
     endpoints::Candidate,
+    errors,
     firmware::Reserved,
     kdump_image,
     machine::{Machine, SmmuAt},
@@ -23,7 +24,7 @@ use arch::{
 };
 use handover::{
     boot::{self, Boot},
-    oracle::{OracleMut, SmmuLeft},
+    oracle::{FunctionLeft, OracleMut, SmmuLeft},
     report::{Ended, Report},
 };
 use scenario::{Plant, Scenario, options::RunOptions};
@@ -65,6 +66,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) cycle: u32,
     pub(crate) cycles: u32,
     pub(crate) scenario: Scenario,
+    /// PCI functions, and what they told of errors when all was armed.
+    pub(crate) functions: Vec<FunctionLeft>,
 }
 
 /// How a cycle ended.
@@ -82,6 +85,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let mut frames = unsafe { FramePool::new(setting.machine.memory.arena.start, setting.machine.memory.arena.bytes) };
     let (mut units, mut live) = (Vec::new(), Vec::new());
     let mut report = Report::default();
+    errors::clear(setting.machine, (setting.run, setting.cycle) == (0, 0));
     let armed = arm::arm(&mut setting, &mut frames, &mut units, &mut live, &mut end);
     let crashed = armed.map_err(NoCrash::from);
     match crashed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
@@ -171,11 +175,15 @@ fn crash(
     let (run, cycle) = (setting.run, setting.cycle);
     let armed_tick = timer::now();
     let is_sender_stopped = setting.options.plant == Some(Plant::SenderStopped);
+    setting.functions = errors::sample(setting.machine);
     if cycle == 0 || is_sender_stopped {
         console::record(&Record::Armed { run, cycle, streams: live.len() as u32 });
     }
     if is_sender_stopped {
         streams::wait_until_one_is_quiet(setting.machine, live, QUIET_US, QUIET_LIMIT_US);
+    }
+    if setting.options.plant == Some(Plant::PcieErrorBefore) && cycle == 0 {
+        errors::wait_for_one(setting.machine, live, &setting.functions);
     }
     for unit in &*units {
         unit.discard_events(&mut setting.machine.hw);
@@ -326,7 +334,8 @@ pub(crate) fn write_oracle(
     crash_tick: u64,
 ) -> Result<(), String> {
     let memory = setting.places.oracle();
-    let mut oracle = OracleMut::create(memory, live.len(), left.len()).map_err(|error| format!("oracle: {error}"))?;
+    let mut oracle = OracleMut::create(memory, live.len(), left.len(), setting.functions.len())
+        .map_err(|error| format!("oracle: {error}"))?;
     (oracle.header.run, oracle.header.cycle) = (setting.run, setting.cycle);
     (oracle.header.armed_tick, oracle.header.crash_tick) = (armed_tick, crash_tick);
     oracle.header.plant = setting.options.plant.map_or(0, Plant::code);
@@ -335,6 +344,7 @@ pub(crate) fn write_oracle(
         *slot = live.stream;
     }
     oracle.smmus.copy_from_slice(left);
+    oracle.functions.copy_from_slice(&setting.functions);
     oracle.seal();
     if setting.options.plant == Some(Plant::StaleOracle) {
         let fresh = memory.to_vec();

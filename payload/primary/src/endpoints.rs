@@ -1,10 +1,11 @@
 //! PCI functions of the machine, and which of them are put to work.
 
-use crate::{machine::Machine, notes::Notes, rmr_checks};
+use crate::{errors, machine::Machine, notes::Notes, rmr_checks};
 use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, string::ToString, vec::Vec};
+use arch::timer;
 use dma::Endpoint;
-use pci::{BusRange, Command, Found, Function};
+use pci::{BusRange, Command, Fault, FaultKind, Found, Function, State};
 use wire::{Record, record::Severity};
 
 /// More functions than this are not looked at.
@@ -26,8 +27,8 @@ pub(crate) struct Candidate {
     pub(crate) is_coherent: bool,
 }
 
-/// All functions of the machine, in bus order.
-pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
+/// Root buses of the windows and those that the IORT names.
+fn roots(machine: &Machine) -> Vec<BusRange> {
     let windows = machine.platform.ecam.iter();
     let windows: Vec<BusRange> = windows
         .map(|region| BusRange { segment: region.segment, first: region.first_bus, last: region.last_bus })
@@ -36,12 +37,19 @@ pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
     if let Some(iort) = &machine.platform.iort {
         iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
     }
+    roots
+}
+
+/// All functions of the machine, in bus order.
+pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
+    let roots = roots(machine);
     pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS)
 }
 
 /// Looks at all functions, says what each is, and maps the registers of those that will work.
 pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
-    let functions = functions(machine);
+    let functions = functions_and_faults(machine, notes);
+    errors::find(machine, &functions, notes);
     if let Some(iort) = machine.platform.iort {
         rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
     }
@@ -64,8 +72,10 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
             let is_taken = |known: &Candidate| known.rmr.is_some() && known.rmr == candidate.rmr;
             candidate.rmr = candidate.rmr.filter(|_| !candidates.iter().any(is_taken));
         }
-        let bus_master = Function::new(&mut machine.config, bdf)
-            .is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
+        let function = Function::new(&mut machine.config, bdf);
+        let (bus_master, state) = function.map_or((false, State::default()), |mut function| {
+            (function.command().contains(Command::BUS_MASTER), State::read(&mut function))
+        });
         arch::console::record(&Record::Endpoint {
             bdf: &bdf.to_string(),
             vendor: identity.vendor,
@@ -76,6 +86,11 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
             driver: driver.map_or("", |driver| driver.name()),
             bus_master,
             armed: candidate.is_some(),
+        });
+        arch::console::record(&Record::PcieFunction {
+            bdf: &bdf.to_string(),
+            requester: &requester.to_string(),
+            state: state.bytes(),
         });
         if let Some(candidate) = candidate {
             // Controllers that take long to start (a NIC's link) come first: a cyclic buffer that runs must be sampled
@@ -99,6 +114,34 @@ pub(crate) fn describe_masters(machine: &mut Machine, before: Option<&[Bdf]>) {
             arch::console::record(&Record::LeftMastering { bdf, before_exit, after_exit: is_master });
         }
     }
+}
+
+/// All functions, and what is wrong with them. A function that is not ready is given the time that it may take (PCI Express
+/// Base 6.0, 6.6.1), once.
+fn functions_and_faults(machine: &mut Machine, notes: &mut Notes) -> Vec<Found> {
+    /// Of one kind after the other; a broken machine may have thousands.
+    const MOST_FAULTS: usize = 64;
+    const READY_US: u64 = 1_000_000;
+    let roots = roots(machine);
+    let Machine { config, memory, .. } = machine;
+    let mut faults: Vec<Fault> = Vec::new();
+    let tell = |faults: &mut Vec<Fault>, fault| {
+        if faults.len() < MOST_FAULTS {
+            faults.push(fault);
+        }
+    };
+    let mut found = pci::functions_and_faults(config, &roots, MOST_FUNCTIONS, &mut |fault| tell(&mut faults, fault));
+    if faults.iter().any(|fault| fault.kind == FaultKind::NotReady) {
+        timer::sleep_us(READY_US);
+        // Told again where it still is not.
+        faults.clear();
+        found = pci::functions_and_faults(config, &roots, MOST_FUNCTIONS, &mut |fault| tell(&mut faults, fault));
+    }
+    let is_ram =
+        |first, last| memory.ram.iter().any(|ram| last >= ram.start.0 && first < ram.start.0.saturating_add(ram.bytes));
+    pci::audit(config, &found, &is_ram, &mut |fault| tell(&mut faults, fault));
+    faults.iter().for_each(|fault| notes.pci(fault));
+    found
 }
 
 /// Sees whether a function with a driver can be put to work; why not is a finding.

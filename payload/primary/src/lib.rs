@@ -14,6 +14,7 @@ mod cycle;
 mod damage;
 mod dying;
 mod endpoints;
+mod errors;
 pub mod firmware;
 mod firmware_smmu;
 mod kdump_image;

@@ -91,6 +91,8 @@ pub(crate) struct Machine {
     pub(crate) hw: Smmus,
     pub(crate) config: Ecam,
     pub(crate) bus: Devices,
+    /// PCI functions whose errors are watched.
+    pub(crate) watched: Vec<pci::ErrorPlaces>,
     devices: Vec<Region>,
     /// Backing of the map in force; a map is replaced before its tables are dropped.
     map_in_force: Vec<u8>,
@@ -132,6 +134,7 @@ impl Machine {
             hw,
             config,
             bus,
+            watched: Vec::new(),
             devices,
             map_in_force: Vec::new(),
         };

@@ -26,6 +26,12 @@ impl Notes {
         self.0.push(Note { severity, table: about.into(), id, offset: None, text: text.into() });
     }
 
+    /// Keeps what is wrong in configuration space.
+    pub(crate) fn pci(&mut self, fault: &pci::Fault) {
+        let (id, offset) = (fault.id(), Some(fault.offset.into()));
+        self.0.push(Note { severity: Severity::Warning, table: "PCI".into(), id, offset, text: fault.to_string() });
+    }
+
     /// Keeps what a table reader found.
     pub(crate) fn table(&mut self, finding: Finding) {
         let severity = match finding.severity() {

@@ -129,6 +129,7 @@ impl Session {
                 cycle,
                 cycles,
                 scenario,
+                functions: Vec::new(),
             });
             end.outcome == Outcome::Pass && end.checks != 0
         })

@@ -12,6 +12,7 @@ mod events;
 mod evidence;
 mod guard;
 mod off;
+mod pcie;
 mod reset;
 mod rules;
 mod seen;

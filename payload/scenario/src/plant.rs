@@ -28,11 +28,17 @@ pub enum Plant {
     StopSkipped = 11,
     /// One stream has an address of the kdump region among its own.
     IovaInKdump = 12,
+    /// The host injects a PCI Express error between the last arming and the crash.
+    PcieErrorBefore = 13,
+    /// The same between the crash and the takeover.
+    PcieErrorBlackout = 14,
+    /// The same after the takeover.
+    PcieErrorAfter = 15,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -45,11 +51,15 @@ impl Plant {
         Self::FirmwareDropped,
         Self::StopSkipped,
         Self::IovaInKdump,
+        Self::PcieErrorBefore,
+        Self::PcieErrorBlackout,
+        Self::PcieErrorAfter,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
                                      endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped, \
-                                     stop-skipped, iova-in-kdump";
+                                     stop-skipped, iova-in-kdump, pcie-error-before, pcie-error-blackout, \
+                                     pcie-error-after";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -67,6 +77,9 @@ impl Plant {
             Self::FirmwareDropped => "firmware-dropped",
             Self::StopSkipped => "stop-skipped",
             Self::IovaInKdump => "iova-in-kdump",
+            Self::PcieErrorBefore => "pcie-error-before",
+            Self::PcieErrorBlackout => "pcie-error-blackout",
+            Self::PcieErrorAfter => "pcie-error-after",
         }
     }
 

@@ -245,4 +245,11 @@ pub enum Record<'a> {
     Stranger { run: u32, cycle: u32, smmu: u8, stream_id: u32, first: u64, last: u64, events: u64 },
     /// A function that was bus mastering before the firmware's end (`None`: it could not be asked), or after it.
     LeftMastering { bdf: &'a str, before_exit: Option<bool>, after_exit: bool },
+    /// Capabilities of a PCI function and how they are set: `pci::State` as it lies in memory. `requester` is in whose name
+    /// its requests reach the host bridge.
+    PcieFunction { bdf: &'a str, requester: &'a str, state: &'a [u8] },
+    /// What a PCI function tells anew of errors in one phase: `pci::ErrorState` as it lies in memory.
+    PcieErrors { run: u32, cycle: u32, bdf: &'a str, phase: u8, state: &'a [u8] },
+    /// The payload waits in this phase (1 blackout, 2 after) for what the host is to do in it.
+    Hold { run: u32, cycle: u32, phase: u8 },
 }

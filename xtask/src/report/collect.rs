@@ -6,7 +6,7 @@ use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
 use super::model::*;
-use super::{board, judge, merge, protocol, requester};
+use super::{board, judge, merge, pcie, protocol, requester};
 use crate::capture::Request;
 
 /// A cycle as its records told it.
@@ -32,6 +32,8 @@ pub struct Cycle {
     pub registers: Vec<Register>,
     /// Bus errors.
     pub aborts: Vec<Abort>,
+    /// What PCI functions told anew of errors.
+    pub pcie_errors: Vec<PcieErrors>,
     /// How the image died.
     pub crash: Option<Crash>,
     /// The stream that was moved to a new domain.
@@ -78,6 +80,8 @@ pub struct Builder {
     pub(super) images: Vec<Image>,
     pub(super) counter_hz: u64,
     pub(super) platform: Platform,
+    /// Capabilities of PCI functions.
+    functions: Vec<pcie::Told>,
     pub(super) runs: Vec<RawRun>,
     /// The payload's own last word.
     pub(super) end: Option<(Outcome, u32)>,
@@ -114,7 +118,11 @@ impl Builder {
     }
 
     /// Judges and renders the model.
-    pub fn finish(self, request: Option<&Request>, last_seen: String) -> Report {
+    pub fn finish(mut self, request: Option<&Request>, last_seen: String) -> Report {
+        // A path is known when all bridges are.
+        for endpoint in &mut self.platform.endpoints {
+            endpoint.pcie = pcie::describe(&self.functions, &endpoint.bdf);
+        }
         judge::report(self, request, last_seen)
     }
 
@@ -142,7 +150,7 @@ impl Builder {
                     run.end = Some((outcome.into(), cycles, cycles_failed));
                 }
             }
-            Record::Armed { .. } => {}
+            Record::Armed { .. } | Record::Hold { .. } => {}
             Record::Lost { reason } => self.lost(format!("the payload gave up: {reason}")),
             Record::End { outcome, runs } => self.end = Some((outcome.into(), runs)),
             _ => {
@@ -215,6 +223,7 @@ impl Builder {
                     bus_master,
                     bus_master_before_exit: None,
                     armed,
+                    pcie: None,
                 };
                 let endpoint = Endpoint { bus_master_before_exit: self.before_exit(bdf), ..endpoint };
                 let platform = &mut self.platform;
@@ -225,6 +234,9 @@ impl Builder {
                 }
             }
             Record::LeftMastering { bdf, before_exit, .. } => self.masters.push((bdf.into(), before_exit)),
+            Record::PcieFunction { bdf, requester, state } => {
+                self.functions.extend(pcie::Told::new(bdf, requester, state));
+            }
             Record::Rmr { base, bytes, smmu, stream_id, flags } => {
                 platform.rmrs.push(Rmr { base: Hex(base), bytes, smmu, stream_id, flags: Hex(flags.into()) });
             }
@@ -301,6 +313,9 @@ impl Builder {
                 let (esr, elr, far) = (Hex(esr), Hex(elr), Hex(far));
                 cycle.aborts.push(Abort { step: step.into(), esr, elr, far, serror, count });
             }
+            Record::PcieErrors { bdf, phase, state, .. } => {
+                cycle.pcie_errors.extend(pcie::errors(bdf, phase, state));
+            }
             Record::Crash { boot_cpu, taker_cpu, cause, esr, far, spins, rings, .. } => {
                 let cause = crash_cause(cause);
                 let [boot_cpu, taker_cpu, esr, far] = [boot_cpu, taker_cpu, esr, far].map(Hex);
@@ -342,6 +357,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Attach { run, cycle, .. }
         | Record::Requester { run, cycle, .. }
         | Record::Stranger { run, cycle, .. }
+        | Record::PcieErrors { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,

@@ -10,6 +10,7 @@ mod junit;
 mod ktap;
 mod merge;
 pub mod model;
+mod pcie;
 mod protocol;
 mod requester;
 mod statistics;

@@ -8,6 +8,7 @@ mod run;
 use serde::{Serialize, Serializer};
 
 pub use super::counts::Phases;
+pub use super::pcie::{Pcie, PcieErrors};
 pub use super::statistics::Blackout;
 pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Blackout, Check, Outcome, Report, Requester, Run, Smmu};
+use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -13,6 +13,8 @@ const SHOWN: usize = 12;
 const FEW: usize = 8;
 /// Kinds of events that are shown of a run.
 const EVENTS: usize = 4;
+/// Functions with PCI Express errors that are shown of a run.
+const ERRORS: usize = 4;
 
 /// Prints the summary.
 pub fn print(report: &Report, folder: &Path) {
@@ -115,6 +117,12 @@ fn one_run(text: &mut String, run: &Run) {
     };
     for requester in run.requesters.iter().filter(is_told).take(SHOWN) {
         line(text, &format!("  {}", requester.sentence));
+    }
+    for PcieErrors { bdf, phase, text: errors, .. } in run.pcie_errors.iter().take(ERRORS) {
+        line(text, &format!("  PCI Express, {bdf} in phase {phase}: {errors}"));
+    }
+    if run.pcie_errors.len() > ERRORS {
+        line(text, &format!("  PCI Express: and {} more", run.pcie_errors.len() - ERRORS));
     }
     let unexpected: Vec<_> = run.checks.iter().filter(|check| !check.is_as_expected()).collect();
     for check in unexpected.iter().take(SHOWN) {

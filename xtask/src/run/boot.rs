@@ -12,9 +12,11 @@ use board::{Board, Image, Limits, Qemu};
 use wire::Record;
 
 use super::command::Machine;
+use super::inject::{Injection, Moment};
 use super::options::Options;
 use super::progress::Progress;
 use super::qemu::Emulator;
+use super::qmp::{MOST_PATH, Qmp};
 use super::sender::{Line, Sender};
 use super::soak::{self, Soak, Span};
 use crate::capture::{Capture, HostLine};
@@ -54,6 +56,8 @@ pub struct Job {
     pub iort: Option<PathBuf>,
     /// Arguments of the user for the emulator.
     pub qemu_args: Vec<String>,
+    /// Errors to inject.
+    pub injections: Vec<Injection>,
     /// Deadlines.
     pub limits: Limits,
     /// Where console.log and the report go.
@@ -81,7 +85,8 @@ impl Job {
     }
 
     /// The emulator's command line. `ports` are the emulator's and the sender's.
-    pub fn machine(&self, ports: Option<(u16, u16)>) -> anyhow::Result<Machine<'_>> {
+    /// `monitor` is the socket of its monitor.
+    pub fn machine<'a>(&'a self, ports: Option<(u16, u16)>, monitor: Option<&'a Path>) -> anyhow::Result<Machine<'a>> {
         Ok(Machine {
             qemu: self.qemu()?,
             program: &self.host.qemu,
@@ -90,6 +95,7 @@ impl Job {
             options: &self.options.text,
             iort: self.iort.as_deref(),
             ports,
+            monitor,
             more: &self.qemu_args,
         })
     }
@@ -112,7 +118,8 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
 
     let line = job.line()?;
     let ports = line.as_ref().map(|line| (line.emulator_port, line.host_port));
-    let command = job.machine(ports)?.command();
+    let monitor = Monitor::of(job)?;
+    let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
     progress.phase("start of the firmware");
     let start = Instant::now();
     let (emulator, console) = Emulator::start(&command, create(&messages)?)?;
@@ -123,6 +130,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
         line,
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
+        monitor,
         is_alive: false,
         stays_on: false,
         end: None,
@@ -214,6 +222,8 @@ struct Watch<'a> {
     rate: u32,
     /// The sender stops as soon as all is armed: a planted fault.
     is_to_stop: bool,
+    /// What is to be injected: a planted fault.
+    monitor: Option<Monitor>,
     /// The machine said something.
     is_alive: bool,
     /// The payload cannot power the machine off, and said so.
@@ -272,7 +282,9 @@ impl Watch<'_> {
                 Ok(bytes) => {
                     heard = Instant::now();
                     self.is_alive = true;
-                    self.take(&bytes)?;
+                    if let Some(reason) = self.take(&bytes)? {
+                        return Ok(Some(reason));
+                    }
                     match self.end {
                         Some(End::StaysOn) => return Ok(None),
                         Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
@@ -302,9 +314,13 @@ impl Watch<'_> {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Takes what came. Tells why the boot cannot go on, if it cannot.
+    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Option<String>> {
         self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self { capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, .. } = self;
+        let Self {
+            capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, monitor, ..
+        } = self;
+        let mut due = None;
         capture.feed(bytes, |record| {
             if let Some(soak) = soak {
                 soak.take(record);
@@ -321,7 +337,9 @@ impl Watch<'_> {
                         sender.stop();
                     }
                     progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
+                    due = due.or(Some(Moment::Before.phase()));
                 }
+                Record::Hold { phase, .. } => due = Some(*phase),
                 Record::Cycle { .. } => cycle_ends.push(Instant::now()),
                 Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
                 Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
@@ -332,7 +350,45 @@ impl Watch<'_> {
                 _ => {}
             }
         });
-        Ok(())
+        let injected = match (due, monitor) {
+            (Some(phase), Some(monitor)) => monitor.inject(phase),
+            _ => Ok(()),
+        };
+        Ok(injected.err().map(|error| format!("{error:#}")))
+    }
+}
+
+/// The emulator's monitor, and what is to be injected by it once it is time.
+struct Monitor {
+    socket: PathBuf,
+    /// Where the socket is; gone with this.
+    _folder: tempfile::TempDir,
+    injections: Vec<Injection>,
+}
+
+impl Monitor {
+    /// A place for the socket, where there is something to inject.
+    fn of(job: &Job) -> anyhow::Result<Option<Self>> {
+        if job.injections.is_empty() {
+            return Ok(None);
+        }
+        // Not in the report's folder: the path of a socket is short.
+        let folder = tempfile::tempdir().context("cannot make a folder for the socket of QEMU's monitor")?;
+        let socket = folder.path().join("qmp");
+        if socket.as_os_str().len() >= MOST_PATH {
+            let most = MOST_PATH - 1;
+            return Err(usage(format!("{}: longer than the {most} bytes of a socket; set TMPDIR", socket.display())));
+        }
+        Ok(Some(Self { socket, _folder: folder, injections: job.injections.clone() }))
+    }
+
+    /// Injects what is due in this phase: every error once, in the first cycle that asks for it.
+    fn inject(&mut self, phase: u8) -> anyhow::Result<()> {
+        if self.injections.first().is_none_or(|first| first.moment.phase() != phase) {
+            return Ok(());
+        }
+        let mut qmp = Qmp::connect(&self.socket)?;
+        self.injections.drain(..).try_for_each(|injection| qmp.inject(&injection))
     }
 }
 

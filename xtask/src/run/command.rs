@@ -22,6 +22,8 @@ pub struct Machine<'a> {
     pub iort: Option<&'a Path>,
     /// UDP ports of loopback: the emulator's and the sender's.
     pub ports: Option<(u16, u16)>,
+    /// Socket of its monitor, where something is to be injected.
+    pub monitor: Option<&'a Path>,
     /// Arguments of the user.
     pub more: &'a [String],
 }
@@ -66,6 +68,11 @@ impl Machine<'_> {
         add("-append", &self.options);
         if let Some(iort) = self.iort {
             add("-initrd", &iort);
+        }
+        if let Some(monitor) = self.monitor {
+            // Commas end a value; doubled they do not.
+            let path = monitor.to_string_lossy().replace(',', ",,");
+            add("-qmp", &format!("unix:{path},server=on,wait=off"));
         }
         // A machine that resets itself is lost, not started again.
         words.extend(["-nodefaults", "-no-reboot"].map(OsString::from));

@@ -2,15 +2,18 @@
 
 mod boot;
 mod command;
+mod inject;
 mod options;
 mod progress;
 mod qemu;
+mod qmp;
 mod sender;
 mod soak;
 #[cfg(test)]
 mod tests;
 
 pub use boot::{Job, boot};
+pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;
 pub use qemu::Emulator;
@@ -93,6 +96,7 @@ fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBu
         span: args.span,
         iort: args.iort.clone(),
         qemu_args: args.qemu_args.clone(),
+        injections: args.inject.clone(),
         limits,
         folder: workspace::output(&args.report),
     }
@@ -106,7 +110,7 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let image = build::places().for_machine(qemu).to_owned();
     let job = job(args, board, options, host, image);
     let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
-    crate::exit::say!("{}", command::quoted(&job.machine(ports)?.command()));
+    crate::exit::say!("{}", command::quoted(&job.machine(ports, None)?.command()));
     Ok(Exit::Pass)
 }
 

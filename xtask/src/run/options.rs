@@ -5,6 +5,7 @@ use board::nearest;
 use scenario::options::RunOptions;
 use scenario::{Plant, Scenario, Work};
 
+use super::inject;
 use crate::capture::{Expected, Request};
 use crate::cli::RunArgs;
 use crate::exit::usage;
@@ -34,7 +35,9 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     if let Some(span) = args.span {
         words.push(("for_s".into(), span.0.as_secs().to_string()));
     }
-    if let Some(plant) = &args.plant {
+    if let Some(plant) = inject::plant(&args.inject, args.plant.as_deref())? {
+        words.push(("plant".into(), plant.name().into()));
+    } else if let Some(plant) = &args.plant {
         words.push(("plant".into(), known_plant(plant)?));
     }
     for option in &args.option {

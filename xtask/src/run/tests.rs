@@ -80,6 +80,7 @@ fn the_command_line_is_fixed() {
         options: "scenario=adopt cycles=1",
         iort: Some(Path::new("it's.bin")),
         ports: Some((1111, 2222)),
+        monitor: None,
         more: &["-trace".into(), "smmuv3_*".into()],
     };
     let wanted = "qemu-system-aarch64 -machine virt,gic-version=3,virtualization=on,iommu=smmuv3,acpi=on -cpu neoverse-n1 \

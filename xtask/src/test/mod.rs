@@ -9,6 +9,7 @@ mod expect;
 mod found;
 mod host;
 mod input;
+mod pcie;
 mod plants;
 mod policies;
 mod quiesce;
@@ -97,6 +98,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(soak::all());
     cases.extend(stops::all());
     cases.extend(input::all());
+    cases.extend(pcie::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
     cases
 }

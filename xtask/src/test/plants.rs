@@ -104,6 +104,7 @@ const STALE: &[&str] = &[
     "adopt.tables-identical",
     "adopt.identifiers-reserved",
     "rmr.ste-unchanged",
+    "pcie.no-new-errors",
 ];
 
 /// All of them.

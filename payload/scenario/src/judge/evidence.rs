@@ -9,6 +9,7 @@ use handover::{
     crash_note::CrashNote,
     oracle::{Counts, OracleView, SMMU_DAMAGED, SmmuLeft, Stream},
 };
+use pci::ErrorState;
 use smmu::{
     access::SmmuIndex,
     event,
@@ -143,6 +144,8 @@ pub struct Evidence<'a> {
     pub aborts: Option<&'a [AbortTaken<'a>]>,
     /// The crash.
     pub crashed: Crashed,
+    /// What the oracle's PCI functions told of errors: when the taker began, after the takeover, after the watch.
+    pub functions: &'a [[ErrorState; 3]],
     /// The stream that was moved to a new domain after all else; `None` where none was.
     pub attach: Option<AttachEvidence<'a>>,
 }

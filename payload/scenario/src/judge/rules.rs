@@ -3,7 +3,7 @@
 use super::{
     adopt, attach, crash, damage, dma, events,
     evidence::{Evidence, StreamEvidence},
-    guard, off, reset,
+    guard, off, pcie, reset,
     seen::Seen,
 };
 use crate::policy::After;
@@ -197,6 +197,13 @@ pub(super) const RULES: &[Rule] = &[
         .expecting(crash::other_cpu),
     Rule::new("cpu.others-ran", crash::others_ran, "Linux arm64, crash_smp_send_stop()").expecting(crash::hung_cpu),
     Rule::new("cpu.no-serror", no_serror, "Chen v6 1/7: aborted DMA may raise SErrors"),
+    Rule::new(
+        "pcie.no-new-errors",
+        pcie::no_new_errors,
+        "PCI Express Base 6.0, 6.2; ARCHITECTURE.md, PCI Express errors",
+    )
+    .by_oracle()
+    .expecting(pcie::expected),
     Rule::new("smmu.guard-strtab", guard::strtab, "IHI 0070 6.3.24").expecting(guard::expected),
     Rule::new("smmu.no-events", events::none, "IHI 0070 7.3; Kaya, RFC of 1 Mar 2018").expecting(events_are_told),
 ];

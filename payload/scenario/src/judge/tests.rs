@@ -2,6 +2,7 @@ mod crash;
 mod damages;
 mod matrix;
 mod pair;
+mod pcie;
 mod policies;
 mod verdicts;
 mod world;

@@ -24,7 +24,7 @@ fn problem(text: &str) -> String {
 
 #[test]
 fn every_option_is_read() {
-    let text = "scenario=adopt,reset@panic cycles=100\nplant=leaf-canary\te2h=1 firmware-smmu=1 strtab=linear hold_us=5 watch_us=0x10 step-hold=1\r\n\
+    let text = "scenario=adopt,reset@panic cycles=100 for_s=7\nplant=leaf-canary\te2h=1 firmware-smmu=1 strtab=linear hold_us=5 watch_us=0x10 step-hold=1\r\n\
                 rmr=0000:00:02.0,0001:02:03.4:0x20000 console=pl011:0x9000000:16 allow_risks=bus-error,power-cycle";
     let (options, problems) = read(text);
     assert_eq!(problems, [""; 0]);
@@ -33,6 +33,7 @@ fn every_option_is_read() {
             .map(Work::Crash)
             .into(),
         cycles: 100,
+        for_s: 7,
         plant: Some(Plant::LeafCanary),
         e2h: true,
         firmware_smmu: true,
@@ -89,7 +90,7 @@ fn only_a_leading_word_is_a_finding() {
 fn every_wrong_option_says_what_would_be_right() {
     assert_eq!(
         problem("cycle=3"),
-        "there is no option `cycle`; known: scenario, cycles, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, \
+        "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, \
          step-hold, console, allow_risks"
     );
     for value in ["0", "-1", "+1", "1000001", "many", "", "0x", "99999999999999999999"] {

@@ -173,6 +173,9 @@ fn one_of_each() -> Vec<Record<'static>> {
             delivered: 5,
             mis_steered: 4,
         },
+        Record::PcieFunction { bdf: "0000:00:02.0", requester: "0000:00:02.0", state: &[0xff; 68] },
+        Record::PcieErrors { run: 0, cycle: 1, bdf: "0000:01:00.0", phase: 2, state: &[0xff; 72] },
+        Record::Hold { run: 0, cycle: 1, phase: 1 },
     ]
 }
 

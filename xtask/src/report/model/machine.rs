@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Hex;
+use super::{Hex, Pcie};
 
 /// The machine, as the payload found it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -79,6 +79,8 @@ pub struct Endpoint {
     pub bus_master_before_exit: Option<bool>,
     /// It became a live stream.
     pub armed: bool,
+    /// Its capabilities, their state, and its path to the SMMU; absent where the payload told nothing of it.
+    pub pcie: Option<Pcie>,
 }
 
 /// A reserved memory range with one of its streams.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Blackout, Hex, Outcome, Phases, Protocol, Requester, Verdict};
+use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Verdict};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +37,8 @@ pub struct Run {
     pub registers: Vec<Register>,
     /// Bus errors, of the first cycle that was sent whole.
     pub aborts: Vec<Abort>,
+    /// What PCI functions told anew of errors, by phase, of the first cycle that was sent whole.
+    pub pcie_errors: Vec<PcieErrors>,
     /// How the image died and what its other CPUs did, of the first cycle that was sent whole.
     pub crash: Option<Crash>,
     /// The stream that was moved to a new domain, of the first cycle that was sent whole.
@@ -255,6 +257,7 @@ pub struct FailedCycle {
     pub timing: Option<Timing>,
     pub registers: Vec<Register>,
     pub aborts: Vec<Abort>,
+    pub pcie_errors: Vec<PcieErrors>,
     pub crash: Option<Crash>,
     pub attach: Option<Attach>,
     pub requesters: Vec<Requester>,

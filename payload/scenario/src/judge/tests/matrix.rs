@@ -34,6 +34,9 @@ fn planted(plant: Plant) -> World {
         Plant::EndpointOff => world.streams[1].cuts = Default::default(),
         Plant::StaleOracle => world.oracle_cycle -= 1,
         Plant::BusError => world.aborts = Some(vec![ABORT]),
+        Plant::PcieErrorBefore => malformed(&mut world, 0),
+        Plant::PcieErrorBlackout => malformed(&mut world, 1),
+        Plant::PcieErrorAfter => malformed(&mut world, 2),
         Plant::SteRewritten
         | Plant::SmmuenCleared
         | Plant::KdumpDigest
@@ -44,6 +47,11 @@ fn planted(plant: Plant) -> World {
     world
 }
 
+/// From this phase on a function tells of a malformed request.
+fn malformed(world: &mut World, phase: usize) {
+    world.functions[1].1[phase..].iter_mut().for_each(|state| state.bits[0] = 1 << 18);
+}
+
 /// Checks that must fail, and checks that cannot be covered.
 fn wanted(plant: Plant) -> (Vec<&'static str>, Vec<&'static str>) {
     match plant {
@@ -52,11 +60,15 @@ fn wanted(plant: Plant) -> (Vec<&'static str>, Vec<&'static str>) {
         Plant::SteRewritten => (vec!["adopt.no-table-stores"], vec![]),
         Plant::SmmuenCleared => (vec!["adopt.smmuen-kept"], vec![]),
         Plant::BusError => (vec!["cpu.no-serror"], vec![]),
+        Plant::PcieErrorBefore | Plant::PcieErrorBlackout | Plant::PcieErrorAfter => {
+            (vec!["pcie.no-new-errors"], vec![])
+        }
         Plant::SenderStopped => (vec![], [&LIVE[1..], &["dma.delivered-after"]].concat()),
         Plant::EndpointOff => (vec![], [&LIVE[..], &["dma.delivered-after", "dma.delivered-before"]].concat()),
         Plant::StaleOracle => {
             let counted = ["dma.counts-consistent", "dma.no-blocked", "dma.no-mis-steer", "dma.delivered-after"];
-            let compared = ["adopt.tables-identical", "adopt.identifiers-reserved", "rmr.ste-unchanged"];
+            let compared =
+                ["adopt.tables-identical", "adopt.identifiers-reserved", "rmr.ste-unchanged", "pcie.no-new-errors"];
             (vec!["oracle.fresh"], [&LIVE[..], &counted, &["dma.delivered-before"], &compared].concat())
         }
         // The jump never comes: there is nothing to judge, and that is no pass. Others show before the crash, to the

@@ -58,6 +58,7 @@ const ADOPT: &[(&str, Change, Option<Change>)] = &[
     ),
     ("crash.as-named", |w| w.crashed.before.cause += 1, Some(|w| w.crashed.before.cause = 0)),
     ("cpu.no-serror", |w| w.aborts = Some(vec![ABORT]), Some(|w| w.aborts = None)),
+    ("pcie.no-new-errors", |w| w.functions[1].1[2].bits[0] = 1 << 14, Some(|w| w.functions_seen = 1)),
     ("smmu.no-events", |w| w.events.as_mut().unwrap().add([2, 0, 0, 0]), Some(|w| w.events = None)),
 ];
 

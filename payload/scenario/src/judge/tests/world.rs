@@ -15,9 +15,11 @@ use handover::{
     HandoverError,
     crash_note::{CAUSE_CALL, CrashNote},
     oracle::{
-        Counts, MAX_BYTES, OracleMut, OracleView, SMMU_DAMAGED, STREAM_IDENTITY, STREAM_RMR, SmmuLeft, Stream, Window,
+        Counts, FunctionLeft, MAX_BYTES, OracleMut, OracleView, SMMU_DAMAGED, STREAM_IDENTITY, STREAM_RMR, SmmuLeft,
+        Stream, Window,
     },
 };
+use pci::{ConfigSpace, ErrorPlaces, ErrorState, Function};
 use smmu::{
     access::{Access, SmmuIndex},
     bringup::{Options, Unit},
@@ -68,6 +70,10 @@ pub(super) struct World {
     pub(super) crashed: Crashed,
     pub(super) no_smmu: bool,
     pub(super) attach: Option<Reattached>,
+    /// What functions told when armed, and at each cut.
+    pub(super) functions: Vec<(FunctionLeft, [ErrorState; 3])>,
+    /// Of so many at most anything was seen later.
+    pub(super) functions_seen: usize,
     /// What was seen of another SMMU; its streams and its part of the log are above.
     pub(super) second: Option<Box<World>>,
 }
@@ -253,6 +259,8 @@ impl World {
             crashed: Crashed { before: NOTE, after: NOTE, ..Crashed::default() },
             no_smmu: false,
             attach,
+            functions: functions(smmu),
+            functions_seen: usize::MAX,
             second: None,
         }
     }
@@ -278,10 +286,15 @@ impl World {
 
     pub(super) fn judge(&self) -> Vec<Check> {
         let mut memory = vec![0u64; MAX_BYTES / 8];
-        let mut oracle = OracleMut::create(memory.as_mut_bytes(), self.known.len(), self.left.len()).unwrap();
+        let mut oracle =
+            OracleMut::create(memory.as_mut_bytes(), self.known.len(), self.left.len(), self.functions.len()).unwrap();
         (oracle.header.run, oracle.header.cycle) = (RUN, self.oracle_cycle);
         oracle.streams.copy_from_slice(&self.known);
         oracle.smmus.copy_from_slice(&self.left);
+        for (slot, (left, _)) in oracle.functions.iter_mut().zip(&self.functions) {
+            *slot = *left;
+        }
+        let functions: Vec<_> = self.functions.iter().map(|(_, seen)| *seen).take(self.functions_seen).collect();
         oracle.seal();
         let oracle = self.oracle_error.map_or_else(|| OracleView::find(memory.as_bytes()), Err);
         let mut smmus = vec![self.smmu()];
@@ -300,6 +313,7 @@ impl World {
             own: (OWN.start, OWN.end),
             aborts: self.aborts.as_deref(),
             crashed: self.crashed,
+            functions: &functions,
             attach: self.attach.as_ref().map(|attach| AttachEvidence {
                 stream: attach.stream,
                 attached: attach.attached,
@@ -309,6 +323,43 @@ impl World {
             }),
         })
     }
+}
+
+/// Configuration space of one root port, which leads to `bus`, and of the first stream's function behind it; the other
+/// streams' functions are conventional, on the root bus.
+struct Topology {
+    bus: u8,
+}
+
+impl ConfigSpace for Topology {
+    fn read32(&mut self, bdf: Bdf, offset: u16) -> u32 {
+        let is_port = bdf.device() == 1;
+        match offset {
+            0 => 0x1af4_0001 + 1,
+            4 => 0x0010_0000,
+            0x0c => u32::from(is_port) << 16,
+            0x18 if is_port => u32::from(self.bus) << 8 | u32::from(self.bus) << 16,
+            0x34 => 0x40,
+            0x40 => 0x0002_0010 | u32::from(is_port) << 22,
+            0x100 => 0x0001_0001,
+            _ => 0,
+        }
+    }
+    fn write32(&mut self, _: Bdf, _: u16, _: u32) {}
+    fn write16(&mut self, _: Bdf, _: u16, _: u16) {}
+}
+
+/// A root port, and the streams' functions; the first one's bus is the port's.
+fn functions(smmu: SmmuIndex) -> Vec<(FunctionLeft, [ErrorState; 3])> {
+    let mut space = Topology { bus: smmu.0 };
+    let port = Bdf::new(1, 0, 1, 0);
+    let bdfs = [port, Bdf::new(0, smmu.0, 2, 0), Bdf::new(0, smmu.0, 3, 0), Bdf::new(0, smmu.0, 4, 0)];
+    let mut places = bdfs.map(|bdf| ErrorPlaces::find(&mut Function::new(&mut space, bdf).unwrap()));
+    places[1].upstream = 0;
+    places
+        .iter()
+        .map(|places| (FunctionLeft { places: *places, ..FunctionLeft::default() }, Default::default()))
+        .collect()
 }
 
 /// Seven domains were made before, as the dead kernel's allocator began at 7.
