@@ -5,7 +5,7 @@ use std::ops::Range;
 use addr::Bdf;
 use toml::Spanned;
 
-use crate::{Board, Endpoint, Image, Limits, Qemu, RmrWish, Sender, raw};
+use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, RmrWish, Sender, Which, raw};
 
 /// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
@@ -28,6 +28,7 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
         return mistake(&raw.name, "a name has lower-case letters, digits and `-` only, as its file has");
     }
     let endpoints = endpoints(raw.endpoints)?;
+    let hands = hands(&raw.deny, &raw.allow, &endpoints)?;
     let rmr = raw.rmr.map(|rmr| wish(&rmr, &endpoints)).transpose()?;
     if let Some(console) = &raw.console
         && console.get_ref().contains(char::is_whitespace)
@@ -43,6 +44,9 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
         rmr,
         limits: limits(&raw.limits)?,
         endpoints,
+        hold_us: raw.hold_us.map(wait).transpose()?,
+        watch_us: raw.watch_us.map(wait).transpose()?,
+        hands,
         qemu: raw.qemu.map(qemu).transpose()?,
     })
 }
@@ -56,14 +60,51 @@ fn bdf(text: &Spanned<String>) -> Result<Bdf, Mistake> {
 
 fn endpoints(raw: Vec<raw::Endpoint>) -> Result<Vec<Endpoint>, Mistake> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
-    for endpoint in raw {
-        let function = bdf(&endpoint.bdf)?;
-        if endpoints.iter().any(|earlier| earlier.bdf == function) {
-            return mistake(&endpoint.bdf, format!("endpoint {function} is there twice"));
+    for raw::Endpoint { bdf: at, driver, virtual_functions } in raw {
+        let count = u16::try_from(virtual_functions.len()).unwrap_or(u16::MAX);
+        let own = [(&at, driver.clone(), count)];
+        // The drivers of virtual functions are named after that of their own.
+        let virtuals = virtual_functions.iter().map(|at| (at, format!("{driver}vf"), 0));
+        for (at, driver, virtual_functions) in own.into_iter().chain(virtuals) {
+            let function = bdf(at)?;
+            if endpoints.iter().any(|earlier| earlier.bdf == function) {
+                return mistake(at, format!("endpoint {function} is there twice"));
+            }
+            endpoints.push(Endpoint { bdf: function, driver, virtual_functions });
         }
-        endpoints.push(Endpoint { bdf: function, driver: endpoint.driver });
     }
     Ok(endpoints)
+}
+
+/// What is denied cannot be an endpoint. Lists by IDs are for the run to see: which function has them is not known here.
+fn hands(deny: &[Spanned<String>], allow: &[Spanned<String>], endpoints: &[Endpoint]) -> Result<Hands, Mistake> {
+    let mut hands = Hands::default();
+    for (list, texts) in [(&mut hands.deny, deny), (&mut hands.allow, allow)] {
+        for text in texts {
+            let Some(which) = Which::parse(text.get_ref()) else {
+                let wrong = text.get_ref();
+                return mistake(
+                    text,
+                    format!("`{wrong}` is no PCI function; write `0000:00:05.0`, or IDs as `8086:10d3`"),
+                );
+            };
+            list.push(which);
+        }
+    }
+    for text in deny {
+        if let Some(endpoint) =
+            endpoints.iter().find(|endpoint| Which::parse(text.get_ref()) == Some(Which::At(endpoint.bdf)))
+        {
+            return mistake(text, format!("{} is an endpoint of the board: either is wrong", endpoint.bdf));
+        }
+    }
+    let are_addresses = hands.allow.iter().all(|which| matches!(which, Which::At(_)));
+    if let Some(first) = allow.first().filter(|_| are_addresses)
+        && let Some(left_out) = endpoints.iter().find(|endpoint| !hands.allow.contains(&Which::At(endpoint.bdf)))
+    {
+        return mistake(first, format!("{} is an endpoint of the board, and not in `allow`", left_out.bdf));
+    }
+    Ok(hands)
 }
 
 fn wish(raw: &raw::Rmr, endpoints: &[Endpoint]) -> Result<RmrWish, Mistake> {
@@ -76,6 +117,13 @@ fn wish(raw: &raw::Rmr, endpoints: &[Endpoint]) -> Result<RmrWish, Mistake> {
         return mistake(&raw.bytes, format!("{bytes} is not a multiple of {RMR_GRANULE} (64 KiB) up to {RMR_MAX}"));
     }
     Ok(RmrWish { bdf: function, bytes })
+}
+
+fn wait(us: Spanned<u32>) -> Result<u32, Mistake> {
+    match *us.get_ref() {
+        value @ 1..=600_000_000 => Ok(value),
+        value => mistake(&us, format!("{value} is not between 1 and 600000000 microseconds")),
+    }
 }
 
 fn limits(raw: &raw::Limits) -> Result<Limits, Mistake> {

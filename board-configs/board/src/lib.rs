@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use addr::Bdf;
 pub use raw::Image;
+pub use scenario::{Hands, Which};
 use serde::Deserialize;
 
 pub use error::BoardError;
@@ -83,8 +84,14 @@ pub struct Board {
     pub rmr: Option<RmrWish>,
     /// Deadlines of one boot.
     pub limits: Limits,
-    /// The PCI functions that must become live streams.
+    /// The PCI functions that must become live streams; virtual ones follow their own.
     pub endpoints: Vec<Endpoint>,
+    /// Longest wait for DMA before the takeover, in microseconds, where the usual one is too short.
+    pub hold_us: Option<u32>,
+    /// The same after it.
+    pub watch_us: Option<u32>,
+    /// Functions that the payload keeps its hands off, and the only ones that it does not, where any is named.
+    pub hands: Hands,
     /// How to emulate the machine.
     pub qemu: Option<Qemu>,
 }
@@ -114,6 +121,8 @@ pub struct Endpoint {
     pub bdf: Bdf,
     /// The driver that claims it.
     pub driver: String,
+    /// How many virtual functions it is to have.
+    pub virtual_functions: u16,
 }
 
 /// An emulated machine.

@@ -19,6 +19,12 @@ pub(crate) struct Board {
     pub(crate) limits: Limits,
     #[serde(default, rename = "endpoint")]
     pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) hold_us: Option<Spanned<u32>>,
+    pub(crate) watch_us: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(crate) deny: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) allow: Vec<Spanned<String>>,
     pub(crate) qemu: Option<Qemu>,
 }
 
@@ -41,6 +47,8 @@ pub(crate) struct Limits {
 pub(crate) struct Endpoint {
     pub(crate) bdf: Spanned<String>,
     pub(crate) driver: String,
+    #[serde(default)]
+    pub(crate) virtual_functions: Vec<Spanned<String>>,
 }
 
 /// Which of the primary's two files is started.

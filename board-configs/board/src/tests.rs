@@ -74,6 +74,44 @@ fn values_that_cannot_be_meant_are_refused_in_their_line() {
     }
 }
 
+/// The error of qemu-virt's file with a line before its first table.
+fn with(line: &str) -> String {
+    broken("[limits]", &format!("{line}\n\n[limits]"))
+}
+
+#[test]
+fn denied_functions_are_read_and_no_endpoints() {
+    let text = virt().replacen("[limits]", "deny = [\"0000:00:05.0\", \"1b36:0010\"]\n\n[limits]", 1);
+    let board = parse(Path::new("b.toml"), &text).unwrap();
+    assert!(board.hands.is_denied(Bdf::new(0, 0, 5, 0), 1, 2));
+    assert!(board.hands.is_denied(Bdf::new(0, 0, 6, 0), 0x1b36, 0x10));
+    assert!(!board.hands.is_denied(Bdf::new(0, 0, 4, 0), 0x8086, 0x10d3));
+    let line = line_of("[limits]");
+    let error = with("deny = [\"0000:00:04.0\"]");
+    assert!(error.starts_with(&format!("b.toml:{line}:9: 0000:00:04.0 is an endpoint of the board")), "{error}");
+    let error = with("allow = [\"0000:00:04.0\"]");
+    assert!(error.contains("0000:00:02.0 is an endpoint of the board, and not in `allow`"), "{error}");
+    let error = with("deny = [\"00:04.0\"]");
+    assert!(error.starts_with(&format!("b.toml:{line}:")) && error.contains("`0000:00:05.0`"), "{error}");
+    let error = with("watch-us = 0");
+    assert!(error.starts_with(&format!("b.toml:{line}:")) && error.contains("between 1 and 600000000"), "{error}");
+    let error = with("denny = []");
+    assert!(error.contains("unknown field `denny`") && error.ends_with("did you mean `deny`?"), "{error}");
+}
+
+#[test]
+fn virtual_functions_are_endpoints_after_their_own() {
+    let from = "driver = \"e1000e\"";
+    let to = "driver = \"igb\"\nvirtual-functions = [\"0000:00:14.0\", \"0000:00:14.2\"]";
+    let board = parse(Path::new("b.toml"), &virt().replacen(from, to, 1)).unwrap();
+    let last: Vec<_> =
+        board.endpoints[2..].iter().map(|e| (e.bdf.to_string(), &*e.driver, e.virtual_functions)).collect();
+    let wanted = [("0000:00:04.0", "igb", 2), ("0000:00:14.0", "igbvf", 0), ("0000:00:14.2", "igbvf", 0)];
+    assert_eq!(last, wanted.map(|(bdf, driver, count)| (bdf.to_owned(), driver, count)));
+    let twice = to.replace("00:14.0", "00:02.0");
+    assert!(broken(from, &twice).contains("endpoint 0000:00:02.0 is there twice"));
+}
+
 #[test]
 fn a_missing_key_and_broken_syntax_stay_on_one_line() {
     let error = broken("evidence = \"emulated\"\n", "");

@@ -22,7 +22,8 @@ use pci::{ConfigSpace, Identity, PciError};
 pub use window::{fingerprint, first_landed, poison};
 
 /// All drivers.
-pub static DRIVERS: &[&dyn Endpoint] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+pub static DRIVERS: &[&dyn Endpoint] =
+    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
 
 /// Finds the driver for a function with these IDs.
 #[must_use]
@@ -31,7 +32,8 @@ pub fn driver_for(identity: &Identity) -> Option<&'static dyn Endpoint> {
 }
 
 /// The counting half of all drivers: an image that only counts carries nothing else of them.
-static WITNESSES: &[&dyn Witness] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+static WITNESSES: &[&dyn Witness] =
+    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
 
 /// Finds who counts a stream, by its number in `Stream::driver`.
 #[must_use]
@@ -119,7 +121,8 @@ pub enum DmaError {
 }
 
 /// Stopping alone: an image that stops strangers' devices carries nothing else of their drivers.
-static STOPPERS: &[&dyn Stopper] = &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB];
+static STOPPERS: &[&dyn Stopper] =
+    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
 
 /// Finds who can stop a function with these IDs.
 #[must_use]
@@ -150,6 +153,11 @@ pub trait Witness: Sync {
     /// Samples that came too late since the stream was armed: the cyclic buffer may have wrapped in between, and the
     /// totals are a lower bound. Anything but 0 makes the stream's counts no evidence.
     fn overruns(&self, stream: &Stream) -> u64;
+
+    /// Its buffer comes round by itself, so that a late sample loses count: others are made to wait for it.
+    fn is_cyclic(&self) -> bool {
+        false
+    }
 
     /// Samples since the stream was armed that found its ring used up: before them the device waited for descriptors,
     /// and attempted nothing. A cyclic buffer is never used up.
@@ -196,6 +204,21 @@ pub trait Endpoint: Witness + Stopper {
     fn rmr_bytes(&self) -> u64;
     /// A doorbell that neither this driver nor its counting half writes while the endpoint works.
     fn doorbell(&self) -> Doorbell;
+
+    /// Place in the order in which endpoints are armed: those with a higher rank come first. Controllers that take long have a
+    /// high one, because a cyclic buffer that runs must be sampled before it comes round.
+    fn rank(&self) -> u32 {
+        self.id()
+    }
+
+    /// Virtual functions that it can serve beside its own.
+    fn most_virtual(&self) -> u16 {
+        0
+    }
+
+    /// Begins what takes long, before any endpoint is armed, so that all of them wait at the same time. What goes wrong is for
+    /// [`Self::arm`] to say.
+    fn begin(&self, _config: &mut dyn ConfigSpace, _bus: &mut dyn Bus, _stream: &mut Stream) {}
 
     /// Puts the function to work in the windows of `stream`: writes and poisons targets and canaries, starts DMA that
     /// needs no CPU. With an identity window its DMA alternates between both windows. Interrupts stay off. The function

@@ -88,6 +88,9 @@ pub const STREAM_NON_COHERENT: u32 = 1 << 2;
 /// canary lies beside it.
 pub const STREAM_IDENTITY: u32 = 1 << 3;
 
+/// The device moves only what a sender outside of the machine sends it.
+pub const STREAM_FED: u32 = 1 << 8;
+
 /// A live stream: all that a driver needs to go on counting in another image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

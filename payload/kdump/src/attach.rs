@@ -19,7 +19,8 @@ use handover::{
     boot::{self, Boot},
     oracle::{Stream, Window},
 };
-use pci::{Found, Function};
+use pci::Found;
+use scenario::Hands;
 use smmu::{
     frames::Frames,
     log::{Log, Logged},
@@ -95,9 +96,9 @@ fn start_again(
     taken: &mut [Result<Taken, TakeoverError>],
     request: &dyn Fn(Bdf) -> Option<Request>,
 ) -> Option<Again> {
-    let Means { boot, iort, config, mut devices, frames, .. } = means;
+    let Means { boot, iort, config, mut devices, frames, hands, .. } = means;
     let iort = Iort::parse_again(iort).ok()?;
-    let chosen = choose(boot, &iort, config)?;
+    let chosen = choose(boot, &iort, config, hands)?;
     let taken = taken.get_mut(usize::from(chosen.smmu))?.as_mut().ok().filter(|taken| taken.did.adopts())?;
     let Request { index, iova_and_stale: wanted, rmr, memory } = request(chosen.bdf)?;
     // A device that does not stop shows itself: it moves data that nobody armed it for.
@@ -128,8 +129,9 @@ fn start_again(
 }
 
 /// The first HD Audio controller whose stream no RMR node names, else the first of all: its DMA needs no peer.
-fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam) -> Option<Chosen> {
+fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam, hands: &Hands) -> Option<Chosen> {
     let functions = takeover::functions(boot, Some(iort), config);
+    let functions = takeover::not_denied(&functions, hands);
     let mut found: Vec<(Chosen, bool)> = Vec::new();
     for function in functions {
         let Some((smmu, at, registers)) = place(boot, iort, config, &function) else { continue };
@@ -166,7 +168,7 @@ fn place<'a>(
     let driver = dma::stopper_for(&function.identity)?;
     let base = iort.resolve(function.requester).smmu?.base;
     let (smmu, at) = (0_u8..).zip(boot.smmus()).find(|(_, at)| at.base == base)?;
-    let bar = Function::new(config, function.bdf)?.memory_bar(driver.bar()).ok()??;
+    let registers = takeover::registers(config, function, driver.bar())?;
     // The primary mapped the registers of every endpoint at work.
-    cpu::device_memory_at(bar.address.0).then_some((smmu, at, bar.address))
+    cpu::device_memory_at(registers.0).then_some((smmu, at, registers))
 }

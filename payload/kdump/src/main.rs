@@ -52,7 +52,7 @@ use wire::{
 use zerocopy::IntoBytes;
 
 /// Entries of the access log: an adoption has about 60, a reset 80, a poll one.
-const LOG_ENTRIES: usize = 2048;
+const LOG_ENTRIES: usize = 8192;
 /// Half of the heap's region is for page frames.
 const FRAMES_SHARE: u64 = 2;
 /// A planted leaf is only reached when the cyclic buffer comes round: watch for longer than that.
@@ -152,7 +152,8 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let mut errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
     let plan = if scenario::quiesce::named(scenario.policy).is_some() {
         let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
-        quiesce::plan(scenario.policy, &mut config, &functions)
+        let allowed = takeover::not_denied(&functions, &options.hands);
+        quiesce::plan(scenario.policy, &mut config, &functions, &allowed)
     } else {
         Vec::new()
     };
@@ -182,7 +183,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let mut observer = |moment: Moment<'_>| match moment {
         Moment::Step if options.step_hold => streams.hold_step(),
         Moment::Step => {}
-        Moment::Wait => streams.count(),
+        Moment::Wait => streams.count_meanwhile(),
         Moment::Stop(functions) => streams.stop(functions),
         Moment::Stopped(functions) => streams.stopped(functions),
         Moment::Quiet => streams.quiet(),
@@ -193,6 +194,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         config: &mut config,
         devices,
         frames: &mut frames,
+        hands: &options.hands,
         plants: &plants,
         spared,
         observer: &mut observer,
@@ -240,6 +242,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         config: &mut config,
         devices,
         frames: &mut frames,
+        hands: &options.hands,
         plants: &plants,
         spared,
         observer: &mut |_| (),

@@ -1,7 +1,7 @@
 //! Stopping devices before the SMMU is touched, as a crash kernel could: it finds functions in configuration space, and knows
 //! of none what it was doing.
 
-use crate::takeover::Moment;
+use crate::takeover::{self, Moment};
 use addr::Bdf;
 use alloc::vec::Vec;
 use arch::{
@@ -9,8 +9,9 @@ use arch::{
     cpu, timer,
 };
 use pci::{
-    ANSWER_US, Found, Function, Identity, RESET_US, Saved,
+    ANSWER_US, Found, Function, RESET_US, Saved,
     port::{self, HOLD_US, LINK_US, Port, Stop},
+    sriov,
 };
 use scenario::quiesce::{Means, means};
 use smmu::takeover::Policy;
@@ -25,15 +26,29 @@ const STEP_US: u64 = 1_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Planned {
     pub(crate) bdf: Bdf,
-    identity: Identity,
+    found: Found,
     pub(crate) means: Means,
 }
 
-/// What the policy does to which function. A bridge passes on the requests of others, and is none of them.
-pub(crate) fn plan(policy: Policy, config: &mut Ecam, functions: &[Found]) -> Vec<Planned> {
-    let planned =
-        |(Found { bdf, identity, .. }, offers)| Some(Planned { bdf, identity, means: means(policy, offers)? });
-    pci::offers(config, functions).into_iter().filter_map(planned).collect()
+/// What the policy does to which of the functions that it may touch, `allowed` among `all`. A bridge passes on the requests of
+/// others, and is none of them; nor is a port used that has someone below who must not be touched.
+pub(crate) fn plan(policy: Policy, config: &mut Ecam, all: &[Found], allowed: &[Found]) -> Vec<Planned> {
+    let is_allowed = |bdf: Bdf| allowed.iter().any(|found| found.bdf == bdf);
+    let ports = port::ports(config, all);
+    let is_shared = |bdf: Bdf| {
+        let port = ports.iter().find(|port| port.holds(bdf));
+        port.is_some_and(|port| all.iter().any(|other| port.holds(other.bdf) && !is_allowed(other.bdf)))
+    };
+    let mut plan = Vec::new();
+    for (found, mut offers) in pci::offers(config, all) {
+        if is_allowed(found.bdf) {
+            if is_shared(found.bdf) {
+                (offers.port, offers.containment) = (false, false);
+            }
+            plan.extend(means(policy, offers).map(|means| Planned { bdf: found.bdf, found, means }));
+        }
+    }
+    plan
 }
 
 /// Stops what the plan names. A device that cannot be stopped so goes on: its streams show it.
@@ -49,16 +64,18 @@ pub(crate) fn stop(
     if !muted.is_empty() {
         observer(Moment::Stop(&muted));
         for bdf in &muted {
-            if let Some(mut function) = Function::new(config, *bdf) {
+            if let Some(mut function) = Function::any(config, *bdf) {
                 function.set_bus_master(false);
             }
         }
         observer(Moment::Stopped(&muted));
     }
-    for Planned { bdf, identity, .. } in by(Means::Driver) {
-        by_driver(config, bus, *bdf, identity, observer);
+    // Virtual functions come after their own, whose reset is theirs too.
+    for Planned { found, .. } in by(Means::Driver).rev() {
+        observer(Moment::Wait);
+        by_driver(config, bus, found, observer);
     }
-    let to_reset: Vec<Bdf> = by(Means::Flr).map(|planned| planned.bdf).collect();
+    let to_reset: Vec<Found> = by(Means::Flr).map(|planned| planned.found).collect();
     if !to_reset.is_empty() {
         by_function_level_reset(config, &to_reset, observer);
     }
@@ -72,53 +89,51 @@ pub(crate) fn stop(
     }
 }
 
-fn by_driver(
-    config: &mut Ecam,
-    bus: &mut Devices,
-    bdf: Bdf,
-    identity: &Identity,
-    observer: &mut dyn FnMut(Moment<'_>),
-) {
-    let Some(driver) = dma::stopper_for(identity) else { return };
-    let Some(mut function) = Function::new(config, bdf) else { return };
-    let Ok(Some(bar)) = function.memory_bar(driver.bar()) else { return };
+fn by_driver(config: &mut Ecam, bus: &mut Devices, found: &Found, observer: &mut dyn FnMut(Moment<'_>)) {
+    let Some(driver) = dma::stopper_for(&found.identity) else { return };
+    let registers = takeover::registers(config, found, driver.bar());
     // A crash kernel would map it; this one has what the primary mapped: the registers of every endpoint at work.
-    if cpu::device_memory_at(bar.address.0) {
-        observer(Moment::Stop(&[bdf]));
+    if let Some(at) = registers.filter(|at| cpu::device_memory_at(at.0)) {
+        observer(Moment::Stop(&[found.bdf]));
         // As above: its stream shows it.
-        let _ = driver.stop(config, bus, bdf, bar.address);
-        observer(Moment::Stopped(&[bdf]));
+        let _ = driver.stop(config, bus, found.bdf, at);
+        observer(Moment::Stopped(&[found.bdf]));
     }
 }
 
 /// Notes what these functions lose, in their order; one whose capabilities cannot be walked is left to lose it.
-fn save(config: &mut Ecam, functions: impl Iterator<Item = Bdf>) -> Vec<(Bdf, Saved)> {
-    let saved = |bdf| Some((bdf, Function::new(config, bdf)?.save().ok()?));
+fn save<'a>(config: &mut Ecam, functions: impl Iterator<Item = &'a Found>) -> Vec<(Found, Saved)> {
+    let saved = |found: &Found| Some((*found, Function::any(config, found.bdf)?.save().ok()?));
     functions.filter_map(saved).collect()
 }
 
 /// All of them at once: the wait is long (PCI Express Base 6.0, 6.6.2), and the same for all.
-fn by_function_level_reset(config: &mut Ecam, functions: &[Bdf], observer: &mut dyn FnMut(Moment<'_>)) {
-    let saved = save(config, functions.iter().copied());
-    observer(Moment::Stop(functions));
-    for (bdf, _) in &saved {
-        if let Some(mut function) = Function::new(config, *bdf) {
+fn by_function_level_reset(config: &mut Ecam, functions: &[Found], observer: &mut dyn FnMut(Moment<'_>)) {
+    let all: Vec<Bdf> = functions.iter().map(|found| found.bdf).collect();
+    let saved = save(config, functions.iter());
+    observer(Moment::Stop(&all));
+    for bdf in &all {
+        if let Some(mut function) = Function::any(config, *bdf) {
             function.set_bus_master(false);
         }
     }
-    let mut is_pending = |(bdf, saved): &(Bdf, Saved)| {
-        Function::new(config, *bdf).is_some_and(|mut function| function.has_pending(saved))
+    let mut is_pending = |(found, saved): &(Found, Saved)| {
+        Function::any(config, found.bdf).is_some_and(|mut function| function.has_pending(saved))
     };
     wait_while(PENDING_US, observer, &mut || saved.iter().any(&mut is_pending));
-    for (bdf, saved) in &saved {
-        if let Some(mut function) = Function::new(config, *bdf) {
+    for (found, saved) in &saved {
+        // The reset of its own resets a virtual function, too.
+        if found.physical.is_some_and(|(physical, _)| all.contains(&physical)) {
+            continue;
+        }
+        if let Some(mut function) = Function::any(config, found.bdf) {
             function.reset(saved);
         }
     }
     // Nobody touches the functions now, their registers neither: where their memory space is off a bus error may answer.
     wait_while(RESET_US, observer, &mut || true);
     restore(config, &saved, observer);
-    observer(Moment::Stopped(functions));
+    observer(Moment::Stopped(&all));
 }
 
 /// Everything below these ports at once. `wanted` are the functions that it is done for; `functions` all that may be below.
@@ -132,7 +147,7 @@ fn by_port(
 ) {
     let below = |found: &&Found| ports.iter().any(|port| port.holds(found.bdf));
     // In bus order: a bridge comes before what lies behind it.
-    let saved = save(config, functions.iter().filter(below).map(|found| found.bdf));
+    let saved = save(config, functions.iter().filter(below));
     observer(Moment::Stop(wanted));
     ports.iter().for_each(|port| port.stop(config, how));
     wait_while(HOLD_US, observer, &mut || true);
@@ -145,12 +160,19 @@ fn by_port(
     observer(Moment::Stopped(wanted));
 }
 
-fn restore(config: &mut Ecam, saved: &[(Bdf, Saved)], observer: &mut dyn FnMut(Moment<'_>)) {
-    for (bdf, saved) in saved {
-        wait_while(ANSWER_US, observer, &mut || Function::new(config, *bdf).is_none());
-        if let Some(mut function) = Function::new(config, *bdf) {
+/// Writes what was lost: first of the functions that answer by themselves, then of those that come back with their own.
+fn restore(config: &mut Ecam, saved: &[(Found, Saved)], observer: &mut dyn FnMut(Moment<'_>)) {
+    let mut put_back = |found: &Found, saved: &Saved, observer: &mut dyn FnMut(Moment<'_>)| {
+        wait_while(ANSWER_US, observer, &mut || Function::any(config, found.bdf).is_none());
+        if let Some(mut function) = Function::any(config, found.bdf) {
             function.restore(saved);
         }
+    };
+    let is_virtual = |(found, _): &&(Found, Saved)| found.physical.is_some();
+    saved.iter().filter(|saved| !is_virtual(saved)).for_each(|(found, saved)| put_back(found, saved, observer));
+    if saved.iter().any(|saved| is_virtual(&saved)) {
+        wait_while(sriov::ENABLE_US, observer, &mut || true);
+        saved.iter().filter(is_virtual).for_each(|(found, saved)| put_back(found, saved, observer));
     }
 }
 

@@ -1,12 +1,13 @@
 //! What is seen of a stream whose device is being stopped: when it was told, what landed since, whether it comes back.
 
+use crate::takeover;
 use addr::PhysAddr;
 use arch::{
     bus::{Devices, Ecam},
     timer,
 };
 use handover::oracle::{Counts, Stream};
-use pci::Function;
+use pci::Found;
 use scenario::quiesce::Means;
 
 /// One stream's device, from the moment on that it was told to stop.
@@ -87,11 +88,9 @@ impl Stopping {
     }
 
     /// The function is there, with its registers where they were.
-    pub(crate) fn answers(config: &mut Ecam, stream: &Stream) -> bool {
-        let Some(mut function) = Function::new(config, stream.bdf) else { return false };
-        let Some(driver) = dma::stopper_for(&function.identity()) else { return false };
-        let bar = function.memory_bar(driver.bar()).ok().flatten();
-        bar.is_some_and(|bar| bar.address == stream.registers)
+    pub(crate) fn answers(config: &mut Ecam, found: &Found, stream: &Stream) -> bool {
+        let Some(driver) = dma::stopper_for(&found.identity) else { return false };
+        takeover::registers(config, found, driver.bar()) == Some(stream.registers)
     }
 }
 

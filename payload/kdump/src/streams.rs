@@ -18,6 +18,8 @@ const STEP_US: u64 = 250;
 const STEP_HOLD_US: u64 = 12_000;
 /// How long devices that were stopped are watched before the SMMU is touched: longer than the period of the slowest.
 const QUIET_US: u64 = 12_000;
+/// Longest stretch in which cyclic buffers are not looked at because others are.
+const CYCLIC_US: u64 = 10_000;
 /// Samples kept for the report.
 const KEPT_SAMPLES: usize = 256;
 
@@ -90,6 +92,8 @@ pub(crate) struct Streams {
     /// The stream of this index works in a new domain, and is counted there.
     pub(crate) again: Option<(usize, Stream)>,
     bus: Devices,
+    /// The counter before which nobody looks between other work.
+    next_look: u64,
 }
 
 impl Streams {
@@ -115,7 +119,7 @@ impl Streams {
             watched
         };
         let all = streams.iter().map(watched).collect();
-        Self { all, samples: Vec::with_capacity(KEPT_SAMPLES), again: None, bus }
+        Self { all, samples: Vec::with_capacity(KEPT_SAMPLES), again: None, bus, next_look: 0 }
     }
 
     fn sample(&mut self) {
@@ -130,25 +134,76 @@ impl Streams {
     /// Brings all totals up to date. A function that is being reset must not be accessed (PCI Express Base 6.0, 6.6.2), and
     /// knows nothing of its work afterwards: of it only the windows are looked at.
     pub(crate) fn count(&mut self) {
-        let Self { all, again, bus, .. } = self;
-        for (index, watched) in all.iter_mut().enumerate() {
-            match again {
-                Some((again, stream)) if *again == index => {
-                    if let Some(driver) = dma::by_id(stream.driver) {
-                        driver.sample(bus, stream);
-                    }
-                }
-                _ => watched.count(bus),
+        let mut looked = timer::now();
+        for index in 0..self.all.len() {
+            self.keep_up(&mut looked);
+            self.count_one(index);
+        }
+    }
+
+    /// Now and then while others are waited for: looking takes its time, and gets a quarter of it.
+    pub(crate) fn count_meanwhile(&mut self) {
+        let now = timer::now();
+        if now >= self.next_look {
+            self.count();
+            let took = timer::now() - now;
+            self.next_look = timer::now() + 3 * took;
+        }
+    }
+
+    /// Rings that somebody used up take their time; what comes round by itself does not wait for it.
+    fn keep_up(&mut self, looked: &mut u64) {
+        if timer::now() - *looked < timer::ticks_of_us(CYCLIC_US) {
+            return;
+        }
+        for index in 0..self.all.len() {
+            let driver = self.all.get(index).and_then(|watched| dma::by_id(watched.stream.driver));
+            if driver.is_some_and(|driver| driver.is_cyclic()) {
+                self.count_one(index);
             }
+        }
+        *looked = timer::now();
+    }
+
+    fn count_one(&mut self, index: usize) {
+        let Self { all, again, bus, .. } = self;
+        match again {
+            Some((again, stream)) if *again == index => {
+                if let Some(driver) = dma::by_id(stream.driver) {
+                    driver.sample(bus, stream);
+                }
+            }
+            _ => all.get_mut(index).into_iter().for_each(|watched| watched.count(bus)),
         }
     }
 
     /// Devices of these functions are told to stop now.
     pub(crate) fn stop(&mut self, functions: &[Bdf]) {
-        let Self { all, bus, .. } = self;
-        for watched in all.iter_mut().filter(|watched| functions.contains(&watched.stream.bdf)) {
-            watched.count(bus);
+        self.each_of(functions, &|watched, bus| {
             watched.stopping = watched.means.map(|means| Stopping::begin(means, bus, &watched.stream));
+        });
+    }
+
+    /// What was done to them is done.
+    pub(crate) fn stopped(&mut self, functions: &[Bdf]) {
+        self.each_of(functions, &|watched, bus| {
+            if let Some(stopping) = &mut watched.stopping {
+                stopping.end(bus, &watched.stream);
+            }
+        });
+    }
+
+    /// Counts these functions' streams, and does something with each.
+    fn each_of(&mut self, functions: &[Bdf], then: &dyn Fn(&mut Watched, &mut Devices)) {
+        let mut looked = timer::now();
+        for index in 0..self.all.len() {
+            self.keep_up(&mut looked);
+            let Self { all, bus, .. } = self;
+            let named = all.get_mut(index).filter(|watched| functions.contains(&watched.stream.bdf));
+            if let Some(watched) = named {
+                watched.count(bus);
+                then(watched, bus);
+            }
         }
     }
 
@@ -162,17 +217,6 @@ impl Streams {
         }
         for (watched, before) in self.all.iter_mut().zip(before) {
             watched.landed_in_quiet = landed(&watched.stream.totals).saturating_sub(before);
-        }
-    }
-
-    /// What was done to them is done.
-    pub(crate) fn stopped(&mut self, functions: &[Bdf]) {
-        let Self { all, bus, .. } = self;
-        for watched in all.iter_mut().filter(|watched| functions.contains(&watched.stream.bdf)) {
-            watched.count(bus);
-            if let Some(stopping) = &mut watched.stopping {
-                stopping.end(bus, &watched.stream);
-            }
         }
     }
 

@@ -10,7 +10,8 @@ use arch::{
 };
 use core::ops::Range;
 use handover::boot::{self, Boot, SMMU_COHERENT_OVERRIDE};
-use pci::{BusRange, Found};
+use pci::{BusRange, Found, Function, sriov};
+use scenario::Hands;
 use smmu::{
     access::{Access, SmmuIndex},
     log::{Log, Logged},
@@ -54,6 +55,8 @@ pub(crate) struct Means<'a> {
     pub(crate) config: &'a mut Ecam,
     pub(crate) devices: Devices,
     pub(crate) frames: &'a mut FrameRange,
+    /// Devices that are left alone.
+    pub(crate) hands: &'a Hands,
     /// The fault that is planted on the SMMU of its index.
     pub(crate) plants: &'a [Option<Plant>],
     /// A function that is planted to be left at work.
@@ -69,7 +72,7 @@ pub(crate) fn take_all(
     hw: &mut Smmus,
     log: &mut Log,
 ) -> (u64, Vec<Result<Taken, TakeoverError>>) {
-    let Means { boot, iort, config, mut devices, frames, plants, spared, observer } = means;
+    let Means { boot, iort, config, mut devices, frames, hands, plants, spared, observer } = means;
     // The primary told the findings. Without a readable IORT there is no SMMU in the boot block either.
     let iort = Iort::parse_again(iort).ok();
     let start = timer::now();
@@ -80,7 +83,8 @@ pub(crate) fn take_all(
     let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
     if stops {
         Logged::new(hw, log).step("quiesce");
-        let mut plan = quiesce::plan(policy, config, &functions);
+        let allowed = not_denied(&functions, hands);
+        let mut plan = quiesce::plan(policy, config, &functions, &allowed);
         plan.retain(|planned| Some(planned.bdf) != spared);
         quiesce::stop(&plan, &functions, config, &mut devices, observer);
         observer(Moment::Quiet);
@@ -151,6 +155,24 @@ pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam)
         iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
     }
     pci::functions(config, &roots, MOST_FUNCTIONS)
+}
+
+/// Where the registers behind a BAR of the function are.
+pub(crate) fn registers(config: &mut Ecam, found: &Found, bar: u8) -> Option<PhysAddr> {
+    match found.physical {
+        Some(physical) => Some(sriov::virtual_registers(config, physical, bar).ok()??.0),
+        None => Some(Function::new(config, found.bdf)?.memory_bar(bar).ok()??.address),
+    }
+}
+
+/// Those of the functions that may be touched.
+pub(crate) fn not_denied(functions: &[Found], hands: &Hands) -> Vec<Found> {
+    let denies = |found: &Found| hands.is_denied(found.bdf, found.identity.vendor, found.identity.device);
+    let denied: Vec<Bdf> = functions.iter().filter(|found| denies(found)).map(|found| found.bdf).collect();
+    let is_denied = |bdf: Bdf| denied.contains(&bdf);
+    let may =
+        |found: &&Found| !is_denied(found.bdf) && !found.physical.is_some_and(|(physical, _)| is_denied(physical));
+    functions.iter().filter(may).copied().collect()
 }
 
 /// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.

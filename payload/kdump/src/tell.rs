@@ -151,10 +151,11 @@ impl Cycle {
     pub(crate) fn requesters(self, functions: &[Found], streams: &Streams, config: &mut Ecam, crash_tick: u64) {
         let Self { run, cycle } = self;
         let since = |tick: Option<u64>| tick?.checked_sub(crash_tick);
-        for Found { bdf, requester, identity } in functions {
+        for found in functions {
+            let Found { bdf, requester, identity, .. } = found;
             let watched = streams.all.iter().find(|watched| watched.stream.bdf == *bdf);
-            let answers = watched.map(|watched| Stopping::answers(config, &watched.stream));
-            let function = Function::new(config, *bdf);
+            let answers = watched.map(|watched| Stopping::answers(config, found, &watched.stream));
+            let function = Function::any(config, *bdf);
             let (is_bridge, bus_master) = function.map_or((false, false), |mut function| {
                 let is_bridge = function.header_type().layout() == HeaderType::BRIDGE;
                 (is_bridge, function.command().contains(Command::BUS_MASTER))
@@ -182,7 +183,7 @@ impl Cycle {
                 bdf: &bdf.to_string(),
                 requester: &requester.to_string(),
                 bus_master,
-                answers: answers.unwrap_or_else(|| Function::new(config, *bdf).is_some()),
+                answers: answers.unwrap_or_else(|| Function::any(config, *bdf).is_some()),
                 first_dma: since(watched.and_then(|watched| watched.first_arrival)),
                 last_dma: since(watched.and_then(|watched| watched.last_arrival).max(changed)),
                 first_attempt: since(watched.and_then(|watched| watched.first_attempt)),

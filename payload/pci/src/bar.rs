@@ -29,10 +29,15 @@ impl Function<'_> {
             HeaderType::BRIDGE => 1,
             _ => return Ok(None),
         };
+        self.memory_bar_at(BAR0, index, last)
+    }
+
+    /// The same in another list of BARs, which begins at `first`.
+    pub(crate) fn memory_bar_at(&mut self, first: u16, index: u8, last: u8) -> Result<Option<Bar>, PciError> {
         if index > last {
             return Ok(None);
         }
-        let at = BAR0 + 4 * u16::from(index);
+        let at = first + 4 * u16::from(index);
         let low = self.read32(at);
         if low & 1 != 0 {
             return Ok(None);
@@ -50,16 +55,21 @@ impl Function<'_> {
     /// Finds out how many bytes the BAR takes; 0 where it is not implemented. Decoding is off while it is asked, so the
     /// function must not be in use.
     pub fn memory_bar_bytes(&mut self, bar: &Bar) -> u64 {
-        let at = BAR0 + 4 * u16::from(bar.index);
         let before = self.command();
         self.change_command(Command::empty(), Command::MEMORY_SPACE | Command::IO_SPACE);
+        let bytes = self.bar_bytes_at(BAR0 + 4 * u16::from(bar.index), bar.is_64_bit);
+        self.change_command(before, Command::empty());
+        bytes
+    }
+
+    /// The same of the BAR at an offset, which decodes nothing meanwhile.
+    pub(crate) fn bar_bytes_at(&mut self, at: u16, is_64_bit: bool) -> u64 {
         let mut mask = u64::from(self.ask_size(at) & !0xf);
-        if bar.is_64_bit {
+        if is_64_bit {
             mask |= u64::from(self.ask_size(at + 4)) << 32;
         } else if mask != 0 {
             mask |= 0xffff_ffff << 32;
         }
-        self.change_command(before, Command::empty());
         mask.wrapping_neg()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::capability::express;
 use crate::function::NOT_READY;
-use crate::{CapabilityId, ConfigSpace, Fault, FaultKind, Function, HeaderType, Identity};
+use crate::{CapabilityId, ConfigSpace, Fault, FaultKind, Function, HeaderType, Identity, sriov};
 use addr::Bdf;
 use alloc::vec::Vec;
 
@@ -29,6 +29,8 @@ pub struct Found {
     pub identity: Identity,
     /// In whose name its requests reach the host bridge: its own, or that of a bridge which takes them over.
     pub requester: Bdf,
+    /// A virtual function: whose, and which of them.
+    pub physical: Option<(Bdf, u16)>,
 }
 
 /// The rest of the window that holds a root bus, from that bus on: one window may hold several root buses.
@@ -137,13 +139,27 @@ fn walk(space: &mut dyn ConfigSpace, range: BusRange, visit: &mut dyn FnMut(Foun
                         renamed.extend(name.map(|name| (secondary, name)));
                     }
                 }
-                visit(Found { bdf, identity, requester: name.unwrap_or(bdf) });
+                visit(Found { bdf, identity, requester: name.unwrap_or(bdf), physical: None });
+                if header.layout() == HeaderType::ENDPOINT {
+                    sriov::each(space, bdf, name, visit);
+                }
                 if number == 0 && !header.is_multi_function() {
                     break;
                 }
             }
         }
     }
+}
+
+/// The port of PCI Express whose link the function is on, among `functions`; `None` on a root bus, and on a conventional one.
+pub fn port_above(space: &mut dyn ConfigSpace, functions: &[Bdf], below: Bdf) -> Option<Bdf> {
+    functions.iter().copied().find(|bdf| {
+        let Some(mut function) = Function::new(space, *bdf) else { return false };
+        bdf.segment == below.segment
+            && function.header_type().layout() == HeaderType::BRIDGE
+            && (function.read32(BUS_NUMBERS) >> 8) as u8 == below.bus()
+            && is_link(&mut function)
+    })
 }
 
 /// Tells whether the bridge's secondary side is a PCI Express link.

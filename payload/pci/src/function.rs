@@ -80,6 +80,17 @@ impl<'a> Function<'a> {
         self.read32(VENDOR_ID) as u16 != u16::MAX
     }
 
+    /// The same for a function that a capability names, virtual ones included: those read vendor ID all ones, and all else as
+    /// any function (9.3.4.1).
+    pub fn any(space: &'a mut dyn ConfigSpace, bdf: Bdf) -> Option<Self> {
+        let is_there = match space.read32(bdf, VENDOR_ID) as u16 {
+            0 | 1 => false,
+            0xffff => space.read32(bdf, REVISION_ID) != u32::MAX,
+            _ => true,
+        };
+        is_there.then_some(Self { space, bdf })
+    }
+
     /// Its number.
     #[must_use]
     pub fn bdf(&self) -> Bdf {

@@ -22,6 +22,7 @@ pub mod isolation;
 mod offers;
 pub mod port;
 mod reset;
+pub mod sriov;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use addr::Bdf;
 pub use audit::{Fault, FaultKind, audit};
 pub use bar::Bar;
 pub use capability::{CapabilityId, ExtendedCapabilityId};
-pub use enumerate::{BusRange, Found, for_each_function, functions, functions_and_faults, root_at};
+pub use enumerate::{BusRange, Found, for_each_function, functions, functions_and_faults, port_above, root_at};
 pub use error::{ErrorPlaces, ErrorRegister, ErrorState};
 pub use function::{Command, Function, HeaderType};
 pub use isolation::isolation;

@@ -25,7 +25,7 @@ pub fn offers(space: &mut dyn ConfigSpace, functions: &[Found]) -> Vec<(Found, O
     let ports = ports(space, functions);
     let mut all = Vec::new();
     for found in functions {
-        let Some(mut function) = Function::new(space, found.bdf) else { continue };
+        let Some(mut function) = Function::any(space, found.bdf) else { continue };
         // A host bridge has an endpoint's header, and passes on the requests of all.
         if function.header_type().layout() != HeaderType::ENDPOINT || found.identity.class >> 16 == CLASS_BRIDGE {
             continue;

@@ -1,7 +1,7 @@
 //! Resets (PCI Express Base 6.0, 6.6): what a function loses by one, and function level reset.
 
 use crate::capability::{CapabilityId, ExtendedCapabilityId, express};
-use crate::{Command, Function, HeaderType, PciError};
+use crate::{Command, Function, HeaderType, PciError, sriov};
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +42,8 @@ pub struct Saved {
     express: Option<(u16, u16)>,
     /// Offset of the ACS capability, and its control.
     isolation: Option<(u16, u16)>,
+    /// Its virtual functions, where it has any.
+    sriov: Option<sriov::Saved>,
 }
 
 impl Saved {
@@ -74,6 +76,7 @@ impl Function<'_> {
             command: if is_bridge { command } else { command - Command::BUS_MASTER },
             express: express.map(|at| (at, self.read16(at + express::DEVICE_CONTROL) & !express::INITIATE_FLR)),
             isolation: isolation.map(|at| (at, self.read16(at + ACS_CONTROL))),
+            sriov: self.save_virtual()?,
         };
         let places = saved.places();
         for (word, at) in saved.header.iter_mut().zip(places) {
@@ -96,7 +99,8 @@ impl Function<'_> {
         }
     }
 
-    /// Writes what the reset lost; a bridge comes before what lies behind it.
+    /// Writes what the reset lost; a bridge comes before what lies behind it. Virtual functions are there again, and answer
+    /// [`sriov::ENABLE_US`] later.
     pub fn restore(&mut self, saved: &Saved) {
         for (word, at) in saved.header.iter().zip(saved.places()) {
             self.write32(*at, *word);
@@ -115,6 +119,9 @@ impl Function<'_> {
             self.write16(at + ACS_CONTROL, control);
         }
         self.change_command(saved.command, Command::all() - saved.command);
+        if let Some(sriov) = &saved.sriov {
+            self.restore_virtual(sriov);
+        }
     }
 
     /// What the reset lost is there again: the function answers where it did.

@@ -143,7 +143,7 @@ fn bring_up(
         let unit = units.last_mut().ok_or("no unit")?;
         streams::attach_foreign_rmrs(setting.machine, unit, usize::from(index.0), frames, setting.candidates)?;
     }
-    for candidate in setting.candidates {
+    for candidate in &*setting.candidates {
         let Some(unit) = units.get_mut(candidate.smmu) else { continue };
         // Its stream stays firmware's.
         let is_guest = guest.as_ref().is_some_and(|guest| guest.live.candidate.bdf == candidate.bdf);
@@ -198,19 +198,27 @@ fn end_guest(
     }
 }
 
-fn start_endpoints(setting: &mut Setting<'_>, live: &mut [Live]) {
+/// Starts them. One that does not start is left out from here on, stopped and with bus mastering off.
+fn start_endpoints(setting: &mut Setting<'_>, live: &mut Vec<Live>) {
+    let Setting { machine, candidates, .. } = setting;
     let left_out = usize::from(setting.options.plant == Some(Plant::EndpointOff));
     let started = live.len().saturating_sub(left_out);
+    for Live { stream, candidate, .. } in live.iter_mut().take(started) {
+        candidate.driver.begin(&mut machine.config, &mut machine.bus, stream);
+    }
+    let mut refused = Vec::new();
     for live in live.iter_mut().take(started) {
-        let machine = &mut *setting.machine;
         let armed = live.candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
         live.is_started = armed.is_ok();
         if let Err(error) = armed {
-            // The stream stays in the oracle: that it is not live is for the judge to see.
-            let text = format!("{}: {} cannot be armed: {error}", live.stream.bdf, live.candidate.driver.name());
+            let (bdf, driver) = (live.stream.bdf, live.candidate.driver.name());
+            let text = format!("{bdf}: {driver} cannot be armed: {error}; the run goes on without it");
             finding(Severity::Error, "PCI", "endpoint-not-armed", &text);
+            refused.push(bdf);
         }
     }
+    live.retain(|live| !refused.contains(&live.stream.bdf));
+    candidates.retain(|candidate| !refused.contains(&candidate.bdf));
 }
 
 /// A finding while cycles run.

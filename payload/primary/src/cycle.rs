@@ -56,7 +56,8 @@ const QUIET_LIMIT_US: u64 = 3_000_000;
 /// What a cycle needs from the session.
 pub(crate) struct Setting<'a> {
     pub(crate) machine: &'a mut Machine,
-    pub(crate) candidates: &'a [Candidate],
+    /// Those that could be armed so far.
+    pub(crate) candidates: &'a mut Vec<Candidate>,
     pub(crate) options: &'a RunOptions,
     pub(crate) prepared: &'a Prepared,
     pub(crate) places: &'a mut Places,
@@ -197,7 +198,7 @@ fn crash(
     };
     let mut left = leave_smmus(setting, units, live)?;
     damage::mark(&mut left, &damaged);
-    let options = format!(
+    let mut options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
         setting.scenario,
         setting.cycles,
@@ -206,6 +207,7 @@ fn crash(
         setting.options.watch_us,
         u32::from(setting.options.step_hold),
     );
+    setting.options.hands.write(&mut options);
     let mut boot = setting.places.fill(setting.machine, setting.prepared, &options)?;
     if setting.options.plant == Some(Plant::KdumpDigest) {
         setting.places.damage_image();

@@ -5,7 +5,9 @@ use addr::{Bdf, PhysAddr, StreamId};
 use alloc::{format, string::ToString, vec::Vec};
 use arch::timer;
 use dma::Endpoint;
+use handover::oracle::MAX_STREAMS;
 use pci::{BusRange, Command, Fault, FaultKind, Found, Function, State};
+use scenario::options::RunOptions;
 use wire::{Record, record::Severity};
 
 /// More functions than this are not looked at.
@@ -47,16 +49,23 @@ pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
 }
 
 /// Looks at all functions, says what each is, and maps the registers of those that will work.
-pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
+pub(crate) fn find(machine: &mut Machine, options: &RunOptions, notes: &mut Notes) -> Vec<Candidate> {
     let functions = functions_and_faults(machine, notes);
-    errors::find(machine, &functions, notes);
+    errors::find(machine, &functions, &options.hands, notes);
     if let Some(iort) = machine.platform.iort {
         rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
     }
     let mut candidates: Vec<Candidate> = Vec::new();
-    for Found { bdf, identity, requester } in functions {
+    let mut denied: Vec<Bdf> = Vec::new();
+    for found in functions {
+        let Found { bdf, identity, requester, physical } = found;
         let stream = machine.stream_of(requester);
-        let driver = dma::driver_for(&identity);
+        let is_denied = options.hands.is_denied(bdf, identity.vendor, identity.device)
+            || physical.is_some_and(|(physical, _)| denied.contains(&physical));
+        if is_denied {
+            denied.push(bdf);
+        }
+        let driver = dma::driver_for(&identity).filter(|_| !is_denied);
         // Two functions behind one bridge are one stream: the first has it.
         let is_shared = |known: &Candidate| Some((known.smmu, known.stream_id)) == stream;
         let mut candidate = match candidates.iter().find(|known| is_shared(known)).map(|known| known.bdf) {
@@ -65,14 +74,19 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
                 notes.add(Severity::Warning, "PCI", "stream-shared", text);
                 None
             }
-            _ => driver.and_then(|driver| candidate(machine, bdf, driver, stream, notes)),
+            None if driver.is_some() && candidates.len() == MAX_STREAMS => {
+                let text = format!("{bdf} is not armed: {MAX_STREAMS} streams are at work");
+                notes.add(Severity::Warning, "PCI", "too-many-streams", text);
+                None
+            }
+            _ => driver.and_then(|driver| candidate(machine, &found, driver, stream, notes)),
         };
         if let Some(candidate) = &mut candidate {
             // A driver uses a range from its first byte on: two streams would overwrite each other.
             let is_taken = |known: &Candidate| known.rmr.is_some() && known.rmr == candidate.rmr;
             candidate.rmr = candidate.rmr.filter(|_| !candidates.iter().any(is_taken));
         }
-        let function = Function::new(&mut machine.config, bdf);
+        let function = Function::any(&mut machine.config, bdf);
         let (bus_master, state) = function.map_or((false, State::default()), |mut function| {
             (function.command().contains(Command::BUS_MASTER), State::read(&mut function))
         });
@@ -92,10 +106,11 @@ pub(crate) fn find(machine: &mut Machine, notes: &mut Notes) -> Vec<Candidate> {
             requester: &requester.to_string(),
             state: state.bytes(),
         });
+        if is_denied {
+            arch::console::record(&Record::Denied { bdf: &bdf.to_string() });
+        }
         if let Some(candidate) = candidate {
-            // Controllers that take long to start (a NIC's link) come first: a cyclic buffer that runs must be sampled
-            // before it comes round. Drivers' numbers are in this order, backwards.
-            let at = candidates.partition_point(|before| before.driver.id() >= candidate.driver.id());
+            let at = candidates.partition_point(|before| before.driver.rank() >= candidate.driver.rank());
             candidates.insert(at, candidate);
         }
     }
@@ -147,11 +162,12 @@ fn functions_and_faults(machine: &mut Machine, notes: &mut Notes) -> Vec<Found> 
 /// Sees whether a function with a driver can be put to work; why not is a finding.
 fn candidate(
     machine: &mut Machine,
-    bdf: Bdf,
+    found: &Found,
     driver: &'static dyn Endpoint,
     stream: Option<(usize, StreamId)>,
     notes: &mut Notes,
 ) -> Option<Candidate> {
+    let bdf = found.bdf;
     let mut leave_out = |id, text| notes.add(Severity::Warning, "PCI", id, text);
     let Some((smmu, stream_id)) = stream else {
         leave_out(
@@ -160,18 +176,25 @@ fn candidate(
         );
         return None;
     };
-    let mut function = Function::new(&mut machine.config, bdf)?;
-    let bar = function.memory_bar(driver.bar());
-    let Some(bar) = bar.ok().flatten().filter(|bar| bar.address.0 != 0) else {
+    let Some((registers, bytes)) = registers(machine, found, driver.bar()) else {
         leave_out("endpoint-without-bar", format!("{bdf}: BAR {} is not set up; it is not armed", driver.bar()));
         return None;
     };
-    let bytes = function.memory_bar_bytes(&bar);
-    machine.map_device(bar.address, bytes.max(4096));
+    machine.map_device(registers, bytes.max(4096));
     let rmr = machine.rmr_of(smmu, stream_id, driver.rmr_bytes());
     let is_rmr = machine.rmrs_of(smmu, stream_id).next().is_some();
     let is_coherent = machine.is_coherent(bdf);
-    Some(Candidate { bdf, driver, registers: bar.address, smmu, stream_id, is_rmr, rmr, is_coherent })
+    Some(Candidate { bdf, driver, registers, smmu, stream_id, is_rmr, rmr, is_coherent })
+}
+
+/// Address and length of a BAR, where it has an address.
+fn registers(machine: &mut Machine, found: &Found, bar: u8) -> Option<(PhysAddr, u64)> {
+    if let Some(physical) = found.physical {
+        return pci::sriov::virtual_registers(&mut machine.config, physical, bar).ok()?;
+    }
+    let mut function = Function::new(&mut machine.config, found.bdf)?;
+    let bar = function.memory_bar(bar).ok()?.filter(|bar| bar.address.0 != 0)?;
+    Some((bar.address, function.memory_bar_bytes(&bar)))
 }
 
 /// Says which RMRs the IORT in force has.

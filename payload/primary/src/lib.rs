@@ -30,6 +30,7 @@ mod region;
 mod rmr_checks;
 mod session;
 mod streams;
+mod virtual_functions;
 
 use alloc::{format, string::String};
 use arch::{exceptions, jump, lost, power};
@@ -48,8 +49,8 @@ use wire::{
 
 /// The primary's own objects, given to the heap before anything here is called: tables, records, maps.
 pub const HEAP_BYTES: u64 = 24 << 20;
-/// SMMU structures and DMA windows.
-const ARENA_BYTES: u64 = 32 << 20;
+/// SMMU structures and DMA windows: as many streams as an oracle holds take 36 MiB.
+const ARENA_BYTES: u64 = 40 << 20;
 
 /// Does all the work of a boot, and turns the machine off. Comes back only where it cannot start, while the firmware still has
 /// its console.
@@ -102,7 +103,8 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     endpoints::describe_rmrs(&machine);
     pci_setup::assign(&mut machine, &windows, &mut notes);
     endpoints::describe_masters(&mut machine, masters.as_deref());
-    let candidates = endpoints::find(&mut machine, &mut notes);
+    virtual_functions::enable(&mut machine, &options, &mut notes);
+    let candidates = endpoints::find(&mut machine, &options, &mut notes);
     // Some root complexes answer for absent functions with an SError.
     take_pending_aborts("looking for PCI functions", &mut notes);
     if options.firmware_smmu {

@@ -93,6 +93,8 @@ pub(crate) struct Machine {
     pub(crate) bus: Devices,
     /// PCI functions whose errors are watched.
     pub(crate) watched: Vec<pci::ErrorPlaces>,
+    /// Functions that the board keeps the payload's hands off.
+    pub(crate) denied: Vec<Bdf>,
     devices: Vec<Region>,
     /// Backing of the map in force; a map is replaced before its tables are dropped.
     map_in_force: Vec<u8>,
@@ -135,6 +137,7 @@ impl Machine {
             config,
             bus,
             watched: Vec::new(),
+            denied: Vec::new(),
             devices,
             map_in_force: Vec::new(),
         };

@@ -120,7 +120,7 @@ impl Session {
         self.repeat(run, &mut |session, cycle| {
             let end = cycle::run(Setting {
                 machine: &mut session.machine,
-                candidates: &session.candidates,
+                candidates: &mut session.candidates,
                 options: &session.options,
                 prepared: &session.prepared,
                 places: &mut session.places,

@@ -4,7 +4,7 @@ use crate::{endpoints::Candidate, machine::Machine};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::{format, string::String, vec::Vec};
 use arch::{frames::FramePool, timer};
-use handover::oracle::{STREAM_IDENTITY, STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
+use handover::oracle::{STREAM_FED, STREAM_IDENTITY, STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
 use smmu::{
     bringup::{Domain, Unit},
     frames::Frames,
@@ -73,7 +73,13 @@ fn stream(candidate: Candidate, window: Window) -> Stream {
     let Candidate { bdf, driver, smmu, stream_id, is_rmr, rmr, registers, is_coherent } = candidate;
     let rmr =
         rmr.map_or(Window::default(), |(base, bytes)| Window { iova: Iova(base.0), target: base, canary: base, bytes });
-    let flags = if is_rmr { STREAM_RMR } else { 0 } | if is_coherent { 0 } else { STREAM_NON_COHERENT };
+    let flags = [
+        (is_rmr, STREAM_RMR),
+        (!is_coherent, STREAM_NON_COHERENT),
+        // Nobody sends blocks or samples.
+        (driver.unit() == "frames", STREAM_FED),
+    ];
+    let flags = flags.iter().filter(|(is_so, _)| *is_so).fold(0, |flags, (_, flag)| flags | flag);
     Stream {
         bdf,
         stream_id,
@@ -156,10 +162,11 @@ pub(crate) fn wait_until_one_is_quiet(machine: &mut Machine, streams: &mut [Live
     }
 }
 
-/// Stops every endpoint that was started: bus mastering off, then the driver's own reset. Names those that do not stop.
+/// Stops every endpoint that was started: bus mastering off, then the driver's own reset. Names those that do not stop. The last
+/// armed is the first: a virtual function's own resets it.
 pub(crate) fn quiesce(machine: &mut Machine, streams: &[Live]) -> Vec<String> {
     let mut failed = Vec::new();
-    for live in streams.iter().filter(|live| live.is_started) {
+    for live in streams.iter().rev().filter(|live| live.is_started) {
         let driver = live.candidate.driver;
         if let Err(error) = driver.quiesce(&mut machine.config, &mut machine.bus, &live.stream) {
             failed.push(format!("{}: {} does not stop: {error}", live.stream.bdf, driver.name()));

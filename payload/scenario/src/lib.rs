@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod crash;
 pub mod damage;
+mod hands;
 pub mod judge;
 pub mod options;
 pub mod phase;
@@ -19,6 +20,7 @@ mod work;
 
 pub use crash::Crash;
 pub use damage::Damage;
+pub use hands::{Hands, Which};
 pub use plant::Plant;
 pub use policy::Policy;
 pub use risks::Risks;

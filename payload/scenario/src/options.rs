@@ -1,6 +1,6 @@
 //! Run options: `key=value` text from the load options or a file beside the image.
 
-use crate::{Plant, Risks, Scenario, ScenarioError, Work};
+use crate::{Hands, Plant, Risks, Scenario, ScenarioError, Which, Work};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
 
@@ -23,6 +23,15 @@ pub struct RmrWish {
     pub bdf: Bdf,
     /// Length of the range, a multiple of 64 KiB.
     pub bytes: u64,
+}
+
+/// Virtual functions that the board wants of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtualWish {
+    /// The physical function.
+    pub bdf: Bdf,
+    /// How many.
+    pub count: u16,
 }
 
 /// A console that the board names because its firmware does not.
@@ -60,6 +69,10 @@ pub struct RunOptions {
     pub strtab: Option<Strtab>,
     /// Reserved ranges to add to the IORT.
     pub rmrs: Vec<RmrWish>,
+    /// Virtual functions to turn on.
+    pub virtuals: Vec<VirtualWish>,
+    /// Functions that nobody may touch.
+    pub hands: Hands,
     /// Longest wait for DMA before the takeover.
     pub hold_us: u32,
     /// Longest wait for DMA after the takeover.
@@ -83,6 +96,8 @@ impl Default for RunOptions {
             firmware_smmu: false,
             strtab: None,
             rmrs: Vec::new(),
+            virtuals: Vec::new(),
+            hands: Hands::default(),
             hold_us: 100_000,
             watch_us: 100_000,
             step_hold: false,
@@ -135,7 +150,7 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 16] = [
     "scenario",
     "cycles",
     "for_s",
@@ -144,6 +159,9 @@ const NAMES: [&str; 13] = [
     "firmware-smmu",
     "strtab",
     "rmr",
+    "vfs",
+    "deny",
+    "allow",
     "hold_us",
     "watch_us",
     "step-hold",
@@ -152,7 +170,7 @@ const NAMES: [&str; 13] = [
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, step-hold, console, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, console, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -201,6 +219,15 @@ impl RunOptions {
             "rmr" => {
                 let right = "ssss:bb:dd.f or ssss:bb:dd.f:BYTES (a multiple of 0x10000), with commas between several";
                 self.rmrs = rmrs(value).ok_or(or(right))?;
+            }
+            "vfs" => {
+                let right = "ssss:bb:dd.f:NUMBER, with commas between several";
+                self.virtuals = value.split(',').map(virtuals).collect::<Option<_>>().ok_or(or(right))?;
+            }
+            "deny" | "allow" => {
+                let right = "ssss:bb:dd.f or vvvv:dddd (IDs), with commas between several";
+                let list = value.split(',').map(Which::parse).collect::<Option<_>>().ok_or(or(right))?;
+                *(if key == "deny" { &mut self.hands.deny } else { &mut self.hands.allow }) = list;
             }
             "hold_us" | "watch_us" => {
                 let right = "a number of microseconds from 1 to 600000000";
@@ -264,6 +291,12 @@ fn rmr(value: &str) -> Option<RmrWish> {
     let (bdf, bytes) = value.rsplit_once(':')?;
     let bytes = wide(bytes).filter(|bytes| *bytes != 0 && *bytes <= 1 << 40 && *bytes % RMR_GRANULE == 0)?;
     Some(RmrWish { bdf: Bdf::parse(bdf)?, bytes })
+}
+
+fn virtuals(value: &str) -> Option<VirtualWish> {
+    let (bdf, count) = value.rsplit_once(':')?;
+    let count = number(count, 1..=0xffff)?;
+    Some(VirtualWish { bdf: Bdf::parse(bdf)?, count: count as u16 })
 }
 
 fn console(value: &str) -> Option<ConsoleWish> {

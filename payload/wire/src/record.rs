@@ -252,4 +252,6 @@ pub enum Record<'a> {
     PcieErrors { run: u32, cycle: u32, bdf: &'a str, phase: u8, state: &'a [u8] },
     /// The payload waits in this phase (1 blackout, 2 after) for what the host is to do in it.
     Hold { run: u32, cycle: u32, phase: u8 },
+    /// A PCI function that the board keeps the payload's hands off.
+    Denied { bdf: &'a str },
 }

@@ -161,6 +161,7 @@ fn in_words(record: &Record<'_>) -> String {
         Record::PcieFunction { bdf, .. } => format!("capabilities of {bdf}"),
         Record::PcieErrors { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: PCI Express errors of {bdf}"),
         Record::Hold { run, cycle, phase } => format!("run {run}, cycle {cycle}: hold in phase {phase}"),
+        Record::Denied { bdf } => format!("{bdf}, which is denied"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }
 }

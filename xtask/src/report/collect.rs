@@ -224,6 +224,7 @@ impl Builder {
                     bus_master_before_exit: None,
                     armed,
                     pcie: None,
+                    denied: false,
                 };
                 let endpoint = Endpoint { bus_master_before_exit: self.before_exit(bdf), ..endpoint };
                 let platform = &mut self.platform;
@@ -236,6 +237,9 @@ impl Builder {
             Record::LeftMastering { bdf, before_exit, .. } => self.masters.push((bdf.into(), before_exit)),
             Record::PcieFunction { bdf, requester, state } => {
                 self.functions.extend(pcie::Told::new(bdf, requester, state));
+            }
+            Record::Denied { bdf } => {
+                platform.endpoints.iter_mut().filter(|known| known.bdf == bdf).for_each(|known| known.denied = true);
             }
             Record::Rmr { base, bytes, smmu, stream_id, flags } => {
                 platform.rmrs.push(Rmr { base: Hex(base), bytes, smmu, stream_id, flags: Hex(flags.into()) });

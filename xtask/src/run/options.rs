@@ -29,6 +29,23 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     if let Some(rmr) = board.rmr {
         words.push(("rmr".into(), format!("{}:{:#x}", rmr.bdf, rmr.bytes)));
     }
+    let virtuals: Vec<String> = board
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.virtual_functions != 0)
+        .map(|endpoint| format!("{}:{}", endpoint.bdf, endpoint.virtual_functions))
+        .collect();
+    if !virtuals.is_empty() {
+        words.push(("vfs".into(), virtuals.join(",")));
+    }
+    for (key, wait) in [("hold_us", board.hold_us), ("watch_us", board.watch_us)] {
+        words.extend(wait.map(|us| (key.to_owned(), us.to_string())));
+    }
+    for (key, list) in [("deny", &board.hands.deny), ("allow", &board.hands.allow)] {
+        if !list.is_empty() {
+            words.push((key.into(), list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")));
+        }
+    }
     if let Some(console) = &board.console {
         words.push(("console".into(), console.clone()));
     }

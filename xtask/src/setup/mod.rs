@@ -131,6 +131,18 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
     )))
 }
 
+/// Why a case that takes this QEMU cannot run here; nothing is installed for it.
+pub fn lacks_qemu((major, minor): (u32, u32)) -> Option<String> {
+    let oldest = Version(major, minor);
+    let board = load_board("qemu-virt").ok()?;
+    let found = Found::probe(board.qemu.as_ref()?).qemu;
+    match found {
+        Some(version) if version >= oldest => None,
+        Some(version) => Some(format!("QEMU is {version}, and {oldest} is needed")),
+        None => Some(format!("no QEMU; {oldest} is needed")),
+    }
+}
+
 /// Makes everything that building and testing on the default board need available.
 pub fn ensure_all(install: &InstallArgs) -> anyhow::Result<Host> {
     targets::ensure()?;

@@ -9,6 +9,7 @@ mod expect;
 mod found;
 mod host;
 mod input;
+mod many;
 mod pcie;
 mod plants;
 mod policies;
@@ -38,6 +39,8 @@ pub struct Case {
     pub name: String,
     /// No case takes longer.
     pub deadline: Duration,
+    /// The oldest QEMU, where it is newer than the one that all need.
+    pub needs: Option<(u32, u32)>,
     /// The test.
     pub test: Box<Test>,
 }
@@ -48,7 +51,7 @@ type Test = dyn Fn(&Session<'_>) -> Result<(), String>;
 impl Case {
     /// A case of ordinary length.
     pub fn new(name: impl Into<String>, test: impl Fn(&Session<'_>) -> Result<(), String> + 'static) -> Self {
-        Self { name: name.into(), deadline: Duration::from_secs(120), test: Box::new(test) }
+        Self { name: name.into(), deadline: Duration::from_secs(120), needs: None, test: Box::new(test) }
     }
 }
 
@@ -98,6 +101,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(soak::all());
     cases.extend(stops::all());
     cases.extend(input::all());
+    cases.extend(many::all());
     cases.extend(pcie::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
     cases
@@ -108,8 +112,13 @@ fn on_qemu(cases: &[Case], tally: &mut Tally) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let program = copy_of_this_tool(&folder)?;
     for case in cases {
+        let name = format!("qemu {}", case.name);
+        if let Some(lack) = case.needs.and_then(setup::lacks_qemu) {
+            tally.skip(&name, &lack);
+            continue;
+        }
         let session = Session { program: &program, folder: folder.join(&case.name), deadline: case.deadline };
-        tally.run(&format!("qemu {}", case.name), || (case.test)(&session));
+        tally.run(&name, || (case.test)(&session));
     }
     Ok(())
 }

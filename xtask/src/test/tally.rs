@@ -7,6 +7,7 @@ use std::time::Duration;
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
+    pub skipped: u64,
 }
 
 impl Tally {
@@ -34,9 +35,15 @@ impl Tally {
         self.add(name, &result, begin.elapsed());
     }
 
+    /// One that this host cannot run.
+    pub fn skip(&mut self, name: &str, reason: &str) {
+        self.skipped += 1;
+        println!("{name} ... skipped: {reason}");
+    }
+
     /// Nothing ran.
     pub fn is_empty(&self) -> bool {
-        self.passed + self.failed == 0
+        self.passed + self.failed + self.skipped == 0
     }
 
     /// Nothing failed, and something ran: silence is no success.
@@ -46,6 +53,7 @@ impl Tally {
 
     /// The last line of every test run.
     pub fn summary(&self) -> String {
-        format!("{} passed, {} failed", self.passed, self.failed)
+        let skipped = if self.skipped == 0 { String::new() } else { format!(", {} skipped", self.skipped) };
+        format!("{} passed, {} failed{skipped}", self.passed, self.failed)
     }
 }

@@ -104,6 +104,10 @@ impl Witness for Hda {
         count::sample(bus, stream);
     }
 
+    fn is_cyclic(&self) -> bool {
+        true
+    }
+
     fn overruns(&self, stream: &Stream) -> u64 {
         stream.state[STATE_OVERRUNS]
     }

@@ -1,12 +1,15 @@
-//! Intel gigabit controllers that receive frames nobody asked for: 82574 (`e1000e`) and 82576 (`igb`).
+//! Intel gigabit controllers that receive frames nobody asked for: 82574 (`e1000e`), 82576 (`igb`) with its virtual functions
+//! (`igbvf`), and I210 (`i210`).
 //!
-//! The host sends [`crate::frame::Frame`]s; the ring takes 255 of them without the CPU. Both chips are run the same way;
+//! The host sends [`crate::frame::Frame`]s; the ring takes 255 of them without the CPU. All chips are run the same way;
 //! a descriptor handed to the hardware is an address and eight zero bytes in the 82574's legacy format and in the
-//! 82576's advanced one (82576 7.1.5.1; it has the legacy format too, QEMU's does not).
+//! others' advanced one (82576 7.1.5.1; it has the legacy format too, QEMU's does not).
 //!
-//! Documents: Intel 82574 GbE Controller Family data sheet 3.4; Intel 82576 EB data sheet 2.61.
+//! Documents: Intel 82574 GbE Controller Family data sheet 3.4; Intel 82576 EB data sheet 2.61; Intel I210 data sheet 3.7.
 
 mod count;
+mod link;
+mod pools;
 mod registers;
 #[cfg(test)]
 mod tests;
@@ -22,14 +25,11 @@ use registers::*;
 /// Descriptors of the ring; the hardware has at most one less.
 pub const RING: u64 = 256;
 const DESCRIPTOR_BYTES: u64 = 16;
+const RING_BYTES: u32 = (RING * DESCRIPTOR_BYTES) as u32;
 const BUFFER_BYTES: u64 = 256;
 
 /// Registers that follow within microseconds; the rest is margin.
 const SOON: Pace = Pace { every_us: 10, deadline_us: 10_000 };
-/// How long a link that is up may take to show after a MAC reset.
-const LINK_FOUND: Pace = Pace { every_us: 1_000, deadline_us: 20_000 };
-/// Negotiation of 1000BASE-T takes 2 to 3 s on a real cable (IEEE 802.3, 28 and 40).
-const LINK_NEGOTIATED: Pace = Pace { every_us: 1_000, deadline_us: 5_000_000 };
 
 // Layout of the canary window.
 const RING_AT: u64 = 0;
@@ -49,17 +49,31 @@ const STATE_SEQUENCE: usize = 3;
 const STATE_REPEATED: usize = 4;
 /// Samples that found the ring used up.
 const STATE_DRY: usize = 5;
+/// Offset of the receive queue at work from the registers; [`BEGUN`] before it is.
+const STATE_QUEUE: usize = 6;
+/// Last reading of a count of good packets that reading does not clear.
+const STATE_GOOD: usize = 7;
+/// The MAC was reset, and its link begins.
+const BEGUN: u64 = u64::MAX;
 
-/// What the two chips do not share.
+/// What differs beyond numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chip {
+    I82574,
+    I82576,
+    /// A virtual function of the 82576: one queue, and nothing of the MAC.
+    Virtual,
+    I210,
+}
+
+/// What the chips do not share.
 pub struct IntelNic {
     id: u32,
     name: &'static str,
     devices: &'static [u16],
     queue: u64,
     transmit_tail: u64,
-    /// RXDCTL while receiving.
-    queue_control: u32,
-    is_82576: bool,
+    chip: Chip,
 }
 
 /// The driver for 82574.
@@ -69,8 +83,7 @@ pub static E1000E: IntelNic = IntelNic {
     devices: &[0x10d3],
     queue: QUEUE_82574,
     transmit_tail: TDT_82574,
-    queue_control: RXDCTL_GRAN | RXDCTL_WTHRESH_1,
-    is_82576: false,
+    chip: Chip::I82574,
 };
 
 /// The driver for 82576.
@@ -80,8 +93,28 @@ pub static IGB: IntelNic = IntelNic {
     devices: &[0x10c9],
     queue: QUEUE_82576,
     transmit_tail: TDT_82576,
-    queue_control: RXDCTL_ENABLE | RXDCTL_WTHRESH_1,
-    is_82576: true,
+    chip: Chip::I82576,
+};
+
+/// The driver for virtual functions of 82576, whose physical function is armed before them.
+pub static IGBVF: IntelNic = IntelNic {
+    id: 16,
+    name: "igbvf",
+    devices: &[0x10ca],
+    // Where the 82574 has its own (82576 8.26).
+    queue: QUEUE_82574,
+    transmit_tail: TDT_82574,
+    chip: Chip::Virtual,
+};
+
+/// The driver for I210 and I211 with copper ports. No emulator has them: by their documents alone.
+pub static I210: IntelNic = IntelNic {
+    id: 17,
+    name: "i210",
+    devices: &[0x1533, 0x1539, 0x157b],
+    queue: QUEUE_82576,
+    transmit_tail: TDT_82576,
+    chip: Chip::I210,
 };
 
 /// Frames of ours that came with a sequence number counted before: they are in no total.
@@ -139,7 +172,7 @@ impl Witness for IntelNic {
     }
 
     fn sample(&self, bus: &mut dyn Bus, stream: &mut Stream) {
-        count::sample(bus, stream, stream.registers.plus(self.queue));
+        count::sample(bus, stream, self.chip);
     }
 
     fn overruns(&self, _stream: &Stream) -> u64 {
@@ -164,7 +197,7 @@ impl Stopper for IntelNic {
         function: Bdf,
         registers: PhysAddr,
     ) -> Result<(), DmaError> {
-        let mut function = Function::new(config, function).ok_or(DmaError::Gone)?;
+        let mut function = self.function(config, function)?;
         function.set_bus_master(false);
         self.reset(bus, registers)
     }
@@ -182,9 +215,32 @@ impl Endpoint for IntelNic {
         Doorbell::Wide32(self.transmit_tail)
     }
 
+    fn rank(&self) -> u32 {
+        // A virtual function comes after its own.
+        if self.chip == Chip::Virtual { E1000E.id } else { self.id }
+    }
+
+    fn most_virtual(&self) -> u16 {
+        if self.chip == Chip::I82576 { pools::OWN } else { 0 }
+    }
+
+    fn begin(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) {
+        if self.chip != Chip::I82576 {
+            return;
+        }
+        let Ok(mut function) = self.function(config, stream.bdf) else { return };
+        function.set_bus_master(false);
+        if function.enable_for_dma().is_ok()
+            && self.reset(bus, stream.registers).is_ok()
+            && link::begin(bus, stream.registers).is_ok()
+        {
+            stream.state[STATE_QUEUE] = BEGUN;
+        }
+    }
+
     fn arm(&self, config: &mut dyn ConfigSpace, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
         window::check(stream, self.window_bytes(), self.rmr_bytes())?;
-        let mut function = Function::new(config, stream.bdf).ok_or(DmaError::Gone)?;
+        let mut function = self.function(config, stream.bdf)?;
         function.set_bus_master(false);
         function.enable_for_dma()?;
         let armed = self.start(&mut function, bus, stream);
@@ -198,55 +254,87 @@ impl Endpoint for IntelNic {
 }
 
 impl IntelNic {
+    fn function<'a>(&self, config: &'a mut dyn ConfigSpace, function: Bdf) -> Result<Function<'a>, DmaError> {
+        let found =
+            if self.chip == Chip::Virtual { Function::any(config, function) } else { Function::new(config, function) };
+        found.ok_or(DmaError::Gone)
+    }
+
     /// Everything between a function found in any state and a receiver that runs.
     fn start(&self, function: &mut Function<'_>, bus: &mut dyn Bus, stream: &mut Stream) -> Result<(), DmaError> {
         let at = stream.registers;
-        self.reset(bus, at)?;
-        let control = bus.read32(at.plus(CTRL));
-        bus.write32(at.plus(CTRL), control & !CTRL_FORCE | CTRL_SLU);
+        let has_begun = stream.state[STATE_QUEUE] == BEGUN;
+        match self.chip {
+            Chip::Virtual => pools::stop_queue(bus, at)?,
+            _ if has_begun => {}
+            _ => self.reset(bus, at)?,
+        }
         for slot in 0..RING {
             write_descriptor(bus, stream, slot);
         }
         window::poison_data(bus, stream, BUFFERS_AT, RING * BUFFER_BYTES);
-        wait_for_link(bus, at)?;
-        // No frame for the station's own address: every frame begins with six bytes of ones, unlike poison and unlike
-        // the rest of a long frame that takes several buffers.
-        bus.write32(at.plus(RAL0), 0);
-        bus.write32(at.plus(RAH0), 0);
+        match self.chip {
+            // Its physical function has seen to the link, or is not at work.
+            Chip::Virtual => link::is_up(bus, at)?,
+            Chip::I82576 if has_begun => link::wait(bus, at)?,
+            _ => {
+                link::begin_where(bus, at, self.chip != Chip::I210)?;
+                link::wait(bus, at)?;
+            }
+        }
+        (stream.totals, stream.state) = Default::default();
+        stream.state[STATE_QUEUE] = self.queue;
+        if self.chip != Chip::Virtual {
+            // No frame for the station's own address: every frame begins with six bytes of ones, unlike poison and unlike
+            // the rest of a long frame that takes several buffers.
+            bus.write32(at.plus(RAL0), 0);
+            bus.write32(at.plus(RAH0), 0);
+        }
+        if self.chip == Chip::I82576
+            && let Some(sriov) = function.sriov()?.filter(|sriov| sriov.count != 0)
+        {
+            stream.state[STATE_QUEUE] = pools::share(bus, at, sriov.count);
+        }
         self.program_queue(bus, stream)?;
-        // Cleared by reading.
-        bus.read32(at.plus(GPRC));
-        stream.totals = Default::default();
-        stream.state = [0; 8];
+        count::begin(bus, stream, self.chip);
         bus.before_doorbell();
         function.set_bus_master(true);
-        bus.write32(at.plus(RCTL), RCTL_EN | RCTL_BAM | RCTL_BSIZE_256 | RCTL_SECRC);
+        if self.chip != Chip::Virtual {
+            bus.write32(at.plus(RCTL), RCTL_EN | RCTL_BAM | RCTL_BSIZE_256 | RCTL_SECRC);
+        }
         // The tail comes after the enable bit (82574 4.6.5, 82576 4.5.9).
-        bus.write32(at.plus(self.queue + RDT), RING as u32 - 1);
+        bus.write32(at.plus(stream.state[STATE_QUEUE] + RDT), RING as u32 - 1);
         Ok(())
     }
 
     fn program_queue(&self, bus: &mut dyn Bus, stream: &Stream) -> Result<(), DmaError> {
-        let at = stream.registers.plus(self.queue);
+        let at = stream.registers.plus(stream.state[STATE_QUEUE]);
         let ring = descriptor_place(stream, 0).iova.0;
+        let is_enabled = |control| control & RXDCTL_ENABLE != 0;
+        let is_advanced = self.chip != Chip::I82574;
         bus.write32(at.plus(RDBAL), ring as u32);
         bus.write32(at.plus(RDBAH), (ring >> 32) as u32);
-        bus.write32(at.plus(RDLEN), (RING * DESCRIPTOR_BYTES) as u32);
-        if self.is_82576 {
-            bus.write32(at.plus(SRRCTL), SRRCTL_ADVANCED_ONE_BUFFER);
+        bus.write32(at.plus(RDLEN), RING_BYTES);
+        if is_advanced {
+            // One pool without descriptors must not hold up the others (82576 8.10.2).
+            let drop = if stream.state[STATE_QUEUE] == QUEUE_82576 { 0 } else { SRRCTL_DROP };
+            bus.write32(at.plus(SRRCTL), SRRCTL_ADVANCED_ONE_BUFFER | drop);
         }
         bus.write32(at.plus(RDH), 0);
         bus.write32(at.plus(RDT), 0);
-        bus.write32(at.plus(RXDCTL), self.queue_control);
-        if self.is_82576 {
-            let enabled = |control| control & RXDCTL_ENABLE != 0;
-            poll32(bus, "NIC RXDCTL.ENABLE", at.plus(RXDCTL), SOON, enabled)?;
+        let enable = if is_advanced { RXDCTL_ENABLE } else { RXDCTL_GRAN };
+        bus.write32(at.plus(RXDCTL), enable | RXDCTL_WTHRESH_1);
+        if is_advanced {
+            poll32(bus, "NIC RXDCTL.ENABLE", at.plus(RXDCTL), SOON, is_enabled)?;
         }
         Ok(())
     }
 
     /// Stops receiving and resets the MAC: nothing lands after that, and no interrupt comes.
     fn reset(&self, bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
+        if self.chip == Chip::Virtual {
+            return pools::reset_virtual(bus, at);
+        }
         bus.write32(at.plus(IMC), u32::MAX);
         bus.write32(at.plus(RCTL), 0);
         let control = bus.read32(at.plus(CTRL));
@@ -258,23 +346,11 @@ impl IntelNic {
         // No access in the first microsecond (82574 10.2.2.1, 82576 8.2.1).
         bus.sleep_us(10);
         poll32(bus, "NIC CTRL.RST", at.plus(CTRL), SOON, |control| control & CTRL_RST == 0)?;
-        if !self.is_82576 {
+        if matches!(self.chip, Chip::I82574 | Chip::I210) {
             // The non-volatile memory is read anew. A board without one never sets the bit: then there is nothing to wait for.
             let _ = poll32(bus, "NIC EECD.AUTO_RD", at.plus(EECD), SOON, |eecd| eecd & EECD_AUTO_RD != 0);
         }
         bus.write32(at.plus(IMC), u32::MAX);
         Ok(())
     }
-}
-
-/// Waits for the link. QEMU's 82576 has it down after a MAC reset until its PHY is told to negotiate, which takes 500 ms;
-/// a PHY that is up already is left alone.
-fn wait_for_link(bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
-    let is_up = |status| status & STATUS_LU != 0;
-    if poll32(bus, "NIC STATUS.LU (link)", at.plus(STATUS), LINK_FOUND, is_up).is_ok() {
-        return Ok(());
-    }
-    bus.write32(at.plus(MDIC), MDIC_WRITE_PHY1 | PHY_CONTROL_RESTART);
-    poll32(bus, "NIC MDIC.R", at.plus(MDIC), SOON, |mdic| mdic & MDIC_READY != 0)?;
-    poll32(bus, "NIC STATUS.LU (link)", at.plus(STATUS), LINK_NEGOTIATED, is_up)
 }

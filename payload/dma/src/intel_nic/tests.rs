@@ -10,8 +10,13 @@ use std::vec::Vec;
 
 /// A MAC that receives a frame each `every_us`, and knows itself what became of them.
 struct Mac {
-    is_82576: bool,
+    chip: Chip,
     queue: u64,
+    ring_bytes: u32,
+    /// Registers that say which pools receive.
+    pools: Vec<(u64, u32)>,
+    /// Good packets of one pool: reading does not clear it.
+    pool_good: u32,
     head: u64,
     tail: u64,
     ring: u64,
@@ -37,6 +42,8 @@ struct Mac {
     is_still: bool,
 }
 
+const ALL: [&IntelNic; 4] = [&E1000E, &IGB, &IGBVF, &I210];
+
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
 struct Truth {
     attempted: u64,
@@ -47,8 +54,12 @@ struct Truth {
 impl Mac {
     fn new(nic: &IntelNic) -> Self {
         Self {
-            is_82576: nic.is_82576,
+            chip: nic.chip,
             queue: nic.queue,
+            ring_bytes: 0,
+            pools: Vec::new(),
+            // It wraps soon.
+            pool_good: u32::MAX - 20,
             head: 0,
             tail: 0,
             ring: 0,
@@ -59,7 +70,7 @@ impl Mac {
             has_link: true,
             link_follows: false,
             is_stuck: false,
-            station_is_valid: true,
+            station_is_valid: nic.chip != Chip::Virtual,
             burns: false,
             every_us: 500,
             due_us: 0,
@@ -76,8 +87,9 @@ impl Mac {
     }
 
     fn is_receiving(&self, fabric: &Fabric) -> bool {
-        let queue_on = !self.is_82576 || self.queue_control & RXDCTL_ENABLE != 0;
-        !self.is_still && self.receive & RCTL_EN != 0 && queue_on && fabric.bus_master.get()
+        let queue_on = self.chip == Chip::I82574 || self.queue_control & RXDCTL_ENABLE != 0;
+        let receiver_on = self.chip == Chip::Virtual || self.receive & RCTL_EN != 0;
+        !self.is_still && receiver_on && queue_on && fabric.bus_master.get()
     }
 
     /// One frame to memory; `false` where no descriptor is left for it.
@@ -107,7 +119,7 @@ impl Mac {
                 let mut back = descriptor;
                 back[8] = piece.len() as u8;
                 back[12] = 3;
-                if self.is_82576 {
+                if self.chip != Chip::I82574 {
                     back[..8].fill(0xee);
                 }
                 fabric.write(at, &back);
@@ -115,6 +127,7 @@ impl Mac {
             }
         }
         self.good += 1;
+        self.pool_good = self.pool_good.wrapping_add(1);
         match (fabric.mode, landed) {
             (Mode::Translate, _) | (Mode::Bypass, Some(true)) => self.truth.delivered += 1,
             (Mode::Bypass, _) => self.truth.mis_steered += 1,
@@ -146,7 +159,13 @@ impl Device for Mac {
             EECD => EECD_AUTO_RD,
             MDIC => MDIC_READY,
             RCTL => self.receive,
-            GPRC => core::mem::take(&mut self.good),
+            GPRC if self.queue == QUEUE_82576 || self.chip == Chip::I82574 => core::mem::take(&mut self.good),
+            VFGPRC if self.chip == Chip::Virtual => self.pool_good,
+            PVFGPRC_7 if self.chip == Chip::I82576 => self.pool_good,
+            // Reserved bits that are to stay.
+            CTRL_EXT => 1 << 22,
+            VMOLR..0x5af0 => 0x2600,
+            _ if offset == self.queue + RDLEN => self.ring_bytes,
             _ if offset == self.queue + RDH => self.head as u32,
             _ if offset == self.queue + RXDCTL => self.queue_control,
             _ => panic!("read of {offset:#x}"),
@@ -160,19 +179,24 @@ impl Device for Mac {
                 self.control = if self.is_stuck { value } else { value & !CTRL_RST };
                 if value & CTRL_RST != 0 {
                     (self.head, self.tail, self.ring, self.receive, self.queue_control) = (0, 0, 0, 0, 0);
-                    self.station_is_valid = true;
+                    self.ring_bytes = 0;
+                    self.station_is_valid = self.chip != Chip::Virtual;
                 }
             }
-            RCTL => self.receive = value,
+            RCTL if self.chip != Chip::Virtual => self.receive = value,
+            MRQC | VT_CTL | QDE | VFRE | CTRL_EXT | VMOLR..0x5af0 if self.chip == Chip::I82576 => {
+                self.pools.push((offset, value));
+            }
+            VTEIMC if self.chip == Chip::Virtual => assert_eq!(value, u32::MAX),
             RAH0 => self.station_is_valid = value >> 31 != 0,
             IMC => assert_eq!(value, u32::MAX),
             RAL0 => {}
-            MDIC => self.has_link |= self.link_follows,
+            MDIC if self.chip != Chip::I210 => self.has_link |= self.link_follows,
             _ => match in_queue {
                 RDBAL => self.ring = self.ring & !0xffff_ffff | u64::from(value),
                 RDBAH => self.ring = self.ring & 0xffff_ffff | u64::from(value) << 32,
-                RDLEN => assert_eq!(u64::from(value), RING * 16),
-                SRRCTL => assert!(self.is_82576),
+                RDLEN => self.ring_bytes = value,
+                SRRCTL => assert!(self.chip != Chip::I82574),
                 RDH => self.head = value.into(),
                 RDT => {
                     self.tail = value.into();
@@ -232,7 +256,7 @@ fn totals(stream: &Stream) -> Truth {
 
 #[test]
 fn a_translated_stream_delivers_every_frame() {
-    for (nic, rmr) in [(&E1000E, false), (&E1000E, true), (&IGB, false), (&IGB, true)] {
+    for (nic, rmr) in ALL.into_iter().flat_map(|nic| [(nic, false), (nic, true)]) {
         let (config, mut board, mut stream) = armed(nic, rmr);
         assert!(config.bus_master.get());
         for _ in 0..30 {
@@ -248,7 +272,7 @@ fn a_translated_stream_delivers_every_frame() {
 
 #[test]
 fn blocked_and_bypassed_frames_are_told_apart() {
-    for (nic, rmr) in [(&E1000E, false), (&E1000E, true), (&IGB, true)] {
+    for (nic, rmr) in ALL.into_iter().flat_map(|nic| [(nic, false), (nic, true)]) {
         let (_config, mut board, mut stream) = armed(nic, rmr);
         for mode in [Mode::Translate, Mode::Block, Mode::Bypass, Mode::Translate, Mode::Bypass, Mode::Block] {
             board.fabric.mode = mode;
@@ -291,7 +315,7 @@ fn a_blocked_frame_that_burns_the_ring_is_one_attempt() {
 
 #[test]
 fn a_ring_used_up_stops_without_attempts_and_goes_on_after_the_sample() {
-    for nic in [&E1000E, &IGB] {
+    for nic in ALL {
         let (_config, mut board, mut stream) = armed(nic, true);
         board.pass(500_000);
         assert_eq!(sample_still(nic, &mut board, &mut stream), totals(&stream));
@@ -436,18 +460,94 @@ fn drivers_are_found_by_identity_and_by_number() {
     assert!(crate::by_id(0).is_none());
 }
 
+/// An 82576 with three virtual functions: its last pool is its own, and each broadcast goes to all four.
+#[test]
+fn a_card_with_virtual_functions_works_in_its_own_pool() {
+    let mut config = Config::new(0x8086, 0x10c9, 0x02_0000);
+    let put =
+        |config: &mut Config, at: usize, value: u32| config.page[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let words = [(0x04, 1 << 20), (0x34, 0x40), (0x40, 0x0002_0010), (0x100, 0x0001_0010)];
+    for (at, value) in words.into_iter().chain([(0x108, 1), (0x10c, 0x0008_0008), (0x110, 3), (0x114, 0x0002_0080)]) {
+        put(&mut config, at, value);
+    }
+    let mut stream = stream(true);
+    let mac = Mac { queue: QUEUE_82576 + 7 * 0x40, ..Mac::new(&IGB) };
+    let mut board = Board::new(mac, &stream, Rc::clone(&config.bus_master));
+    IGB.arm(&mut config, &mut board, &mut stream).unwrap();
+    let last = |at| board.device.pools.iter().rfind(|(offset, _)| *offset == at).map(|(_, value)| *value);
+    assert_eq!(last(VFRE), Some(0b1000_0111));
+    assert_eq!((last(MRQC), last(VT_CTL)), (Some(3), Some(7 << 7 | 1 << 30)));
+    assert_eq!(last(CTRL_EXT), Some(1 << 22 | 1 << 14));
+    for pool in 0..8 {
+        assert_eq!(last(VMOLR + 4 * pool), Some(0x2600 | 1 << 27 | 1 << 24));
+    }
+    for mode in [Mode::Translate, Mode::Block, Mode::Translate] {
+        board.fabric.mode = mode;
+        board.pass(50_000);
+        assert_eq!(sample_still(&IGB, &mut board, &mut stream), totals(&stream));
+    }
+    assert!(stream.totals.delivered > 190 && stream.totals.attempted > 290, "{:?}", stream.totals);
+}
+
+#[test]
+fn a_virtual_function_needs_its_own_at_work() {
+    let mut config = Config::new(0xffff, 0xffff, 0x02_0000);
+    let mut stream = stream(false);
+    let mac = Mac { has_link: false, ..Mac::new(&IGBVF) };
+    let mut board = Board::new(mac, &stream, Rc::clone(&config.bus_master));
+    let error = IGBVF.arm(&mut config, &mut board, &mut stream).unwrap_err();
+    assert!(matches!(error, DmaError::Timeout { what: "NIC STATUS.LU (link)", .. }), "{error}");
+    assert!(!config.bus_master.get());
+    board.device.has_link = true;
+    IGBVF.arm(&mut config, &mut board, &mut stream).unwrap();
+    assert!(config.bus_master.get());
+    assert!(IGBVF.rank() < IGB.rank(), "it is armed after its own");
+}
+
+/// A reset of the physical function enables queue 0 and takes its ring: that is no DMA of the virtual function's.
+#[test]
+fn a_queue_that_lost_its_ring_attempts_nothing() {
+    let (_config, mut board, mut stream) = armed(&IGBVF, false);
+    board.pass(20_000);
+    sample_still(&IGBVF, &mut board, &mut stream);
+    let before = totals(&stream);
+    (board.device.head, board.device.ring_bytes, board.device.pool_good) = (0, 0, 0);
+    assert!(board.device.queue_control & RXDCTL_ENABLE != 0);
+    sample_still(&IGBVF, &mut board, &mut stream);
+    assert_eq!(totals(&stream), before);
+}
+
+/// The link begins once, and the MAC is not reset again for it.
+#[test]
+fn what_has_begun_is_not_begun_again() {
+    let mut config = Config::new(0x8086, 0x10c9, 0x02_0000);
+    let mut stream = stream(false);
+    let mac = Mac { has_link: false, link_follows: true, ..Mac::new(&IGB) };
+    let mut board = Board::new(mac, &stream, Rc::clone(&config.bus_master));
+    IGB.begin(&mut config, &mut board, &mut stream);
+    assert!(board.device.has_link && !config.bus_master.get());
+    IGB.sample(&mut board, &mut stream);
+    board.device.link_follows = false;
+    let begun = board.now_us;
+    IGB.arm(&mut config, &mut board, &mut stream).unwrap();
+    assert!(board.now_us - begun < 15_000, "{}", board.now_us - begun);
+    board.pass(20_000);
+    sample_still(&IGB, &mut board, &mut stream);
+    assert!(stream.totals.delivered > 30);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_interleaving_loses_or_doubles_a_frame(
         rmr: bool,
-        is_82576: bool,
+        nic in 0..ALL.len(),
         every_us in 3u64..2_000,
         access_us in 0u64..3,
         foreign in prop::collection::vec(60usize..1500, 0..6),
         steps in prop::collection::vec((0u64..40_000, 0u8..4), 1..40),
     ) {
-        let nic = if is_82576 { &IGB } else { &E1000E };
+        let nic = ALL[nic];
         let (_config, mut board, mut stream) = armed_with(nic, Mac { every_us, ..Mac::new(nic) }, rmr);
         board.access_us = access_us;
         // Long frames may straddle a sample, and both windows: only where every frame is delivered is that exact.

@@ -195,7 +195,8 @@ fn a_port_without_sensible_bus_numbers_is_none() {
     for numbers in [0, 0x00_01_00, 0x05_00_00, u32::MAX >> 8 << 16] {
         let mut machine = Machine::new(false);
         machine.space.put(PORT, 0x18, numbers);
-        let functions = [Found { bdf: PORT, identity: crate::Identity::default(), requester: PORT }];
+        let identity = crate::Identity::default();
+        let functions = [Found { bdf: PORT, identity, requester: PORT, physical: None }];
         let ports = ports(&mut machine, &functions);
         assert!(ports.is_empty(), "{numbers:#x}");
     }

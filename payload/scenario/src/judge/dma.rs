@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{phase::Delta, policy::After, quiesce::Means};
 use alloc::format;
-use handover::oracle::{STREAM_IDENTITY, STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
+use handover::oracle::{STREAM_FED, STREAM_IDENTITY, STREAM_NO_ATTEMPTS, STREAM_RMR, Stream};
 
 const NO_STREAM: &str = "no live stream";
 const ALL_SILENT: &str = "every device was stopped";
@@ -99,7 +99,8 @@ fn moved(evidence: &Evidence<'_>) -> Seen {
 }
 
 pub(super) fn no_attempt(stream: &Stream) -> Seen {
-    Seen::not_covered(format!("{}: no DMA attempted", stream.bdf))
+    let why = if stream.flags & STREAM_FED != 0 { ": no frame came; does anybody send to its network?" } else { "" };
+    Seen::not_covered(format!("{}: no DMA attempted{why}", stream.bdf))
 }
 
 /// Units known to be blocked; none where attempts are not counted.

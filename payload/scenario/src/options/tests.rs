@@ -1,7 +1,7 @@
 extern crate std;
 
-use super::{ConsoleWish, KEYS, NAMES, OptionProblem, RmrWish, RunOptions, Strtab};
-use crate::{Crash, Plant, Policy, Risks, Scenario, Work};
+use super::{ConsoleWish, KEYS, NAMES, OptionProblem, RmrWish, RunOptions, Strtab, VirtualWish};
+use crate::{Crash, Hands, Plant, Policy, Risks, Scenario, Which, Work};
 use addr::{Bdf, PhysAddr};
 use proptest::prelude::*;
 use std::{
@@ -25,7 +25,7 @@ fn problem(text: &str) -> String {
 #[test]
 fn every_option_is_read() {
     let text = "scenario=adopt,reset@panic cycles=100 for_s=7\nplant=leaf-canary\te2h=1 firmware-smmu=1 strtab=linear hold_us=5 watch_us=0x10 step-hold=1\r\n\
-                rmr=0000:00:02.0,0001:02:03.4:0x20000 console=pl011:0x9000000:16 allow_risks=bus-error,power-cycle";
+                rmr=0000:00:02.0,0001:02:03.4:0x20000 vfs=0000:01:00.0:7,0000:02:00.1:1 deny=0000:00:05.0,8086:10d3 allow=1234:abcd console=pl011:0x9000000:16 allow_risks=bus-error,power-cycle";
     let (options, problems) = read(text);
     assert_eq!(problems, [""; 0]);
     let wanted = RunOptions {
@@ -43,6 +43,15 @@ fn every_option_is_read() {
             RmrWish { bdf: Bdf::new(1, 2, 3, 4), bytes: 0x2_0000 },
         ]
         .into(),
+        virtuals: [
+            VirtualWish { bdf: Bdf::new(0, 1, 0, 0), count: 7 },
+            VirtualWish { bdf: Bdf::new(0, 2, 0, 1), count: 1 },
+        ]
+        .into(),
+        hands: Hands {
+            deny: [Which::At(Bdf::new(0, 0, 5, 0)), Which::Ids(0x8086, 0x10d3)].into(),
+            allow: [Which::Ids(0x1234, 0xabcd)].into(),
+        },
         hold_us: 5,
         watch_us: 16,
         step_hold: true,
@@ -90,7 +99,7 @@ fn only_a_leading_word_is_a_finding() {
 fn every_wrong_option_says_what_would_be_right() {
     assert_eq!(
         problem("cycle=3"),
-        "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, hold_us, watch_us, \
+        "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, \
          step-hold, console, allow_risks"
     );
     for value in ["0", "-1", "+1", "1000001", "many", "", "0x", "99999999999999999999"] {

@@ -77,8 +77,10 @@ pub struct Endpoint {
     pub bus_master: bool,
     /// Bus mastering was on before the firmware's end; absent where it could not be asked.
     pub bus_master_before_exit: Option<bool>,
-    /// It became a live stream.
+    /// It was chosen to become a live stream.
     pub armed: bool,
+    /// The board keeps the payload's hands off it.
+    pub denied: bool,
     /// Its capabilities, their state, and its path to the SMMU; absent where the payload told nothing of it.
     pub pcie: Option<Pcie>,
 }

@@ -13,9 +13,12 @@ fn rules(scenario: &str, cycle: &Cycle) -> &'static [&'static str] {
     let was_off = scenario.contains("+smmu-disabled");
     match scenario.split(['+', '@']).next() {
         // The bug of Chen v6 6/7: live STEs are cleared and written in place. Without an RMR stream nothing is written.
-        Some("adopt-rmr-bypass") if has_rmr && !is_skipped("adopt.smmuen-kept") => {
-            &["adopt.table-store", "structure.words-before-valid", "structure.no-barrier"]
-        }
+        Some("adopt-rmr-bypass") if has_rmr && !is_skipped("adopt.smmuen-kept") => &[
+            "adopt.table-store",
+            "structure.words-before-valid",
+            "structure.no-barrier",
+            "structure.invalid-not-synced",
+        ],
         // Translation is turned off, and GBPA lets everything through.
         Some("bypass") if !was_off => &["disable.without-abort"],
         // No identifier is kept out of use, ASID or VMID.
