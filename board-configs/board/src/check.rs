@@ -159,10 +159,24 @@ fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
         memory: raw.memory.into_inner(),
         firmware: raw.firmware.into_iter().map(Into::into).collect(),
         audiodevs: raw.audiodevs,
+        drives: raw.drives.into_iter().map(|drive| check_drive(drive, &raw.devices)).collect::<Result<_, _>>()?,
         sender: raw.sender.map(|sender| check_sender(sender, raw.devices.iter().chain(&raw.netdevs))).transpose()?,
         netdevs: raw.netdevs,
         devices: raw.devices,
     })
+}
+
+/// A drive that no device has is a slip, as is one that QEMU would give to a device of its own choice.
+fn check_drive(raw: Spanned<String>, devices: &[String]) -> Result<String, Mistake> {
+    let value = |key: &str| raw.get_ref().split(',').find_map(|property| property.strip_prefix(key));
+    let (Some("none"), Some(id)) = (value("if="), value("id=")) else {
+        return mistake(&raw, "a drive has `if=none` and an `id=`");
+    };
+    let wanted = format!("drive={id}");
+    if !devices.iter().any(|device| device.split(',').any(|property| property == wanted)) {
+        return mistake(&raw, format!("no device has `{wanted}`"));
+    }
+    Ok(raw.into_inner())
 }
 
 fn check_sender<'a>(raw: raw::Sender, mut users: impl Iterator<Item = &'a String>) -> Result<Sender, Mistake> {

@@ -149,6 +149,8 @@ pub struct Qemu {
     pub audiodevs: Vec<String>,
     /// Values of `-netdev`, after the sender's.
     pub netdevs: Vec<String>,
+    /// Values of `-drive`: disks for `devices`.
+    pub drives: Vec<String>,
     /// Values of `-device`, in this order.
     pub devices: Vec<String>,
     /// The sender of network frames.

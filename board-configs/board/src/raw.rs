@@ -80,6 +80,8 @@ pub(crate) struct Qemu {
     #[serde(default)]
     pub(crate) netdevs: Vec<String>,
     #[serde(default)]
+    pub(crate) drives: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(crate) devices: Vec<String>,
     pub(crate) sender: Option<Sender>,
 }

@@ -113,6 +113,15 @@ fn virtual_functions_are_endpoints_after_their_own() {
 }
 
 #[test]
+fn a_drive_belongs_to_a_device() {
+    let error = |drive: &str| broken("audiodevs =", &format!("drives = [\"{drive}\"]\naudiodevs ="));
+    for drive in ["id=disk0,driver=null-co", "if=virtio,id=disk0", "if=none,driver=null-co"] {
+        assert!(error(drive).contains("a drive has `if=none` and an `id=`"), "{drive}");
+    }
+    assert!(error("if=none,id=disk0,driver=null-co").contains("no device has `drive=disk0`"));
+}
+
+#[test]
 fn a_missing_key_and_broken_syntax_stay_on_one_line() {
     let error = broken("evidence = \"emulated\"\n", "");
     assert!(error.contains("missing field `evidence`") && !error.contains('\n'), "{error}");

@@ -78,11 +78,12 @@ impl Fabric {
         bytes
     }
 
-    /// A device write.
-    pub(crate) fn write(&mut self, iova: u64, bytes: &[u8]) {
-        let Some(at) = self.translate(iova) else { return };
+    /// A device write; `false` where it is refused.
+    pub(crate) fn write(&mut self, iova: u64, bytes: &[u8]) -> bool {
+        let Some(at) = self.translate(iova) else { return false };
         self.landed += 1;
         self.bytes(at, bytes.len()).copy_from_slice(bytes);
+        true
     }
 }
 
@@ -105,7 +106,8 @@ pub(crate) struct Board<D> {
 
 impl<D: Device> Board<D> {
     pub(crate) fn new(device: D, stream: &Stream, bus_master: Rc<Cell<bool>>) -> Self {
-        let ranges = [(TARGET.0, WINDOW_BYTES), (CANARY.0, WINDOW_BYTES), (RMR.0, RMR_BYTES)];
+        let window = stream.window.bytes;
+        let ranges = [(TARGET.0, window), (CANARY.0, window), (RMR.0, RMR_BYTES)];
         let memory: Ram = ranges.into_iter().map(|(start, bytes)| (start, vec![0x5c; bytes as usize])).collect();
         let fabric =
             Fabric { seen: memory.clone(), memory, mode: Mode::Translate, bus_master, stream: *stream, landed: 0 };
@@ -192,6 +194,8 @@ impl<D: Device> Bus for Board<D> {
 pub(crate) struct Config {
     pub(crate) page: Vec<u8>,
     pub(crate) bus_master: Rc<Cell<bool>>,
+    /// Number and length of its BAR.
+    pub(crate) bar: (u16, u32),
 }
 
 impl Config {
@@ -200,7 +204,8 @@ impl Config {
         page[0..2].copy_from_slice(&vendor.to_le_bytes());
         page[2..4].copy_from_slice(&device.to_le_bytes());
         page[8..12].copy_from_slice(&(class << 8).to_le_bytes());
-        Self { page, bus_master: Rc::default() }
+        page[0x10..0x14].copy_from_slice(&((REGISTERS.0 as u32) | 4).to_le_bytes());
+        Self { page, bus_master: Rc::default(), bar: (0, 0x4000) }
     }
 }
 
@@ -216,6 +221,14 @@ impl ConfigSpace for Config {
     fn write16(&mut self, function: Bdf, offset: u16, value: u16) {
         assert_eq!(function, BDF);
         let at = usize::from(offset);
+        let (number, bytes) = self.bar;
+        let mask = bytes.wrapping_neg();
+        let value = match offset.wrapping_sub(0x10 + 4 * number) {
+            // Memory, 64 bits.
+            0 => value & mask as u16 | 4,
+            2 => value & (mask >> 16) as u16,
+            _ => value,
+        };
         self.page[at..at + 2].copy_from_slice(&value.to_le_bytes());
         if offset == 4 {
             self.bus_master.set(value & 4 != 0);
@@ -225,7 +238,12 @@ impl ConfigSpace for Config {
 
 /// A stream with a canary window and, where asked, an identity window.
 pub(crate) fn stream(rmr: bool) -> Stream {
-    let window = Window { iova: Iova(CANARY.0), target: TARGET, canary: CANARY, bytes: WINDOW_BYTES };
+    stream_of(rmr, WINDOW_BYTES)
+}
+
+/// The same with a canary window of `bytes`.
+pub(crate) fn stream_of(rmr: bool, bytes: u64) -> Stream {
+    let window = Window { iova: Iova(CANARY.0), target: TARGET, canary: CANARY, bytes };
     let identity = Window { iova: Iova(RMR.0), target: RMR, canary: RMR, bytes: RMR_BYTES };
     Stream {
         bdf: BDF,

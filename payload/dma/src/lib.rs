@@ -7,13 +7,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod ahci;
 #[cfg(test)]
 mod fake;
 pub mod frame;
 pub mod hda;
 pub mod intel_nic;
+pub mod nvme;
+pub mod once;
 mod poll;
+#[cfg(test)]
+mod tests;
+pub mod virtio;
 mod window;
+pub mod xhci;
 
 use addr::{Bdf, PhysAddr};
 use handover::oracle::Stream;
@@ -22,8 +29,21 @@ use pci::{ConfigSpace, Identity, PciError};
 pub use window::{fingerprint, first_landed, poison};
 
 /// All drivers.
-pub static DRIVERS: &[&dyn Endpoint] =
-    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
+pub static DRIVERS: &[&dyn Endpoint] = &[
+    &hda::Hda,
+    &intel_nic::E1000E,
+    &intel_nic::IGB,
+    &intel_nic::IGBVF,
+    &intel_nic::I210,
+    &ahci::Ahci,
+    &nvme::Nvme,
+    &xhci::Xhci,
+    &virtio::RNG,
+    &virtio::NET,
+    &virtio::BLK,
+    &once::EDU,
+    &once::EXERCISER,
+];
 
 /// Finds the driver for a function with these IDs.
 #[must_use]
@@ -32,8 +52,21 @@ pub fn driver_for(identity: &Identity) -> Option<&'static dyn Endpoint> {
 }
 
 /// The counting half of all drivers: an image that only counts carries nothing else of them.
-static WITNESSES: &[&dyn Witness] =
-    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
+static WITNESSES: &[&dyn Witness] = &[
+    &hda::Hda,
+    &intel_nic::E1000E,
+    &intel_nic::IGB,
+    &intel_nic::IGBVF,
+    &intel_nic::I210,
+    &ahci::Ahci,
+    &nvme::Nvme,
+    &xhci::Xhci,
+    &virtio::RNG,
+    &virtio::NET,
+    &virtio::BLK,
+    &once::EDU,
+    &once::EXERCISER,
+];
 
 /// Finds who counts a stream, by its number in `Stream::driver`.
 #[must_use]
@@ -121,8 +154,21 @@ pub enum DmaError {
 }
 
 /// Stopping alone: an image that stops strangers' devices carries nothing else of their drivers.
-static STOPPERS: &[&dyn Stopper] =
-    &[&hda::Hda, &intel_nic::E1000E, &intel_nic::IGB, &intel_nic::IGBVF, &intel_nic::I210];
+static STOPPERS: &[&dyn Stopper] = &[
+    &hda::Hda,
+    &intel_nic::E1000E,
+    &intel_nic::IGB,
+    &intel_nic::IGBVF,
+    &intel_nic::I210,
+    &ahci::Ahci,
+    &nvme::Nvme,
+    &xhci::Xhci,
+    &virtio::RNG,
+    &virtio::NET,
+    &virtio::BLK,
+    &once::EDU,
+    &once::EXERCISER,
+];
 
 /// Finds who can stop a function with these IDs.
 #[must_use]
@@ -164,6 +210,23 @@ pub trait Witness: Sync {
     fn dry_samples(&self, _stream: &Stream) -> u64 {
         0
     }
+
+    /// The device has a count of its attempts that does not pass through the SMMU. Without one `totals.attempted` stays 0
+    /// and means nothing.
+    fn counts_attempts(&self) -> bool {
+        true
+    }
+
+    /// Signs, since the stream was armed, that DMA was refused, where attempts are not counted. They do not pass through
+    /// the SMMU either. Not a count: one refusal may give many, and many may give one.
+    fn refusals(&self, _stream: &Stream) -> u64 {
+        0
+    }
+
+    /// Units tried between two samples of a stream, as far as that is known: [`Self::round`] of them have used every window.
+    fn tried(&self, since: &Stream, now: &Stream) -> u64 {
+        now.totals.attempted.saturating_sub(since.totals.attempted)
+    }
 }
 
 /// A register that a working driver writes to have new work fetched. Written with the value that it has, it starts nothing.
@@ -173,6 +236,13 @@ pub enum Doorbell {
     Wide16(u64),
     /// 32 bits.
     Wide32(u64),
+    /// 32 bits that cannot be read: its value is kept in this word of `Stream::state`.
+    Kept32 {
+        /// Offset from `Stream::registers`.
+        at: u64,
+        /// Index of the word, whose low half it is.
+        state: usize,
+    },
 }
 
 /// How one kind of endpoint is stopped, also by one who does not know what it was doing.

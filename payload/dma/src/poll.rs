@@ -24,7 +24,7 @@ pub(crate) fn poll32(
     pace: Pace,
     done: impl Fn(u32) -> bool,
 ) -> Result<(), DmaError> {
-    poll(bus, what, at, pace, |bus| {
+    poll(bus, what, at, pace, &|bus| {
         let value = bus.read32(at);
         (value, done(value))
     })
@@ -38,18 +38,34 @@ pub(crate) fn poll16(
     pace: Pace,
     done: impl Fn(u16) -> bool,
 ) -> Result<(), DmaError> {
-    poll(bus, what, at, pace, |bus| {
+    poll(bus, what, at, pace, &|bus| {
         let value = bus.read16(at);
         (value.into(), done(value))
     })
 }
 
+/// Reads an 8-bit register until `done`.
+pub(crate) fn poll8(
+    bus: &mut dyn Bus,
+    what: &'static str,
+    at: PhysAddr,
+    pace: Pace,
+    done: impl Fn(u8) -> bool,
+) -> Result<(), DmaError> {
+    poll(bus, what, at, pace, &|bus| {
+        let value = bus.read8(at);
+        (value.into(), done(value))
+    })
+}
+
+/// One loop for all: it is called from many places.
+#[inline(never)]
 fn poll(
     bus: &mut dyn Bus,
     what: &'static str,
     at: PhysAddr,
     pace: Pace,
-    look: impl Fn(&mut dyn Bus) -> (u32, bool),
+    look: &dyn Fn(&mut dyn Bus) -> (u32, bool),
 ) -> Result<(), DmaError> {
     let limit = ticks_in(bus, pace.deadline_us);
     let start = bus.ticks();

@@ -8,6 +8,7 @@ use crate::{
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
 use arch::{bus::Devices, timer};
+use dma::Witness;
 use handover::oracle::{Counts, STREAM_NON_COHERENT, Stream, Window};
 use scenario::{phase::Cuts, quiesce::Means};
 use smmu::translation::Memory;
@@ -49,14 +50,15 @@ pub(crate) struct Watched {
     pub(crate) last_arrival: Option<u64>,
     pub(crate) first_attempt: Option<u64>,
     pub(crate) last_attempt: Option<u64>,
-    /// Units after which all its windows have been used.
-    round: u64,
+    driver: Option<&'static dyn Witness>,
+    /// As it was at the last cut.
+    at_cut: Stream,
 }
 
 impl Watched {
     /// Samples that came too late since the stream was armed.
     pub(crate) fn overruns(&self) -> u64 {
-        dma::by_id(self.stream.driver).map_or(0, |driver| driver.overruns(&self.stream))
+        self.driver.map_or(0, |driver| driver.overruns(&self.stream))
     }
 
     /// Brings the totals up to date, as far as the device may be asked.
@@ -66,7 +68,7 @@ impl Watched {
             return;
         }
         let before = self.stream.totals;
-        if let Some(driver) = dma::by_id(self.stream.driver) {
+        if let Some(driver) = self.driver {
             driver.sample(bus, &mut self.stream);
         }
         let totals = &self.stream.totals;
@@ -80,8 +82,24 @@ impl Watched {
         }
     }
 
-    fn dry_samples(&self) -> u64 {
-        dma::by_id(self.stream.driver).map_or(0, |driver| driver.dry_samples(&self.stream))
+    /// Cuts between two phases: `cut` is the number of the one that ends.
+    fn cut(&mut self, cut: usize) {
+        self.at_cut = self.stream;
+        if let (Some(driver), Some(dry), Some(signs)) =
+            (self.driver, self.cuts.dry.get_mut(cut), self.cuts.refusals.get_mut(cut))
+        {
+            (*dry, *signs) = (driver.dry_samples(&self.stream), driver.refusals(&self.stream));
+        }
+    }
+
+    /// Units tried by `now` since the last cut.
+    fn tried(&self, now: &Stream) -> u64 {
+        self.driver.map_or(0, |driver| driver.tried(&self.at_cut, now))
+    }
+
+    /// All its windows have been used by `now` since the last cut.
+    fn is_used(&self, now: &Stream) -> bool {
+        self.driver.is_none_or(|driver| self.tried(now) >= driver.round())
     }
 }
 
@@ -113,9 +131,10 @@ impl Streams {
                 last_arrival: None,
                 first_attempt: None,
                 last_attempt: None,
-                round: dma::by_id(stream.driver).map_or(1, |driver| driver.round()),
+                driver: dma::by_id(stream.driver),
+                at_cut: *stream,
             };
-            watched.cuts.dry[0] = watched.dry_samples();
+            watched.cut(0);
             watched
         };
         let all = streams.iter().map(watched).collect();
@@ -249,12 +268,14 @@ impl Streams {
     /// Between two steps of a takeover: waits until every stream has attempted DMA since, as far as it still can. Which
     /// step it was, the ticks of the samples tell.
     pub(crate) fn hold_step(&mut self) {
-        let since: Vec<u64> = self.all.iter().map(|watched| watched.stream.totals.attempted).collect();
+        let since: Vec<Stream> = self.all.iter().map(|watched| watched.stream).collect();
         let deadline = timer::now() + timer::ticks_of_us(STEP_HOLD_US);
         loop {
             self.count();
-            let mut pairs = self.all.iter().zip(&since);
-            if pairs.all(|(watched, since)| watched.stream.totals.attempted > *since) || timer::now() >= deadline {
+            let has_tried = |(watched, since): (&Watched, &Stream)| {
+                watched.driver.is_none_or(|driver| driver.tried(since, &watched.stream) > 0)
+            };
+            if self.all.iter().zip(&since).all(has_tried) || timer::now() >= deadline {
                 break;
             }
             timer::sleep_us(STEP_US);
@@ -262,27 +283,17 @@ impl Streams {
         self.sample();
     }
 
-    /// Waits until every stream has used all its windows since `from`, at least `least_us` and at most `limit_us`.
-    /// `from` picks the totals to compare with. Returns the ticks that it took.
+    /// Waits until every stream has used all its windows since the last cut, at least `least_us` and at most `limit_us`.
+    /// Returns the ticks that it took.
     /// `meanwhile` is called after each sample.
-    fn wait(
-        &mut self,
-        least_us: u64,
-        limit_us: u64,
-        from: fn(&Cuts) -> &Counts,
-        each: fn(&mut Watched),
-        meanwhile: &mut dyn FnMut(),
-    ) -> u64 {
+    fn wait(&mut self, least_us: u64, limit_us: u64, each: fn(&mut Watched), meanwhile: &mut dyn FnMut()) -> u64 {
         let start = timer::now();
         let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));
         loop {
             self.sample();
             self.all.iter_mut().for_each(each);
             meanwhile();
-            let is_used = |watched: &Watched| {
-                let attempted = watched.stream.totals.attempted.saturating_sub(from(&watched.cuts).attempted);
-                attempted >= watched.round
-            };
+            let is_used = |watched: &Watched| watched.is_used(&watched.stream);
             let passed = timer::now() - start;
             if passed >= least && (self.all.iter().all(is_used) || passed >= limit) {
                 return passed;
@@ -293,7 +304,7 @@ impl Streams {
 
     /// Holds before the takeover until every stream has attempted DMA since the crash.
     pub(crate) fn hold(&mut self, limit_us: u64) -> u64 {
-        self.wait(0, limit_us, |cuts| &cuts.crash, |_| (), &mut || ())
+        self.wait(0, limit_us, |_| (), &mut || ())
     }
 
     /// The takeover is over: the cut between blackout and after.
@@ -301,7 +312,7 @@ impl Streams {
         self.sample();
         for watched in &mut self.all {
             watched.cuts.takeover = watched.stream.totals;
-            watched.cuts.dry[1] = watched.dry_samples();
+            watched.cut(1);
         }
     }
 
@@ -311,7 +322,6 @@ impl Streams {
         let ticks = self.wait(
             least_us,
             limit_us,
-            |cuts| &cuts.takeover,
             |watched| {
                 if watched.first_delivery.is_none() && watched.stream.totals.delivered > watched.cuts.takeover.delivered
                 {
@@ -323,7 +333,7 @@ impl Streams {
         let Self { all, bus, .. } = self;
         for watched in all {
             watched.cuts.end = watched.stream.totals;
-            watched.cuts.dry[2] = watched.dry_samples();
+            watched.cut(2);
             watched.landed_when_stopped = watched.stopping.and_then(|stopping| stopping.landed(bus, &watched.stream));
         }
         ticks
@@ -337,9 +347,12 @@ impl Streams {
         let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));
         loop {
             self.count();
-            let is_used = |(at, watched): (usize, &Watched)| {
-                let from = if at == index { 0 } else { watched.cuts.end.attempted };
-                self.totals(at).attempted.saturating_sub(from) >= watched.round
+            let is_used = |(at, watched): (usize, &Watched)| match (&self.again, watched.driver) {
+                // Armed anew: since its state was empty.
+                (Some((_, stream)), Some(driver)) if at == index => {
+                    driver.tried(&Stream::default(), stream) >= driver.round()
+                }
+                _ => watched.is_used(&watched.stream),
             };
             let passed = timer::now() - start;
             if passed >= least && (self.all.iter().enumerate().all(is_used) || passed >= limit) {

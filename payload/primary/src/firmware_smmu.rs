@@ -78,13 +78,14 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Starts the last of the devices: the kind that needs least time to begin.
+    /// Starts the last of the devices that count their attempts: the kind that needs least time to begin.
     pub(crate) fn start(
         machine: &mut Machine,
         candidates: &[Candidate],
         frames: &mut FramePool,
     ) -> Result<Option<Self>, String> {
-        let Some(candidate) = candidates.last() else { return Ok(None) };
+        let mut counting = candidates.iter().rev().filter(|candidate| candidate.driver.counts_attempts());
+        let Some(candidate) = counting.next() else { return Ok(None) };
         let mut live = streams::of_firmware(frames, *candidate)?;
         let armed = candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
         armed.map_err(|error| format!("{}: {} as firmware: {error}", candidate.bdf, candidate.driver.name()))?;
@@ -96,11 +97,11 @@ impl Guest {
 
     /// Between two steps of the bring-up: waits until the device has attempted DMA since.
     pub(crate) fn hold_step(&mut self, bus: &mut Devices) {
-        let since = self.live.stream.totals.attempted;
+        let since = self.live.stream;
         let deadline = timer::now() + timer::ticks_of_us(STEP_US);
         loop {
             self.live.candidate.driver.sample(bus, &mut self.live.stream);
-            if self.live.stream.totals.attempted > since || timer::now() >= deadline {
+            if self.live.candidate.driver.tried(&since, &self.live.stream) > 0 || timer::now() >= deadline {
                 return;
             }
             timer::sleep_us(LOOK_US);

@@ -184,6 +184,8 @@ fn choose_bell(machine: &mut Machine, live: &[Live]) -> Result<(), String> {
     let (at, value) = match live.candidate.driver.doorbell() {
         Doorbell::Wide16(offset) => (base.plus(offset), u64::from(bus.read16(base.plus(offset)))),
         Doorbell::Wide32(offset) => (base.plus(offset), u64::from(bus.read32(base.plus(offset)))),
+        // 32 bits are written.
+        Doorbell::Kept32 { at, state } => (base.plus(at), live.stream.state.get(state).copied().unwrap_or(0)),
     };
     BELL.store(at.0, Ordering::Relaxed);
     BELL_VALUE.store(value, Ordering::Relaxed);

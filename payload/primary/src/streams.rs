@@ -4,7 +4,9 @@ use crate::{endpoints::Candidate, machine::Machine};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::{format, string::String, vec::Vec};
 use arch::{frames::FramePool, timer};
-use handover::oracle::{STREAM_FED, STREAM_IDENTITY, STREAM_NON_COHERENT, STREAM_RMR, Stream, Window};
+use handover::oracle::{
+    STREAM_FED, STREAM_IDENTITY, STREAM_NO_ATTEMPTS, STREAM_NON_COHERENT, STREAM_RMR, Stream, Window,
+};
 use smmu::{
     bringup::{Domain, Unit},
     frames::Frames,
@@ -76,6 +78,7 @@ fn stream(candidate: Candidate, window: Window) -> Stream {
     let flags = [
         (is_rmr, STREAM_RMR),
         (!is_coherent, STREAM_NON_COHERENT),
+        (!driver.counts_attempts(), STREAM_NO_ATTEMPTS),
         // Nobody sends blocks or samples.
         (driver.unit() == "frames", STREAM_FED),
     ];
@@ -134,7 +137,9 @@ pub(crate) fn wait_until_live(machine: &mut Machine, streams: &mut [Live], limit
     let deadline = timer::now() + timer::ticks_of_us(limit_us);
     loop {
         sample(machine, streams);
-        if streams.iter().all(|live| live.stream.totals.attempted >= live.candidate.driver.round()) {
+        // Since they were armed, that is: since their state was empty.
+        let tried = |live: &Live| live.candidate.driver.tried(&Stream::default(), &live.stream);
+        if streams.iter().all(|live| tried(live) >= live.candidate.driver.round()) {
             return true;
         }
         if timer::now() >= deadline {
@@ -147,13 +152,13 @@ pub(crate) fn wait_until_live(machine: &mut Machine, streams: &mut [Live], limit
 /// Samples until some stream has made no attempt for `quiet_us`, at most `limit_us`: its sender is gone.
 pub(crate) fn wait_until_one_is_quiet(machine: &mut Machine, streams: &mut [Live], quiet_us: u64, limit_us: u64) {
     let deadline = timer::now() + timer::ticks_of_us(limit_us);
-    let mut last: Vec<(u64, u64)> = streams.iter().map(|live| (live.stream.totals.attempted, timer::now())).collect();
+    let mut last: Vec<(Stream, u64)> = streams.iter().map(|live| (live.stream, timer::now())).collect();
     while timer::now() < deadline {
         timer::sleep_us(2_000);
         sample(machine, streams);
         for (live, last) in streams.iter().zip(&mut last) {
-            if live.stream.totals.attempted != last.0 {
-                *last = (live.stream.totals.attempted, timer::now());
+            if live.candidate.driver.tried(&last.0, &live.stream) != 0 {
+                *last = (live.stream, timer::now());
             }
         }
         if last.iter().any(|(_, since)| timer::now() - since > timer::ticks_of_us(quiet_us)) {

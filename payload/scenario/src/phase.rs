@@ -19,6 +19,8 @@ pub struct Cuts {
     pub end: Counts,
     /// Samples so far that found a ring used up: at the crash, the takeover and the end.
     pub dry: [u64; 3],
+    /// Signs of refusal so far, at the same cuts; of a device that counts its attempts there are none.
+    pub refusals: [u64; 3],
 }
 
 /// One phase, and whether its counts can be true.
@@ -30,6 +32,8 @@ pub struct Delta {
     pub is_inconsistent: bool,
     /// A ring was used up: for a part of the phase nothing could be attempted.
     pub is_dry: bool,
+    /// Signs that DMA was refused, where attempts are not counted: more than none or none, not a count.
+    pub refusals: u64,
 }
 
 impl Delta {
@@ -53,15 +57,17 @@ impl Delta {
             },
             is_inconsistent: moved_backwards || (has_attempts && blocked.is_none()),
             is_dry: false,
+            refusals: 0,
         }
     }
 
-    /// The stream attempted at least one unit; where attempts are not counted, something arrived somewhere.
+    /// The stream attempted at least one unit; where attempts are not counted, something arrived somewhere or was seen to be
+    /// refused.
     #[must_use]
     pub const fn is_live(&self) -> bool {
         match self.phase.attempted {
             Some(attempted) => attempted > 0,
-            None => self.phase.delivered > 0 || self.phase.mis_steered > 0,
+            None => self.phase.delivered > 0 || self.phase.mis_steered > 0 || self.refusals > 0,
         }
     }
 }
@@ -71,14 +77,15 @@ impl Cuts {
     #[must_use]
     pub fn phases(&self, has_attempts: bool) -> [Delta; 3] {
         let [crash, takeover, end] = self.dry;
-        let [before, blackout, after] =
-            [(&self.armed, &self.crash), (&self.crash, &self.takeover), (&self.takeover, &self.end)]
-                .map(|(from, to)| Delta::between(from, to, has_attempts));
-        [
-            Delta { is_dry: crash != 0, ..before },
-            Delta { is_dry: takeover != crash, ..blackout },
-            Delta { is_dry: end != takeover, ..after },
-        ]
+        let dry = [crash != 0, takeover != crash, end != takeover];
+        let [crash, takeover, end] = self.refusals;
+        let refusals = [crash, takeover.saturating_sub(crash), end.saturating_sub(takeover)];
+        let totals = [&self.armed, &self.crash, &self.takeover, &self.end];
+        core::array::from_fn(|phase| Delta {
+            is_dry: dry[phase],
+            refusals: if has_attempts { 0 } else { refusals[phase] },
+            ..Delta::between(totals[phase], totals[phase + 1], has_attempts)
+        })
     }
 }
 

@@ -60,6 +60,9 @@ impl Machine<'_> {
         for netdev in &qemu.netdevs {
             add("-netdev", netdev);
         }
+        for drive in &qemu.drives {
+            add("-drive", drive);
+        }
         for device in &qemu.devices {
             add("-device", device);
         }

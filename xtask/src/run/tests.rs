@@ -96,6 +96,27 @@ fn the_command_line_is_fixed() {
 }
 
 #[test]
+fn drives_stand_before_the_devices_that_have_them() {
+    let board = super::load_board("qemu-virt-storage").unwrap();
+    let machine = Machine {
+        qemu: board.qemu.as_ref().unwrap(),
+        program: Path::new("qemu-system-aarch64"),
+        firmware: None,
+        image: Path::new("primary.efi"),
+        options: "",
+        iort: None,
+        ports: None,
+        monitor: None,
+        more: &[],
+    };
+    let words = machine.command();
+    let place = |text: &str| words.iter().position(|word| word.to_string_lossy().contains(text)).unwrap();
+    let (drive, device) = (place("if=none,id=disk0,"), place("drive=disk0"));
+    assert_eq!((words[drive - 1].to_str(), words[device - 1].to_str()), (Some("-drive"), Some("-device")));
+    assert!(drive < device);
+}
+
+#[test]
 fn a_file_that_is_no_iort_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |name: &str, bytes: &[u8]| {

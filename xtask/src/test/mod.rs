@@ -5,6 +5,7 @@ mod cases;
 mod census;
 mod crashes;
 mod damage;
+mod devices;
 mod expect;
 mod found;
 mod host;
@@ -18,6 +19,7 @@ mod raw;
 mod session;
 mod soak;
 mod stops;
+mod storage;
 pub mod tally;
 mod witness;
 
@@ -90,6 +92,7 @@ pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
 fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     let mut cases = cases::all();
     cases.extend(damage::all());
+    cases.extend(devices::all());
     cases.extend(crashes::all());
     cases.extend(found::all());
     cases.extend(plants::all());
@@ -100,6 +103,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(raw::all());
     cases.extend(soak::all());
     cases.extend(stops::all());
+    cases.extend(storage::all());
     cases.extend(input::all());
     cases.extend(many::all());
     cases.extend(pcie::all());

@@ -4,6 +4,7 @@ mod matrix;
 mod pair;
 mod pcie;
 mod policies;
+mod uncounted;
 mod verdicts;
 mod world;
 

@@ -12,7 +12,7 @@ const fn counts(attempted: u64, delivered: u64, mis_steered: u64) -> Counts {
 #[test]
 fn phases_are_the_differences_between_cuts() {
     let (crash, takeover, end) = (counts(10, 10, 0), counts(15, 12, 1), counts(35, 12, 1));
-    let cuts = Cuts { armed: counts(0, 0, 0), crash, takeover, end, dry: [3, 3, 4] };
+    let cuts = Cuts { armed: counts(0, 0, 0), crash, takeover, end, dry: [3, 3, 4], refusals: [1, 1, 5] };
     let [before, blackout, after] = cuts.phases(true).map(|delta| delta.phase);
     assert_eq!(before, Phase { attempted: Some(10), delivered: 10, blocked: Some(0), mis_steered: 0 });
     assert_eq!(blackout, Phase { attempted: Some(5), delivered: 2, blocked: Some(2), mis_steered: 1 });

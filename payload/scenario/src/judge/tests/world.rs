@@ -421,7 +421,8 @@ fn sampled(expectation: &Expectation, index: usize, ste: [u64; 8], at_end: [u64;
         After::IdentityBlocked => counts(60, 45, 0),
         After::Silent => counts(30, 30, 0),
     };
-    let cuts = Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, dry: [0; 3] };
+    let cuts =
+        Cuts { armed: counts(0, 0, 0), crash: counts(10, 10, 0), takeover: counts(30, 30, 0), end, ..Cuts::default() };
     // The attached stream counts anew; with an ASID in use all that it moves goes to the dead kernel's pages.
     let at_end_counts = match (index, expectation.reserves_identifiers) {
         (0, true) => counts(40, 40, 0),
