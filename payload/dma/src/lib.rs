@@ -13,6 +13,7 @@ mod fake;
 pub mod frame;
 pub mod hda;
 pub mod intel_nic;
+pub mod load;
 pub mod nvme;
 pub mod once;
 mod poll;

@@ -4,7 +4,7 @@ use crate::seal::{HandoverError, Header, Kind, crc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of [`Report`]'s layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const KIND: Kind = Kind { block: "report", magic: u64::from_le_bytes(*b"inflback"), version: VERSION };
 
@@ -46,6 +46,8 @@ pub struct Report {
     pub hold: u64,
     /// Ticks of the watch after the takeover.
     pub watch: u64,
+    /// Ticks from the crash to the end of the watch, with all that was looked at in between.
+    pub counted: u64,
     /// Counter when the report was sealed.
     pub end_tick: u64,
 }

@@ -226,6 +226,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
         handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));
     });
+    let counted = timer::now().saturating_sub(boot.crash_tick);
     errors.cut(2, &mut config);
     let note_after = match scenario.crash {
         Crash::HungCpu => observe::moved_note(boot.crash_note, &note, u64::from(options.watch_us)),
@@ -309,6 +310,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         takeover,
         hold,
         watch,
+        counted,
         ..Report::default()
     }
 }

@@ -97,6 +97,7 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
         takeover: 0,
         hold: 0,
         watch: watched,
+        counted: watched,
         cycle_total: timer::now() - began,
     });
     match prepared {

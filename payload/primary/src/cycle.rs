@@ -118,6 +118,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
         takeover: report.takeover,
         hold: report.hold,
         watch: report.watch,
+        counted: report.counted,
         cycle_total: timer::now() - started,
     });
     console::record(&Record::Cycle { run, cycle, outcome: end.outcome, checks: end.checks, failed: end.failed });

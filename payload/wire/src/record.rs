@@ -186,8 +186,17 @@ pub enum Record<'a> {
     Register { run: u32, cycle: u32, smmu: u8, name: &'a str, before: u64, after: u64 },
     /// SError or external abort, taken at a named step.
     Abort { run: u32, cycle: u32, step: &'a str, esr: u64, elr: u64, far: u64, serror: bool, count: u32 },
-    /// Ticks of one cycle.
-    Timing { run: u32, cycle: u32, crash_to_kdump: u64, takeover: u64, hold: u64, watch: u64, cycle_total: u64 },
+    /// Ticks of one cycle. `counted`: from the crash to the end of the watch, with all that was looked at in between.
+    Timing {
+        run: u32,
+        cycle: u32,
+        crash_to_kdump: u64,
+        takeover: u64,
+        hold: u64,
+        watch: u64,
+        counted: u64,
+        cycle_total: u64,
+    },
     /// A cycle ends. `failed` counts checks that are not as expected.
     Cycle { run: u32, cycle: u32, outcome: Outcome, checks: u32, failed: u32 },
     /// One stream of a cycle whose checks are not sent one by one: attempted, delivered, blocked, mis-steered, thrice.

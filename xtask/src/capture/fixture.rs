@@ -93,7 +93,16 @@ pub fn cycle<'a>(run: u32, cycle: u32, delivers: bool) -> Vec<Record<'a>> {
             Record::Event { run, cycle, smmu: 0, id: 2, name, stream_id: 16, bdf, input_address, read: true, count: 3 };
         records.push(event);
     }
-    records.push(Record::Timing { run, cycle, crash_to_kdump: 1, takeover: 2, hold: 3, watch: 4, cycle_total: 10 });
+    records.push(Record::Timing {
+        run,
+        cycle,
+        crash_to_kdump: 1,
+        takeover: 2,
+        hold: 3,
+        watch: 4,
+        counted: 10,
+        cycle_total: 10,
+    });
     records.push(end_of_cycle(run, cycle, Outcome::Pass, 2, 0));
     records
 }

@@ -332,8 +332,9 @@ impl Builder {
                 cycle.attach = Some(Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered });
             }
             Record::Requester { .. } | Record::Stranger { .. } => cycle.requesters.extend(requester::Raw::of(record)),
-            Record::Timing { crash_to_kdump, takeover, hold, watch, cycle_total, .. } => {
-                let timing = Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, cycle: cycle_total };
+            Record::Timing { crash_to_kdump, takeover, hold, watch, counted, cycle_total, .. } => {
+                let timing =
+                    Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, counted, cycle: cycle_total };
                 cycle.timing = Some(timing);
             }
             Record::Cycle { outcome, checks, failed, .. } => {

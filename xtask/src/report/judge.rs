@@ -2,7 +2,7 @@
 
 use super::collect::{Builder, Cycle, RawRun};
 use super::model::*;
-use super::{merge, protocol, requester, statistics};
+use super::{merge, protocol, requester, statistics, throughput};
 use crate::capture::{Expected, Request};
 use scenario::Work;
 
@@ -158,6 +158,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
     {
         return skipped(raw, checks);
     }
+    let throughput = throughput::of(&streams, raw.cycles.values());
     let requesters = requester::all(&whole, machine.0, machine.1, is_census(&raw.scenario));
     let is_several = raw.cycles_asked != 1 || raw.cycles.len() > 1;
     Run {
@@ -177,6 +178,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         samples: whole.samples,
         timing: whole.timing,
         blackout: statistics::blackout(raw.cycles.values()),
+        throughput,
         registers: whole.registers,
         aborts: whole.aborts,
         pcie_errors: whole.pcie_errors,
@@ -206,6 +208,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         samples: Vec::new(),
         timing: None,
         blackout: None,
+        throughput: None,
         registers: Vec::new(),
         aborts: Vec::new(),
         pcie_errors: Vec::new(),

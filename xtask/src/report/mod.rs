@@ -17,6 +17,7 @@ mod statistics;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+mod throughput;
 mod view;
 mod words;
 mod write;

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 pub use super::counts::Phases;
 pub use super::pcie::{Pcie, PcieErrors};
 pub use super::statistics::Blackout;
+pub use super::throughput::Throughput;
 pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};
 pub use requester::{Ending, Requester, Stopped};

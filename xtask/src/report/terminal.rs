@@ -96,6 +96,10 @@ fn one_run(text: &mut String, run: &Run) {
             ),
         );
     }
+    let sum = run.throughput.as_ref().filter(|_| run.cycles > 1).and_then(|rate| rate.bytes_per_second);
+    if let Some(sum) = sum {
+        line(text, &format!("  delivered since the crash: {sum} bytes/s in sum"));
+    }
     if let Some(Attach { bdf, asid, vmid, attempted, delivered, mis_steered, .. }) = &run.attach {
         let id = match (asid, vmid) {
             (Some(asid), _) => format!(", ASID {asid}"),

@@ -102,7 +102,8 @@ fn the_json_has_exactly_the_contracts_keys_and_values() {
     });
     assert_eq!(reset["events"][0], wanted);
     let wanted = serde_json::json!({
-        "counter_hz": 1_000_000, "crash_to_kdump": 1, "takeover": 2, "hold": 3, "watch": 4, "cycle": 10
+        "counter_hz": 1_000_000, "crash_to_kdump": 1, "takeover": 2, "hold": 3, "watch": 4, "counted": 10,
+        "cycle": 10
     });
     assert_eq!(reset["timing"], wanted);
     let log = adopt["access_log"].as_array().unwrap();

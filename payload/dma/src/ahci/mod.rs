@@ -37,7 +37,7 @@ use start::{mask, reset, start};
 
 /// Command slots of a list (4.2.2); an HBA may have fewer.
 const MOST_SLOTS: u32 = 32;
-const SECTOR_BYTES: u64 = 512;
+pub(crate) const SECTOR_BYTES: u64 = 512;
 /// Ports whose registers lie in the first page, which every HBA has.
 const MOST_PORTS: u64 = 30;
 

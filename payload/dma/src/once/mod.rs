@@ -55,7 +55,7 @@ const EXERCISER_PASID: u64 = 0x20;
 /// 100 ms; the rest is margin.
 const TRANSFER: Pace = Pace { every_us: 1_000, deadline_us: 300_000 };
 
-const TRANSFER_BYTES: u64 = 256;
+pub(crate) const TRANSFER_BYTES: u64 = 256;
 /// Transfers go round over so many places.
 const PLACES: u64 = 16;
 const WINDOW_BYTES: u64 = 0x1_0000;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Verdict};
+use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +33,8 @@ pub struct Run {
     pub timing: Option<Timing>,
     /// Crash to the end of the takeover without the hold, over all cycles; absent where none told its times.
     pub blackout: Option<Blackout>,
+    /// What arrived since the crash, by time; absent where no time is known.
+    pub throughput: Option<Throughput>,
     /// Registers before and after, of the first cycle that was sent whole.
     pub registers: Vec<Register>,
     /// Bus errors, of the first cycle that was sent whole.
@@ -130,6 +132,8 @@ pub struct Timing {
     pub takeover: u64,
     pub hold: u64,
     pub watch: u64,
+    /// From the crash to the end of the watch, with all that was looked at in between.
+    pub counted: u64,
     pub cycle: u64,
 }
 
