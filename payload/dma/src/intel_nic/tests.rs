@@ -4,6 +4,7 @@ use crate::fake::*;
 use crate::frame::Frame;
 use crate::window::POISON;
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::vec;
 use std::vec::Vec;
@@ -433,6 +434,24 @@ fn a_failed_arm_says_why_and_leaves_the_function_stopped() {
 #[test]
 fn a_link_that_is_down_is_negotiated() {
     armed_with(&IGB, Mac { has_link: false, link_follows: true, ..Mac::new(&IGB) }, false);
+}
+
+#[test]
+fn what_a_device_does_that_ignores_its_command_register_is_counted() {
+    for ignores in [false, true] {
+        let (mut config, mut board, mut stream) = armed(&E1000E, false);
+        board.pass(10_000);
+        E1000E.sample(&mut board, &mut stream);
+        let before = stream.totals;
+        if ignores {
+            // What stops others does not reach this one's engine.
+            board.fabric.bus_master = Rc::new(Cell::new(true));
+        }
+        Function::new(&mut config, BDF).unwrap().set_bus_master(false);
+        board.pass(10_000);
+        E1000E.sample(&mut board, &mut stream);
+        assert_eq!(stream.totals.delivered > before.delivered, ignores);
+    }
 }
 
 #[test]
