@@ -2,11 +2,11 @@
 //! that was found, and in it the ranges that firmware reserves for the stream, mapped to themselves.
 //!
 //! Order and commands as measured on a real kernel (first attach, from abort and from bypass). What it leaves out is left
-//! out here: no CMD_TLBI, no CMD_SYNC after the prefetch, and CMD_CFGI_STE with Leaf=1 alone, also where a level-1
-//! descriptor is new (5.1.1 asks for Leaf=0).
+//! out here: no CMD_TLBI, and no CMD_SYNC after the prefetch. Not so a new level-2 table: the kernel links it with a store
+//! alone, where 3.21.3 asks for a barrier before and 5.1.1 for CMD_CFGI_STE with Leaf=0 after.
 
 use super::common::Features;
-use super::fresh::FreshTable;
+use super::fresh::{FreshTable, InForce};
 use super::{Site, Taken, TakeoverError};
 use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::queue::{CommandQueue, QueueError};
@@ -42,7 +42,8 @@ pub(super) fn run(
     let geometry = features.geometry(Stage::One);
     let (Some(geometry), Some(mut commands)) = (geometry, taken.commands.take()) else { return Ok(taken) };
     for (asid, attach) in (1_u16..).zip(site.attach) {
-        let Some(at) = table.ste(hw, site, attach.stream)? else { continue };
+        let live = InForce { commands: &mut commands, failed: &mut taken.ignored.invalidation };
+        let Some(at) = table.ste(hw, site, attach.stream, Some(live))? else { continue };
         let error = domain(hw, site, features, geometry, attach, asid, at, &mut commands)?;
         if let Some(error) = error {
             taken.ignored.invalidation.get_or_insert(error);

@@ -3,6 +3,8 @@
 use super::common::Features;
 use super::{Site, TakeoverError};
 use crate::access::{Access, Barrier, SmmuIndex, Structure};
+use crate::queue::{CommandQueue, QueueError};
+use crate::spec::command::cfgi_ste;
 use crate::spec::registers::{StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{L1Std, STE_BYTES};
 use crate::table::{ABORT, bypass_ste};
@@ -17,6 +19,13 @@ pub(super) const L1_MAX_LOG2: u8 = 17;
 pub(super) const L1STD_BYTES: u64 = 8;
 /// Bytes of a level-2 table.
 pub(super) const L2_BYTES: u64 = STE_BYTES << SPLIT;
+
+/// What a change of a table takes that the SMMU may read meanwhile.
+pub(super) struct InForce<'a> {
+    pub(super) commands: &'a mut CommandQueue,
+    /// The first command that failed.
+    pub(super) failed: &'a mut Option<QueueError>,
+}
 
 /// A table of our own.
 pub(super) struct FreshTable {
@@ -40,11 +49,13 @@ impl FreshTable {
     }
 
     /// Address of a stream's STE, `None` where the table is too small; a level-2 table of abort STEs appears at first use.
+    /// `live` is `None` until the SMMU is enabled.
     pub(super) fn ste(
         &mut self,
         hw: &mut dyn Access,
         site: &mut Site<'_>,
         stream: StreamId,
+        live: Option<InForce<'_>>,
     ) -> Result<Option<PhysAddr>, TakeoverError> {
         if u64::from(stream.0) >> self.log2size != 0 {
             return Ok(None);
@@ -61,7 +72,18 @@ impl FreshTable {
                 hw.fill(site.smmu, Structure::Ste, leaf, STE_BYTES as u32, 1 << SPLIT, ABORT[0]);
                 let descriptor = L1Std::new().with_span(SPLIT + 1).with_l2ptr(leaf.0);
                 let at = self.at.plus(u64::from(index) * L1STD_BYTES);
+                if live.is_some() {
+                    // 3.21.3: the SMMU must not follow the pointer to STEs that are not there yet.
+                    hw.barrier(Barrier::PublishStructure);
+                }
                 hw.store(site.smmu, Structure::L1Std, at, descriptor.into());
+                if let Some(InForce { commands, failed }) = live {
+                    // 5.1.1: a descriptor without span may be cached too; Leaf=1 would leave it in the cache.
+                    hw.barrier(Barrier::PublishStructure);
+                    if let Err(error) = commands.issue_and_sync(hw, &[cfgi_ste(stream, false)]) {
+                        failed.get_or_insert(error);
+                    }
+                }
                 self.leaves.push((index, leaf));
                 leaf
             }
@@ -90,7 +112,7 @@ pub(super) fn build(
         hw.fill(site.smmu, Structure::Ste, table.at, STE_BYTES as u32, count, ABORT[0]);
     }
     for stream in site.rmr_streams {
-        let Some(at) = table.ste(hw, site, *stream)? else { continue };
+        let Some(at) = table.ste(hw, site, *stream, None)? else { continue };
         let ste = bypass_ste(features.idr1);
         if ste[1] != 0 {
             hw.store(site.smmu, Structure::Ste, at.plus(8), ste[1]);

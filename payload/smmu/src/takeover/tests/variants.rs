@@ -196,32 +196,37 @@ fn reset_attach_gives_each_stream_an_empty_domain() {
     let expected = [
         "
         F STE 0x50008000 0x1 x256
+        B publish-structure
         S L1STD 0x50004000 0x50008009
+        B publish-structure
+        ",
+        &sync(4, 3, 0), // CFGI_STE, and the level-1 descriptor
+        "
         S CD 0x5000d008 0x5000c000              ; TTB0: an empty table
         S CD 0x5000d018 0x444ff
         B publish-structure
         ",
-        &sync(4, 5, 1), // CFGI_CD
+        &sync(6, 5, 1), // CFGI_CD
         "
         S CD 0x5000d000 0x1e204c0003510         ; as the real kernel, but for the ASID
         B publish-structure
         ",
-        &sync(6, 5, 1),
+        &sync(8, 5, 1),
         "
         S STE 0x50008408 0xd6
         B publish-structure
         ",
-        &sync(8, 3, 1), // CFGI_STE, leaf
+        &sync(10, 3, 1), // CFGI_STE, leaf
         "
         S STE 0x50008400 0x5000d00b
         B publish-structure
         ",
-        &sync(10, 3, 1),
+        &sync(12, 3, 1),
         "
-        S CMD 0x500000c0 0x1000000001           ; PREFETCH_CONFIG, no CMD_SYNC
-        S CMD 0x500000c8 0x0
+        S CMD 0x500000e0 0x1000000001           ; PREFETCH_CONFIG, no CMD_SYNC
+        S CMD 0x500000e8 0x0
         B before-doorbell
-        W CMDQ_PROD 0xd
+        W CMDQ_PROD 0xf
         ",
     ];
     assert_trace(&more, &expected.concat());
