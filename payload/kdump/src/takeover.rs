@@ -25,8 +25,9 @@ use tables::iort::Iort;
 
 /// Queues of 256 entries: a crash kernel's memory is small, and IDR1 may announce megabytes.
 const QUEUE_CAP_LOG2: u8 = 8;
-/// Where the event queue is left on it takes a storm between two looks: under QEMU one frame makes 2,000 events.
-const EVENT_QUEUE_CAP_LOG2: u8 = 13;
+/// Where the event queue is left on it takes a storm between two looks: under QEMU one frame that is refused to eight rings
+/// makes 55,000 events. All SMMUs together have room for so many: 3 MiB with their command queues.
+const EVENT_QUEUE_CAP_LOG2: u8 = 16;
 /// Bound of each wait. The reference kernel's second would cost a lab a minute where every wait fails.
 const TIMEOUT_US: u64 = 200_000;
 
@@ -98,7 +99,8 @@ pub(crate) fn take_all(
         };
         let mut site = site(boot, index, smmu, frames, &rmr_streams, &attach);
         if matches!(policy, Policy::ResetEvtq | Policy::ResetAttach) {
-            site.queue_cap_log2 = EVENT_QUEUE_CAP_LOG2;
+            let share_log2 = boot.smmus().len().next_power_of_two().ilog2() as u8;
+            site.queue_cap_log2 = EVENT_QUEUE_CAP_LOG2.saturating_sub(share_log2).max(QUEUE_CAP_LOG2);
         }
         let mut logged = Logged::new(hw, log);
         let mut sabotaged;
