@@ -1,6 +1,6 @@
 //! The board behind the traits of `smmu`, `dma` and `pci`.
 
-use crate::{cache, cpu, exceptions, mmio, timer};
+use crate::{cache, cpu, exceptions, mmio, ranges::widest, timer};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
 use smmu::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
@@ -196,10 +196,21 @@ impl dma::Bus for Devices {
             *word = unsafe { mmio::read64(next) }.to_le_bytes();
             next += 8;
         }
-        for byte in rest {
-            // SAFETY: inside a DMA window as `new` says.
-            *byte = unsafe { mmio::read8(next) };
-            next += 1;
+        let mut rest = rest;
+        while let Some((now, later)) = rest.split_at_mut_checked(widest(next, rest.len())) {
+            // SAFETY: aligned, and inside a DMA window as `new` says.
+            let value = unsafe {
+                match now.len() {
+                    8 => mmio::read64(next),
+                    4 => mmio::read32(next).into(),
+                    2 => mmio::read16(next).into(),
+                    1 => mmio::read8(next).into(),
+                    _ => break,
+                }
+            };
+            now.iter_mut().zip(value.to_le_bytes()).for_each(|(byte, read)| *byte = read);
+            next += now.len() as u64;
+            rest = later;
         }
     }
 
@@ -211,10 +222,21 @@ impl dma::Bus for Devices {
             unsafe { mmio::write64(next, u64::from_le_bytes(*word)) }
             next += 8;
         }
-        for byte in rest {
-            // SAFETY: inside a DMA window as `new` says.
-            unsafe { mmio::write8(next, *byte) }
-            next += 1;
+        let mut rest = rest;
+        while let Some((now, later)) = rest.split_at_checked(widest(next, rest.len())) {
+            let value = now.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            // SAFETY: aligned, and inside a DMA window as `new` says.
+            unsafe {
+                match now.len() {
+                    8 => mmio::write64(next, value),
+                    4 => mmio::write32(next, value as u32),
+                    2 => mmio::write16(next, value as u16),
+                    1 => mmio::write8(next, value as u8),
+                    _ => break,
+                }
+            }
+            next += now.len() as u64;
+            rest = later;
         }
         self.sync(at, from.len() as u64);
     }

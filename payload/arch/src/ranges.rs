@@ -65,11 +65,41 @@ impl Ranges {
     }
 }
 
+/// Bytes of the next access to memory that a device reads and writes: the widest that lies at a multiple of itself and within
+/// `left` bytes. An index of 16 bits, or a word of 32, that one side writes must never be seen half old.
+#[must_use]
+pub const fn widest(at: u64, left: usize) -> usize {
+    let mut bytes = 8;
+    while bytes > left || !at.is_multiple_of(bytes as u64) {
+        if bytes == 0 {
+            return 0;
+        }
+        bytes /= 2;
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     extern crate std;
     use std::vec;
+
+    #[test]
+    fn what_a_device_shares_is_accessed_whole() {
+        let widths = |at: u64, bytes: usize| {
+            let (mut at, mut left, mut all) = (at, bytes, vec![]);
+            while widest(at, left) != 0 {
+                all.push(widest(at, left));
+                (at, left) = (at + widest(at, left) as u64, left - widest(at, left));
+            }
+            all
+        };
+        // The available ring's index; an entry's last word; a descriptor that is cut off.
+        assert_eq!((widths(0x1002, 2), widths(0x100c, 4), widths(0x1000, 4)), (vec![2], vec![4], vec![4]));
+        assert_eq!(widths(0x1000, 15), [8, 4, 2, 1]);
+        assert_eq!((widths(0x1001, 8), widths(0x1000, 0)), (vec![1, 2, 4, 1], vec![]));
+    }
 
     fn ranges(all: &[(u64, u64)]) -> Ranges {
         let mut ranges = Ranges::default();

@@ -134,8 +134,9 @@ pub fn audit(
     tell: &mut dyn FnMut(Fault),
 ) {
     let (mut bars, mut buses) = (Vec::new(), Vec::new());
-    for Found { bdf, identity, .. } in found {
-        let Some(mut function) = Function::new(space, *bdf) else {
+    for Found { bdf, identity, physical, .. } in found {
+        let function = if physical.is_some() { Function::any(space, *bdf) } else { Function::new(space, *bdf) };
+        let Some(mut function) = function else {
             tell(Fault::gone(*bdf));
             continue;
         };

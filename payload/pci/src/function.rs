@@ -75,9 +75,9 @@ impl<'a> Function<'a> {
         }
     }
 
-    /// The function still answers: it is not gone.
+    /// The function still answers: it is not gone. Of a virtual one vendor ID all ones says nothing.
     pub(crate) fn answers(&mut self) -> bool {
-        self.read32(VENDOR_ID) as u16 != u16::MAX
+        self.read32(VENDOR_ID) as u16 != u16::MAX || self.read32(REVISION_ID) != u32::MAX
     }
 
     /// The same for a function that a capability names, virtual ones included: those read vendor ID all ones, and all else as

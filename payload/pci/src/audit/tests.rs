@@ -44,6 +44,27 @@ fn a_good_machine_has_no_fault() {
 }
 
 #[test]
+fn a_virtual_function_is_not_gone() {
+    const VIRTUAL: Bdf = Bdf::new(0, 0, 2, 1);
+    let mut space = FakeSpace::default();
+    function(&mut space, A, 0x1000_0000, 0x2_0000);
+    space.express(A, 0);
+    // SR-IOV: one virtual function, on, one further on (9.3.3).
+    space.put(A, 0x100, 0x0001_0010);
+    for (at, value) in [(0x108, 1), (0x10c, 0x0001_0001), (0x110, 1), (0x114, 1)] {
+        space.put(A, at, value);
+    }
+    space.add(VIRTUAL, 0xffff, 0xffff);
+    space.put(VIRTUAL, 0x08, 0x0200_0001);
+    assert_eq!(faults(&mut space), []);
+    space.fill(VIRTUAL, &[0xff]);
+    let found = Found { bdf: VIRTUAL, physical: Some((A, 0)), ..functions_and_faults(&mut space, &ALL, 1, &mut |_| ())[0] };
+    let mut all = Vec::new();
+    audit(&mut space, &[found], &|_, _| false, &mut |fault| all.push(fault));
+    assert_eq!(all, [Fault::gone(VIRTUAL)]);
+}
+
+#[test]
 fn bars_that_cannot_be_are_told() {
     let mut space = FakeSpace::default();
     function(&mut space, A, 0x1000_0000, 0x2_0000);
