@@ -197,17 +197,10 @@ impl dma::Bus for Devices {
             next += 8;
         }
         let mut rest = rest;
-        while let Some((now, later)) = rest.split_at_mut_checked(widest(next, rest.len())) {
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at_mut(widest(next, rest.len()));
             // SAFETY: aligned, and inside a DMA window as `new` says.
-            let value = unsafe {
-                match now.len() {
-                    8 => mmio::read64(next),
-                    4 => mmio::read32(next).into(),
-                    2 => mmio::read16(next).into(),
-                    1 => mmio::read8(next).into(),
-                    _ => break,
-                }
-            };
+            let value = unsafe { mmio::read(next, now.len()) };
             now.iter_mut().zip(value.to_le_bytes()).for_each(|(byte, read)| *byte = read);
             next += now.len() as u64;
             rest = later;
@@ -223,18 +216,11 @@ impl dma::Bus for Devices {
             next += 8;
         }
         let mut rest = rest;
-        while let Some((now, later)) = rest.split_at_checked(widest(next, rest.len())) {
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(widest(next, rest.len()));
             let value = now.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
             // SAFETY: aligned, and inside a DMA window as `new` says.
-            unsafe {
-                match now.len() {
-                    8 => mmio::write64(next, value),
-                    4 => mmio::write32(next, value as u32),
-                    2 => mmio::write16(next, value as u16),
-                    1 => mmio::write8(next, value as u8),
-                    _ => break,
-                }
-            }
+            unsafe { mmio::write(next, now.len(), value) }
             next += now.len() as u64;
             rest = later;
         }

@@ -35,6 +35,41 @@ access!(read16, write16, u16, "ldrh {0:w}, [{1}]", "strh {0:w}, [{1}]");
 access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
 access!(read64, write64, u64, "ldr {0:x}, [{1}]", "str {0:x}, [{1}]");
 
+/// Reads 8, 4, 2 or 1 bytes with one load.
+///
+/// # Safety
+/// As for [`read64`], at a multiple of `bytes`.
+#[must_use]
+pub unsafe fn read(at: u64, bytes: usize) -> u64 {
+    match bytes {
+        // SAFETY: the caller's promise, as below.
+        8 => unsafe { read64(at) },
+        // SAFETY: as above.
+        4 => unsafe { read32(at) }.into(),
+        // SAFETY: as above.
+        2 => unsafe { read16(at) }.into(),
+        // SAFETY: as above.
+        _ => unsafe { read8(at) }.into(),
+    }
+}
+
+/// Writes 8, 4, 2 or 1 bytes with one store.
+///
+/// # Safety
+/// As for [`write64`], at a multiple of `bytes`.
+pub unsafe fn write(at: u64, bytes: usize, value: u64) {
+    match bytes {
+        // SAFETY: the caller's promise, as below.
+        8 => unsafe { write64(at, value) },
+        // SAFETY: as above.
+        4 => unsafe { write32(at, value as u32) },
+        // SAFETY: as above.
+        2 => unsafe { write16(at, value as u16) },
+        // SAFETY: as above.
+        _ => unsafe { write8(at, value as u8) },
+    }
+}
+
 /// Reads 16 bytes of Normal memory with one instruction, not atomically: for searches of large windows.
 ///
 /// # Safety

@@ -162,23 +162,34 @@ fn by_port(
 
 /// Writes what was lost: first of the functions that answer by themselves, then of those that come back with their own.
 fn restore(config: &mut Ecam, saved: &[(Found, Saved)], observer: &mut dyn FnMut(Moment<'_>)) {
-    let mut put_back = |found: &Found, saved: &Saved, observer: &mut dyn FnMut(Moment<'_>)| {
-        wait_while(ANSWER_US, observer, &mut || Function::any(config, found.bdf).is_none());
+    // All of them have begun at the same time: many that do not come back are waited for together.
+    let limit = || timer::now() + timer::ticks_of_us(ANSWER_US);
+    let mut deadline = limit();
+    let mut put_back = |found: &Found, saved: &Saved, deadline, observer: &mut dyn FnMut(Moment<'_>)| {
+        wait_until(deadline, observer, &mut || Function::any(config, found.bdf).is_none());
         if let Some(mut function) = Function::any(config, found.bdf) {
             function.restore(saved);
         }
     };
     let is_virtual = |(found, _): &&(Found, Saved)| found.physical.is_some();
-    saved.iter().filter(|saved| !is_virtual(saved)).for_each(|(found, saved)| put_back(found, saved, observer));
+    saved
+        .iter()
+        .filter(|saved| !is_virtual(saved))
+        .for_each(|(found, saved)| put_back(found, saved, deadline, observer));
     if saved.iter().any(|saved| is_virtual(&saved)) {
         wait_while(sriov::ENABLE_US, observer, &mut || true);
-        saved.iter().filter(is_virtual).for_each(|(found, saved)| put_back(found, saved, observer));
+        deadline = limit();
+        saved.iter().filter(is_virtual).for_each(|(found, saved)| put_back(found, saved, deadline, observer));
     }
 }
 
 /// Waits in steps, and lets the observer look between them.
 fn wait_while(limit_us: u64, observer: &mut dyn FnMut(Moment<'_>), condition: &mut dyn FnMut() -> bool) {
-    let deadline = timer::now() + timer::ticks_of_us(limit_us);
+    wait_until(timer::now() + timer::ticks_of_us(limit_us), observer, condition);
+}
+
+/// The same up to a moment.
+fn wait_until(deadline: u64, observer: &mut dyn FnMut(Moment<'_>), condition: &mut dyn FnMut() -> bool) {
     while condition() && timer::now() < deadline {
         timer::sleep_us(STEP_US);
         observer(Moment::Wait);

@@ -73,6 +73,8 @@ impl ExtendedCapabilityId {
     pub const EVENT_COLLECTOR: Self = Self(0x0007);
     /// Access control services.
     pub const ACCESS_CONTROL: Self = Self(0x000d);
+    /// Resizable BAR.
+    pub const RESIZABLE_BAR: Self = Self(0x0015);
     /// Address translation services.
     pub const ADDRESS_TRANSLATION: Self = Self(0x000f);
     /// Single root I/O virtualization.

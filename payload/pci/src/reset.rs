@@ -28,6 +28,9 @@ pub(crate) const DISCARD_TIMER_STATUS: u16 = 1 << 10;
 /// ACS Control, 16 bits (7.7.11.3): without it a switch passes requests from port to port, past the SMMU.
 const ACS_CONTROL: u16 = 6;
 
+/// BARs that one Resizable BAR capability sizes at most (7.8.6).
+const MOST_RESIZABLE: usize = 6;
+
 /// What software has to write again after a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -40,6 +43,10 @@ pub struct Saved {
     command: Command,
     /// Offset of the PCI Express capability, and Device Control.
     express: Option<(u16, u16)>,
+    /// Device Control 2, where there is one: without ARI forwarding a port of a switch hides virtual functions.
+    control_2: Option<u16>,
+    /// Offsets and values of Resizable BAR Control; offset 0: none.
+    sizes: [(u16, u32); MOST_RESIZABLE],
     /// Offset of the ACS capability, and its control.
     isolation: Option<(u16, u16)>,
     /// Its virtual functions, where it has any.
@@ -64,6 +71,7 @@ impl Function<'_> {
             Some(_) => self.extended_capability(ExtendedCapabilityId::ACCESS_CONTROL)?,
             None => None,
         };
+        let control_2 = express.filter(|at| self.read16(at + express::CAPABILITIES) & 0xf >= 2);
         let command = self.command();
         let mut saved = Saved {
             is_bridge,
@@ -75,6 +83,8 @@ impl Function<'_> {
             // A bridge passes on the requests of others.
             command: if is_bridge { command } else { command - Command::BUS_MASTER },
             express: express.map(|at| (at, self.read16(at + express::DEVICE_CONTROL) & !express::INITIATE_FLR)),
+            control_2: control_2.map(|at| self.read16(at + express::DEVICE_CONTROL_2)),
+            sizes: self.bar_sizes()?,
             isolation: isolation.map(|at| (at, self.read16(at + ACS_CONTROL))),
             sriov: self.save_virtual()?,
         };
@@ -83,6 +93,19 @@ impl Function<'_> {
             *word = self.read32(*at);
         }
         Ok(saved)
+    }
+
+    fn bar_sizes(&mut self) -> Result<[(u16, u32); MOST_RESIZABLE], PciError> {
+        let mut sizes = [(0, 0); MOST_RESIZABLE];
+        // The first control register says how many there are; the last one lies inside configuration space.
+        let resizable = self.extended_if_any(ExtendedCapabilityId::RESIZABLE_BAR)?;
+        if let Some(at) = resizable.filter(|at| at + 8 * (MOST_RESIZABLE as u16) < 0x1000) {
+            let count = (self.read32(at + 8) >> 5 & 7) as usize;
+            for (size, control) in sizes.iter_mut().take(count).zip((at + 8..).step_by(8)) {
+                *size = (control, self.read32(control));
+            }
+        }
+        Ok(sizes)
     }
 
     /// Some request of the function still waits for its completion: a reset would leave it to hit whoever comes next.
@@ -102,6 +125,10 @@ impl Function<'_> {
     /// Writes what the reset lost; a bridge comes before what lies behind it. Virtual functions are there again, and answer
     /// [`sriov::ENABLE_US`] later.
     pub fn restore(&mut self, saved: &Saved) {
+        // The size decides which bits of a BAR can be written.
+        for (at, size) in saved.sizes.iter().filter(|(at, _)| *at != 0) {
+            self.write32(*at, *size);
+        }
         for (word, at) in saved.header.iter().zip(saved.places()) {
             self.write32(*at, *word);
         }
@@ -114,6 +141,9 @@ impl Function<'_> {
         // Bit 15 is no reset in a bridge (7.5.3.4), and was never set in what is written here.
         if let Some((at, control)) = saved.express {
             self.write16(at + express::DEVICE_CONTROL, control);
+            if let Some(control) = saved.control_2 {
+                self.write16(at + express::DEVICE_CONTROL_2, control);
+            }
         }
         if let Some((at, control)) = saved.isolation {
             self.write16(at + ACS_CONTROL, control);

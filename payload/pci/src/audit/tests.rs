@@ -58,7 +58,8 @@ fn a_virtual_function_is_not_gone() {
     space.put(VIRTUAL, 0x08, 0x0200_0001);
     assert_eq!(faults(&mut space), []);
     space.fill(VIRTUAL, &[0xff]);
-    let found = Found { bdf: VIRTUAL, physical: Some((A, 0)), ..functions_and_faults(&mut space, &ALL, 1, &mut |_| ())[0] };
+    let found =
+        Found { bdf: VIRTUAL, physical: Some((A, 0)), ..functions_and_faults(&mut space, &ALL, 1, &mut |_| ())[0] };
     let mut all = Vec::new();
     audit(&mut space, &[found], &|_, _| false, &mut |fault| all.push(fault));
     assert_eq!(all, [Fault::gone(VIRTUAL)]);

@@ -36,3 +36,24 @@ fn a_bridge_has_no_function_level_reset() {
     space.put(NIC, 0xc, 0x0001_0000);
     assert_eq!(Function::new(&mut space, NIC).unwrap().has_flr(), Ok(false));
 }
+
+#[test]
+fn sizes_of_bars_and_ari_forwarding_come_back() {
+    let mut space = with_capabilities();
+    let capabilities = space.get(NIC, 0xe0);
+    space.put(NIC, 0xe0, capabilities & !0x000f_0000 | 0x0002_0000);
+    // Resizable BAR with two BARs, in place of what the extended list has.
+    space.put(NIC, 0x100, 0x2001_0003);
+    space.put(NIC, 0x200, 0x0001_0015);
+    space.put(NIC, 0x208, 0x0a << 8 | 2 << 5);
+    space.put(NIC, 0x210, 0x0b << 8 | 2 << 5 | 2);
+    space.put(NIC, 0xe0 + 0x28, 1 << 5);
+    let mut nic = Function::new(&mut space, NIC).unwrap();
+    let saved = nic.save().unwrap();
+    for at in [0x208, 0x210, 0xe0 + 0x28] {
+        nic.write32(at, 0);
+    }
+    nic.restore(&saved);
+    assert_eq!((nic.read32(0x208), nic.read32(0x210)), (0x0a40, 0x0b42));
+    assert_eq!(nic.read16(0xe0 + 0x28), 1 << 5);
+}
