@@ -4,7 +4,7 @@
 mod names;
 mod place;
 
-pub use place::{ErrorPlaces, link};
+pub use place::{ErrorPlaces, Reporting, link};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

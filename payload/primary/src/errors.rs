@@ -41,6 +41,7 @@ pub(crate) fn find(machine: &mut Machine, found: &[Found], hands: &Hands, notes:
             notes.add(Severity::Note, "PCI", "errors-found", format!("{}: {state}", place.bdf));
         }
     }
+    machine.reported = places.iter().map(|place| place.reporting(&mut machine.config)).collect();
     machine.watched = places;
 }
 
@@ -54,6 +55,14 @@ pub(crate) fn clear(machine: &mut Machine, is_first: bool) {
             arm::finding(Severity::Warning, "PCI", "errors-stuck", &text);
         }
         place.enable(&mut machine.config);
+    }
+}
+
+/// Leaves what functions report as firmware had it: it may be the one to handle errors.
+pub(crate) fn put_back(machine: &mut Machine) {
+    let Machine { watched, reported, denied, config, .. } = machine;
+    for (place, reported) in watched.iter().zip(reported).filter(|(place, _)| !denied.contains(&place.bdf)) {
+        place.set_reporting(config, *reported);
     }
 }
 

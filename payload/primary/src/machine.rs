@@ -93,6 +93,8 @@ pub(crate) struct Machine {
     pub(crate) bus: Devices,
     /// PCI functions whose errors are watched.
     pub(crate) watched: Vec<pci::ErrorPlaces>,
+    /// What each of them reported when it was found.
+    pub(crate) reported: Vec<pci::error::Reporting>,
     /// Functions that the board keeps the payload's hands off.
     pub(crate) denied: Vec<Bdf>,
     devices: Vec<Region>,
@@ -137,6 +139,7 @@ impl Machine {
             config,
             bus,
             watched: Vec::new(),
+            reported: Vec::new(),
             denied: Vec::new(),
             devices,
             map_in_force: Vec::new(),

@@ -5,6 +5,7 @@ use crate::{
     cycle::{self, Setting},
     damage,
     endpoints::Candidate,
+    errors,
     machine::Machine,
     others, quiesce,
     region::{Places, Prepared},
@@ -50,6 +51,7 @@ impl Session {
                 outcome = of_run;
             }
         }
+        errors::put_back(&mut self.machine);
         console::record(&Record::End { outcome, runs: scenarios.len() as u32 });
         console::with(|writer| {
             // As above.

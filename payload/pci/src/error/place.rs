@@ -2,15 +2,16 @@
 
 use super::{ErrorRegister, ErrorState};
 use crate::capability::express;
+use crate::reset::{BRIDGE_CONTROL, DISCARD_TIMER_STATUS};
 use crate::{CapabilityId, Command, ConfigSpace, ExtendedCapabilityId, Function, HeaderType, PciError};
 use addr::Bdf;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 const VENDOR_ID: u16 = 0x00;
+const COMMAND: u16 = 0x04;
 const STATUS: u16 = 0x06;
 /// Of a bridge.
 const SECONDARY_STATUS: u16 = 0x1e;
-const BRIDGE_CONTROL: u16 = 0x3e;
 const BRIDGE_SERR: u16 = 1 << 1;
 
 /// Offsets in the AER capability (PCI Express Base 6.0, 7.8.4).
@@ -190,24 +191,41 @@ impl ErrorPlaces {
     /// Has the function tell its errors, and a port pass on what is told below it, as a kernel with native error handling does
     /// (6.2.5, 6.2.6). The root port only keeps them: no interrupt is asked for, and no system error comes of it.
     pub fn enable(&self, space: &mut dyn ConfigSpace) {
-        let Self { express, flags, .. } = *self;
-        if express == 0 {
-            return;
-        }
+        self.set_reporting(space, [0, REPORTING, BRIDGE_SERR, Command::SERR.bits()]);
+    }
+
+    /// What [`Self::enable`] changes, as it is.
+    pub fn reporting(&self, space: &mut dyn ConfigSpace) -> Reporting {
+        let Some(mut function) = Function::new(space, self.bdf) else { return Reporting::default() };
+        self.controls().map(|(at, bits, _)| if at == 0 { 0 } else { function.read16(at) & bits })
+    }
+
+    /// Sets it to what it was, or shall be.
+    pub fn set_reporting(&self, space: &mut dyn ConfigSpace, wanted: Reporting) {
         let Some(mut function) = Function::new(space, self.bdf) else { return };
-        if flags & ROOT != 0 {
-            let control = function.read16(express + express::ROOT_CONTROL);
-            function.write16(express + express::ROOT_CONTROL, control & !SYSTEM_ERRORS);
-        }
-        let control = function.read16(express + express::DEVICE_CONTROL) & !express::INITIATE_FLR;
-        function.write16(express + express::DEVICE_CONTROL, control | REPORTING);
-        if flags & BRIDGE != 0 {
-            let control = function.read16(BRIDGE_CONTROL);
-            function.write16(BRIDGE_CONTROL, control | BRIDGE_SERR);
-            function.change_command(Command::SERR, Command::empty());
+        for ((at, bits, acts), wanted) in self.controls().into_iter().zip(wanted).filter(|((at, ..), _)| *at != 0) {
+            let control = function.read16(at) & !(bits | acts);
+            function.write16(at, control | wanted);
         }
     }
+
+    /// Control registers: offset, or 0 where the function has it not; bits that are about errors; bits that do something when
+    /// written 1.
+    fn controls(&self) -> [(u16, u16, u16); 4] {
+        let Self { express, flags, .. } = *self;
+        let of = |has: bool, at: u16| if has && express != 0 { at } else { 0 };
+        let is_bridge = flags & BRIDGE != 0;
+        [
+            (of(flags & ROOT != 0, express + express::ROOT_CONTROL), SYSTEM_ERRORS, 0),
+            (of(true, express + express::DEVICE_CONTROL), REPORTING, express::INITIATE_FLR),
+            (of(is_bridge, BRIDGE_CONTROL), BRIDGE_SERR, DISCARD_TIMER_STATUS),
+            (of(is_bridge, COMMAND), Command::SERR.bits(), 0),
+        ]
+    }
 }
+
+/// What a function reports, by the registers of `ErrorPlaces::controls`.
+pub type Reporting = [u16; 4];
 
 /// Says of each function what it is behind: the bridge whose secondary bus it is on; on a root bus the event collector that has
 /// it (PCI Express Base 6.0, 7.9.10).

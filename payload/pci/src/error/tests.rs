@@ -149,6 +149,7 @@ fn reporting_is_turned_on_without_a_system_error() {
     let mut space = machine();
     space.put(PORT, 0x5c, 0x0017);
     space.put(NIC, 0x48, 0x2810);
+    let before: Vec<_> = places(&mut space).iter().map(|place| (*place, place.reporting(&mut space))).collect();
     for place in places(&mut space) {
         place.enable(&mut space);
     }
@@ -157,6 +158,11 @@ fn reporting_is_turned_on_without_a_system_error() {
     assert_eq!(space.get(PORT, 0x3c) >> 16, 2, "SERR# enable of the bridge");
     assert_eq!(space.get(PORT, 0x04) & 0xffff, 0x100);
     assert_eq!(space.get(NIC, 0x04) & 0xffff, 0, "not a bridge's");
+    // And off again, but for what others have set meanwhile.
+    space.put(NIC, 0x48, 0x201f);
+    before.iter().for_each(|(place, reporting)| place.set_reporting(&mut space, *reporting));
+    assert_eq!((space.get(PORT, 0x5c), space.get(PORT, 0x48), space.get(NIC, 0x48)), (0x0017, 0, 0x2010));
+    assert_eq!((space.get(PORT, 0x3c) >> 16, space.get(PORT, 0x04) & 0xffff), (0, 0));
 }
 
 #[test]
