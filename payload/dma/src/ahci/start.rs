@@ -7,6 +7,8 @@ use crate::poll::{Pace, poll32, ticks_in};
 const RESET: Pace = Pace { every_us: 100, deadline_us: 1_000_000 };
 /// How long links, and then disks, may take to come up, on all ports together.
 const UP_US: u64 = 5_000_000;
+/// A command list ends within 500 ms (10.1.2).
+const ENDS: Pace = Pace { every_us: 100, deadline_us: 500_000 };
 /// How long IDENTIFY DEVICE may take.
 const ANSWER: Pace = Pace { every_us: 100, deadline_us: 2_000_000 };
 
@@ -54,9 +56,7 @@ pub(super) fn start(function: &mut Function<'_>, bus: &mut dyn Bus, stream: &mut
             bus.write32(at.plus(offset + CI), mask(slots));
             return Ok(());
         }
-        // Nothing more comes of this port.
-        let command = bus.read32(at.plus(offset + CMD));
-        bus.write32(at.plus(offset + CMD), command & !(CMD_ST | CMD_FRE));
+        leave_port(bus, at.plus(offset));
     }
     Err(DmaError::Unsupported("no port has a disk with 48-bit addresses and 512-byte sectors"))
 }
@@ -93,6 +93,16 @@ fn prepare_port(bus: &mut dyn Bus, stream: &Stream, port: PhysAddr) {
     bus.write32(port.plus(CMD), command | CMD_UP | CMD_FRE);
 }
 
+/// Nothing more comes of this port. FIS Receive ends only after the command list has (3.3.7); a port that goes on with it is
+/// left alone, until the HBA is reset.
+fn leave_port(bus: &mut dyn Bus, port: PhysAddr) {
+    let command = bus.read32(port.plus(CMD)) & !CMD_ST;
+    bus.write32(port.plus(CMD), command);
+    if poll32(bus, "AHCI PxCMD.CR", port.plus(CMD), ENDS, |command| command & CMD_CR == 0).is_ok() {
+        bus.write32(port.plus(CMD), command & !CMD_FRE);
+    }
+}
+
 /// Waits until a disk is there and ready, as long as there is time.
 fn is_disk(bus: &mut dyn Bus, port: PhysAddr, deadline: u64) -> bool {
     /// A device that is there shows within so long (Serial ATA 3.2, 8.4.2).
@@ -100,8 +110,12 @@ fn is_disk(bus: &mut dyn Bus, port: PhysAddr, deadline: u64) -> bool {
     let left = (deadline.wrapping_sub(bus.ticks()) as i64).max(0) as u64;
     let left_us = left.saturating_mul(1_000_000) / bus.frequency().max(1);
     let ready = Pace { every_us: 1_000, deadline_us: left_us };
-    poll32(bus, "AHCI PxSSTS.DET", port.plus(SSTS), SHOWS, |status| status & 0xf == 3).is_ok()
-        && poll32(bus, "AHCI PxTFD.BSY", port.plus(TFD), ready, |tfd| tfd & TFD_BUSY == 0).is_ok()
+    if poll32(bus, "AHCI PxSSTS.DET", port.plus(SSTS), SHOWS, |status| status & 0xf == 3).is_err() {
+        return false;
+    }
+    // The first FIS of a device that has just shown reaches PxTFD and PxSIG once DIAG.X is cleared (10.4.2).
+    bus.write32(port.plus(SERR), u32::MAX);
+    poll32(bus, "AHCI PxTFD.BSY", port.plus(TFD), ready, |tfd| tfd & TFD_BUSY == 0).is_ok()
         && bus.read32(port.plus(SIG)) == SIG_DISK
 }
 

@@ -23,6 +23,8 @@ struct Hba {
     command: u32,
     status: u32,
     issued: u32,
+    /// PxSERR.DIAG.X: a device has shown, and its first FIS waits until software has seen that.
+    has_shown: bool,
     /// The slot whose command was fetched, and where its data goes.
     current: Option<(u32, u64)>,
     signature: u32,
@@ -61,6 +63,7 @@ impl Hba {
             command: 0,
             status: 0,
             issued: 0,
+            has_shown: false,
             current: None,
             signature: SIG_DISK,
             link: 0x113,
@@ -153,7 +156,13 @@ impl Device for Hba {
             _ => match offset - PORT {
                 CMD => self.command,
                 PORT_IS => self.status,
-                TFD => self.task_file,
+                TFD => {
+                    if self.has_shown {
+                        0x7f | TFD_BUSY
+                    } else {
+                        self.task_file
+                    }
+                }
                 SIG => self.signature,
                 SSTS => self.link,
                 CI => self.issued,
@@ -179,6 +188,8 @@ impl Device for Hba {
                 PORT_IS => self.status &= !value,
                 CMD => {
                     let had = self.command & CMD_ST != 0;
+                    assert!(!had || value & CMD_FRE != 0, "FRE is cleared only after ST (3.3.7)");
+                    self.has_shown |= !self.command & value & CMD_UP != 0;
                     self.command = value & !CMD_CR;
                     if had && value & CMD_ST == 0 {
                         assert!(self.current.is_none(), "QEMU does not survive that");
@@ -190,7 +201,8 @@ impl Device for Hba {
                     self.issued |= value;
                     self.fetch(fabric);
                 }
-                FB | 0x0c | SERR => {}
+                SERR => self.has_shown &= value & 1 << 26 == 0,
+                FB | 0x0c => {}
                 _ => panic!("write of {offset:#x}"),
             },
         }
