@@ -44,7 +44,12 @@ fn enable_one(
     registers.ok_or("firmware has left no addresses for them")?;
     let count = wanted.min(sriov.most).min(driver.most_virtual());
     let last = sriov.bdf(bdf, count.saturating_sub(1)).ok_or("their requester IDs pass the last bus")?;
-    function.enable_virtual(&sriov, count);
+    match sriov.count {
+        0 => function.enable_virtual(&sriov, count),
+        // To change their number they have to go, and the function to be left alone for a second (9.3.3.3.1).
+        on if on != count => return Err(format!("firmware has {on} of them at work")),
+        _ => {}
+    }
     // On a link all device numbers but 0 need a port above that passes them on.
     let ports: Vec<Bdf> = functions.iter().map(|found| found.bdf).collect();
     let port = pci::port_above(&mut machine.config, &ports, bdf);

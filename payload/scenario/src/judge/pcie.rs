@@ -87,8 +87,11 @@ fn is_documented(evidence: &Evidence<'_>, new: &New) -> bool {
 }
 
 /// The policy takes down a link on whose path the function is: a surprise to both ends (PCI Express Base 6.0, 3.2.1), and
-/// containment tells of itself.
+/// containment tells of itself. That is over with the takeover, and then the function answers again.
 fn is_of_reset(evidence: &Evidence<'_>, new: &New) -> bool {
+    if PHASES.get(new.phase) != Some(&"blackout") || new.state.is_gone() {
+        return false;
+    }
     let (left, _) = functions(evidence);
     evidence.streams().any(|(stream, sampled)| {
         matches!(sampled.means, Some(Means::BusReset | Means::Containment))

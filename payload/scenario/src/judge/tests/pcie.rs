@@ -1,7 +1,7 @@
 //! What PCI Express functions tell of errors: who, when, and what a policy's documentation allows for.
 
 use super::{find, world::World};
-use crate::Policy;
+use crate::{Policy, quiesce::Means};
 use alloc::string::String;
 use pci::{ErrorRegister as Register, ErrorState};
 use wire::record::Verdict;
@@ -118,6 +118,24 @@ fn refused_requests_may_be_told_where_a_policy_refuses_them_and_nothing_else() {
         Policy::Abort,
     );
     assert_eq!((verdict, expected), (Verdict::Fail, Verdict::Pass));
+}
+
+#[test]
+fn a_link_that_is_taken_down_may_tell_of_it_and_has_to_come_back() {
+    let surprise = state(&[(Register::Uncorrectable, 1 << 5)]);
+    let expected = |function: usize, phase: usize, new: ErrorState, means| {
+        let told = |w: &mut World| {
+            w.streams.iter_mut().for_each(|stream| stream.means = Some(means));
+            tell(w, function, phase, new);
+        };
+        of(told, Policy::QuiesceBusReset).1
+    };
+    for means in [Means::BusReset, Means::Containment] {
+        assert_eq!(expected(PORT, 1, surprise, means), Verdict::Fail, "as documented");
+        assert_eq!(expected(PORT, 2, surprise, means), Verdict::Pass, "it is up again by then");
+        assert_eq!(expected(FUNCTION, 1, ErrorState::GONE, means), Verdict::Pass, "it has to answer");
+    }
+    assert_eq!(expected(PORT, 1, surprise, Means::Flr), Verdict::Pass, "no link goes down");
 }
 
 #[test]
