@@ -45,6 +45,9 @@ pub(crate) fn plan(policy: Policy, config: &mut Ecam, all: &[Found], allowed: &[
             if is_shared(found.bdf) {
                 (offers.port, offers.containment) = (false, false);
             }
+            // Virtual functions go with their own (9.2.2).
+            let is_of_it = |other: &Found| other.physical.is_some_and(|(physical, _)| physical == found.bdf);
+            offers.flr &= !all.iter().any(|other| is_of_it(other) && !is_allowed(other.bdf));
             plan.extend(means(policy, offers).map(|means| Planned { bdf: found.bdf, found, means }));
         }
     }

@@ -84,9 +84,10 @@ pub(crate) fn take_all(
     let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
     if stops {
         Logged::new(hw, log).step("quiesce");
-        let allowed = not_denied(&functions, hands);
-        let mut plan = quiesce::plan(policy, config, &functions, &allowed);
-        plan.retain(|planned| Some(planned.bdf) != spared);
+        let mut allowed = not_denied(&functions, hands);
+        // Nor is it to be reset with others: its registers are read meanwhile.
+        allowed.retain(|found| Some(found.bdf) != spared);
+        let plan = quiesce::plan(policy, config, &functions, &allowed);
         quiesce::stop(&plan, &functions, config, &mut devices, observer);
         observer(Moment::Quiet);
     }
