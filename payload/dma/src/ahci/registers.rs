@@ -14,6 +14,19 @@ pub(super) const GHC_AE: u32 = 1 << 31;
 pub(super) const IS: u64 = 0x08;
 /// Ports implemented (3.1.4).
 pub(super) const PI: u64 = 0x0c;
+/// Extended host capabilities (3.1.10).
+pub(super) const CAP2: u64 = 0x24;
+/// Firmware hands the HBA over.
+pub(super) const CAP2_BOH: u32 = 1 << 0;
+/// Hand-off control and status (3.1.11).
+pub(super) const BOHC: u64 = 0x28;
+/// Owned by firmware, owned by the operating system.
+pub(super) const BOHC_BOS: u32 = 1 << 0;
+pub(super) const BOHC_OOS: u32 = 1 << 1;
+/// Ownership has changed; write-one-to-clear.
+pub(super) const BOHC_OOC: u32 = 1 << 3;
+/// Firmware is busy with what it had begun.
+pub(super) const BOHC_BB: u32 = 1 << 4;
 /// First port, and bytes of each (3.3).
 pub(super) const PORTS: u64 = 0x100;
 pub(super) const PORT_BYTES: u64 = 0x80;

@@ -20,8 +20,25 @@ pub(super) fn reset(bus: &mut dyn Bus, at: PhysAddr) -> Result<(), DmaError> {
     }
     // AE first: without it no other bit can be relied on (3.1.2).
     bus.write32(ghc, GHC_AE);
+    take_from_firmware(bus, at);
     bus.write32(ghc, GHC_AE | GHC_HR);
     poll32(bus, "AHCI GHC.HR", ghc, RESET, |ghc| ghc & GHC_HR == 0)
+}
+
+/// Asks firmware for the HBA (10.6.3). One that does not answer is not asked again: the reset takes the HBA anyhow.
+fn take_from_firmware(bus: &mut dyn Bus, at: PhysAddr) {
+    const ANSWERS: Pace = Pace { every_us: 100, deadline_us: 25_000 };
+    const ENDS_WORK: Pace = Pace { every_us: 1_000, deadline_us: 2_000_000 };
+    let control = at.plus(BOHC);
+    let found = if bus.read32(at.plus(CAP2)) & CAP2_BOH == 0 { 0 } else { bus.read32(control) };
+    if found & BOHC_BOS == 0 {
+        return;
+    }
+    bus.write32(control, found & !BOHC_OOC | BOHC_OOS);
+    let is_ours = |control| control & BOHC_BOS == 0;
+    if poll32(bus, "AHCI BOHC.BOS", control, ANSWERS, is_ours).is_err() && bus.read32(control) & BOHC_BB != 0 {
+        let _ = poll32(bus, "AHCI BOHC.BOS", control, ENDS_WORK, is_ours);
+    }
 }
 
 /// Everything between a function found in any state and a port with full command slots.

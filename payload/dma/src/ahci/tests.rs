@@ -23,6 +23,8 @@ struct Hba {
     command: u32,
     status: u32,
     issued: u32,
+    /// CAP2, and BOHC.
+    hand_off: (u32, u32),
     /// PxSERR.DIAG.X: a device has shown, and its first FIS waits until software has seen that.
     has_shown: bool,
     /// The slot whose command was fetched, and where its data goes.
@@ -63,6 +65,7 @@ impl Hba {
             command: 0,
             status: 0,
             issued: 0,
+            hand_off: (0, 0),
             has_shown: false,
             current: None,
             signature: SIG_DISK,
@@ -146,6 +149,8 @@ impl Device for Hba {
             CAP => self.capabilities,
             GHC => self.ghc,
             PI => 0x3,
+            CAP2 => self.hand_off.0,
+            BOHC => self.hand_off.1,
             _ if offset < PORT => {
                 if offset == PORTS + TFD {
                     0x7f
@@ -175,10 +180,15 @@ impl Device for Hba {
         match offset {
             GHC => {
                 assert_eq!(value & 2, 0, "no interrupts");
+                assert!(value & GHC_HR == 0 || self.hand_off.1 & BOHC_BOS == 0, "it is firmware's");
                 self.ghc = if self.is_stuck { value } else { value & !GHC_HR };
                 if value & GHC_HR != 0 {
                     (self.command, self.status, self.issued, self.current) = (0, 0, 0, None);
                 }
+            }
+            BOHC => {
+                assert_eq!(value & BOHC_OOC, 0, "left to whom it concerns");
+                self.hand_off.1 = value & !if value & BOHC_OOS != 0 { BOHC_BOS } else { 0 };
             }
             _ if offset < PORT => {}
             _ => match offset - PORT {
@@ -259,6 +269,19 @@ fn a_translated_stream_delivers_every_sector() {
         assert_eq!(stream.totals.attempted, stream.totals.delivered);
         assert_eq!(Ahci.dry_samples(&stream), 0);
     }
+}
+
+#[test]
+fn firmware_is_asked_for_the_hba_before_it_is_reset() {
+    let hand_off = (CAP2_BOH, BOHC_BOS | BOHC_OOC);
+    let (_config, mut board, mut stream) = armed_with(Hba { hand_off, ..Hba::new() }, false);
+    assert_eq!(board.device.hand_off.1 & (BOHC_BOS | BOHC_OOS), BOHC_OOS);
+    board.pass(10_000);
+    Ahci.sample(&mut board, &mut stream);
+    assert!(stream.totals.delivered > 0);
+    // Without the hand-off the register means nothing.
+    let hand_off = (0, 0x40);
+    assert_eq!(armed_with(Hba { hand_off, ..Hba::new() }, false).1.device.hand_off.1, 0x40);
 }
 
 #[test]
