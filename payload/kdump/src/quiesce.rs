@@ -31,20 +31,12 @@ pub(crate) struct Planned {
 }
 
 /// What the policy does to which of the functions that it may touch, `allowed` among `all`. A bridge passes on the requests of
-/// others, and is none of them; nor is a port used that has someone below who must not be touched.
+/// others, and is none of them; nor is a port used that must not be touched, or has someone below who must not.
 pub(crate) fn plan(policy: Policy, config: &mut Ecam, all: &[Found], allowed: &[Found]) -> Vec<Planned> {
     let is_allowed = |bdf: Bdf| allowed.iter().any(|found| found.bdf == bdf);
-    let ports = port::ports(config, all);
-    let is_shared = |bdf: Bdf| {
-        let port = ports.iter().find(|port| port.holds(bdf));
-        port.is_some_and(|port| all.iter().any(|other| port.holds(other.bdf) && !is_allowed(other.bdf)))
-    };
     let mut plan = Vec::new();
-    for (found, mut offers) in pci::offers(config, all) {
+    for (found, mut offers) in pci::offers(config, all, &is_allowed) {
         if is_allowed(found.bdf) {
-            if is_shared(found.bdf) {
-                (offers.port, offers.containment) = (false, false);
-            }
             // Virtual functions go with their own (9.2.2).
             let is_of_it = |other: &Found| other.physical.is_some_and(|(physical, _)| physical == found.bdf);
             offers.flr &= !all.iter().any(|other| is_of_it(other) && !is_allowed(other.bdf));

@@ -2,6 +2,7 @@
 
 use crate::port::{Port, ports};
 use crate::{ConfigSpace, Found, Function, HeaderType};
+use addr::Bdf;
 use alloc::vec::Vec;
 
 /// Base class of bridges (PCI Code and ID Assignment 1.11, 1.7).
@@ -20,9 +21,18 @@ pub struct Offers {
     pub containment: bool,
 }
 
-/// All endpoints among `functions`, which are in bus order, with what they offer.
-pub fn offers(space: &mut dyn ConfigSpace, functions: &[Found]) -> Vec<(Found, Offers)> {
-    let ports = ports(space, functions);
+/// All endpoints among `functions`, which are in bus order, with what they offer. A port is used only where it, and everybody
+/// below it, may be touched.
+pub fn offers(
+    space: &mut dyn ConfigSpace,
+    functions: &[Found],
+    may_touch: &dyn Fn(Bdf) -> bool,
+) -> Vec<(Found, Offers)> {
+    let mut ports = ports(space, functions);
+    ports.retain(|port| {
+        let mut below = functions.iter().filter(|found| port.holds(found.bdf));
+        may_touch(port.bdf) && below.all(|found| may_touch(found.bdf))
+    });
     let mut all = Vec::new();
     for found in functions {
         let Some(mut function) = Function::any(space, found.bdf) else { continue };

@@ -22,14 +22,15 @@ const SOURCE: &str = "ARCHITECTURE.md, stopping devices";
 pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Policy) -> Option<&'static str> {
     let own = named(policy)?;
     let functions = endpoints::functions(machine);
-    let mut offers = pci::offers(&mut machine.config, &functions).into_iter();
+    let may_touch = |bdf: Bdf| !machine.denied.contains(&bdf);
+    let mut offers = pci::offers(&mut machine.config, &functions, &may_touch).into_iter();
     let has = offers.any(|(found, offers)| {
         means(policy, offers) == Some(own) && candidates.iter().any(|candidate| candidate.bdf == found.bdf)
     });
     let why = match own {
         Means::BusMaster | Means::Driver => return None,
         Means::Flr => "no endpoint at work has function level reset",
-        Means::BusReset => "no endpoint at work lies below a port",
+        Means::BusReset => "no endpoint at work lies below a port that may be reset",
         Means::Containment => "no endpoint at work lies below a port whose containment software can trigger",
     };
     (!has).then_some(why)

@@ -37,6 +37,11 @@ pub fn all() -> Vec<Case> {
             skipped(&ended, "quiesce-bus-reset", "no endpoint at work lies below a port")?;
             skipped(&ended, "quiesce-dpc", "containment")
         }),
+        Case::new("quiesce-port-denied", |session| {
+            // The first port must not be touched: what is below it is stopped by the next means.
+            let means = [Means::BusMaster, Means::BusMaster, Means::BusReset];
+            stopped_with(session, "quiesce-bus-reset", "--option deny=0000:00:03.0", means)
+        }),
         Case::new("quiesce-skipped", |session| {
             let mut policies = ["quiesce-bme", "quiesce-driver", "quiesce-bus-reset", "quiesce-flr"].into_iter();
             policies.try_for_each(|policy| skipped_one(session, policy))
@@ -72,7 +77,12 @@ fn skipped_one(session: &Session<'_>, policy: &str) -> Expected {
 
 /// Every device was stopped by its means, nothing of it reached the SMMU any more, and it works again.
 fn stopped(session: &Session<'_>, policy: &str, means: [Means; 3]) -> Expected {
-    let ended = session.run_with_silent(&words(&format!("{PORTS} {policy}")), &|_| true)?;
+    stopped_with(session, policy, "", means)
+}
+
+/// The same with an option.
+fn stopped_with(session: &Session<'_>, policy: &str, option: &str, means: [Means; 3]) -> Expected {
+    let ended = session.run_with_silent(&words(&format!("{PORTS} {policy} {option}")), &|_| true)?;
     let run = &run_of(&ended, policy)?;
     // Nothing resets it: what it counts in vain is its own business.
     let is_muted = |bdf: &str| (bdf == AUDIO && means[0] == Means::BusMaster) || means == [Means::BusMaster; 3];

@@ -201,3 +201,19 @@ fn a_port_without_sensible_bus_numbers_is_none() {
         assert!(ports.is_empty(), "{numbers:#x}");
     }
 }
+
+#[test]
+fn a_port_is_offered_only_where_it_and_all_below_may_be_touched() {
+    let mut machine = Machine::new(true);
+    let all = found(&mut machine);
+    let mut offers = |denied: Option<Bdf>| {
+        let all = crate::offers(&mut machine, &all, &|bdf| Some(bdf) != denied);
+        let of_nic = all.iter().find(|(found, _)| found.bdf == NIC).unwrap();
+        (of_nic.1.port, of_nic.1.containment)
+    };
+    assert_eq!(offers(None), (true, true));
+    assert_eq!(offers(Some(ON_ROOT_BUS)), (true, true));
+    for denied in [PORT, SWITCH, DOWN, NIC] {
+        assert_eq!(offers(Some(denied)), (false, false), "{denied}");
+    }
+}
