@@ -177,7 +177,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         protocol,
         samples: whole.samples,
         timing: whole.timing,
-        blackout: statistics::blackout(raw.cycles.values()),
+        blackout: statistics::blackout(raw.cycles.values().filter(|_| !is_census(&raw.scenario))),
         throughput,
         registers: whole.registers,
         aborts: whole.aborts,

@@ -213,6 +213,13 @@ fn totals_of_many_cycles_are_the_sum_of_their_lines() {
 }
 
 #[test]
+fn a_census_has_no_blackout() {
+    let named = |name: &'static str| with(change!(Record::RunBegin { scenario, .. } => *scenario = name));
+    assert!(named("bypass").runs[0].blackout.is_some());
+    assert_eq!(named("census").runs[0].blackout, None);
+}
+
+#[test]
 fn a_failed_cycle_is_kept_whole_and_named() {
     let report = judged_many(5, &[3]);
     assert_eq!(verdict(&report), (Outcome::Fail, String::new()));

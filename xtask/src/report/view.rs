@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::damage::{self, Damaged};
+use super::judge;
 use super::model::{Report, Run, Stream};
 
 /// All tables over more than one run.
@@ -178,8 +179,11 @@ pub fn rate(events: u64, run: &Run) -> Option<u128> {
     Some(u128::from(events) * u128::from(timing.counter_hz) / u128::from(timing.watch))
 }
 
-/// Crash to the end of the takeover, of the first cycle that was sent whole; it contains the hold.
+/// Crash to the end of the takeover, of the first cycle that was sent whole; it contains the hold. A census has none.
 pub fn blackout(run: &Run) -> String {
+    if judge::is_census(&run.scenario) {
+        return "none".into();
+    }
     let Some(timing) = run.timing else { return "not known".into() };
     let ticks = [timing.crash_to_kdump, timing.hold, timing.takeover].into_iter().fold(0, u64::saturating_add);
     milliseconds(Some(ticks), timing.counter_hz)

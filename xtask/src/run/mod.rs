@@ -57,6 +57,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
             "note: {name} is not in --list-scenarios: its parts are judged as if nothing came of both together"
         );
     }
+    if census_is_late(&options.request.scenarios) {
+        crate::exit::tell!(
+            "note: census comes after other scenarios, which stop every endpoint: what was left running before them it cannot see"
+        );
+    }
     let progress = Progress::new();
     progress.phase("look for QEMU and its firmware");
     let host = setup::ensure(&board, &args.install)?;
@@ -138,6 +143,11 @@ fn load_board(name: &str) -> anyhow::Result<Board> {
 /// All that can be asked for by name and is documented: what `all` stands for, and the census.
 fn all_work() -> impl Iterator<Item = Work> {
     Scenario::all().map(Work::Crash).chain([Work::Census])
+}
+
+/// A census finds what was left at work before the payload; another scenario stops it.
+fn census_is_late(scenarios: &[String]) -> bool {
+    scenarios.iter().position(|name| *name == Work::Census.to_string()).is_some_and(|at| at != 0)
 }
 
 fn list_scenarios() {

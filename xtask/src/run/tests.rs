@@ -70,6 +70,13 @@ fn wrong_options_say_what_would_be_right() {
 }
 
 #[test]
+fn a_census_after_another_scenario_is_late() {
+    let is_late = |names: &str| super::census_is_late(&names.split(',').map(String::from).collect::<Vec<_>>());
+    assert!(is_late("adopt,census") && is_late("reset,adopt,census,adopt"));
+    assert!(!is_late("census") && !is_late("census,adopt,census") && !is_late("adopt,reset"));
+}
+
+#[test]
 fn the_command_line_is_fixed() {
     let board = board();
     let machine = Machine {

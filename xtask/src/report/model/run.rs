@@ -31,7 +31,8 @@ pub struct Run {
     pub events: Vec<Event>,
     /// Of the first cycle that was sent whole.
     pub timing: Option<Timing>,
-    /// Crash to the end of the takeover without the hold, over all cycles; absent where none told its times.
+    /// Crash to the end of the takeover without the hold, over all cycles; absent where none told its times, and of a
+    /// census.
     pub blackout: Option<Blackout>,
     /// What arrived since the crash, by time; absent where no time is known.
     pub throughput: Option<Throughput>,

@@ -23,6 +23,8 @@ fn a_run_is_one_line_of_streams_counted() {
     assert_eq!(blackout(&run), "1.23 ms");
     run.timing = None;
     assert_eq!(blackout(&run), "not known");
+    run.scenario = "census".into();
+    assert_eq!(blackout(&run), "none");
 }
 
 #[test]
