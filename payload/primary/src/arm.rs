@@ -13,7 +13,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use arch::{bus::Smmus, console, frames::FramePool};
+use arch::{console, frames::FramePool};
 use scenario::{
     Plant,
     options::{RunOptions, Strtab},
@@ -64,9 +64,7 @@ fn arm_after(
     end: &mut CycleEnd,
     played: &mut Vec<Unit>,
 ) -> Result<(), String> {
-    for (index, _) in (0_u8..).zip(&setting.machine.smmus) {
-        refuse_linear_after_two_level(&mut setting.machine.hw, setting.options.strtab, SmmuIndex(index))?;
-    }
+    refuse_linear_after_two_level(setting)?;
     let plays = setting.scenario.damage.begins_in_firmware();
     let is_first = (setting.run, setting.cycle) == (0, 0);
     if plays {
@@ -252,13 +250,17 @@ pub(crate) fn format(options: &RunOptions) -> Option<Format> {
 
 /// QEMU's SMMU (IIDR 0) goes on walking two levels once it was given a two-level table, whatever STRTAB_BASE_CFG.FMT says
 /// later: a linear table after a reset would be misread, and the policy blamed for it.
-fn refuse_linear_after_two_level(hw: &mut Smmus, strtab: Option<Strtab>, smmu: SmmuIndex) -> Result<(), String> {
-    let registers = Registers::read(hw, smmu);
-    let is_sticky = registers.iidr == 0 && registers.strtab_base_cfg.fmt() != 0;
-    if is_sticky && strtab == Some(Strtab::Linear) {
-        return Err(
-            "strtab=linear: QEMU misreads it after a two-level table: let `reset` come last, with one cycle".into()
-        );
+pub(crate) fn refuse_linear_after_two_level(setting: &mut Setting<'_>) -> Result<(), String> {
+    if setting.options.strtab != Some(Strtab::Linear) {
+        return Ok(());
+    }
+    for (index, _) in (0_u8..).zip(&setting.machine.smmus) {
+        let registers = Registers::read(&mut setting.machine.hw, SmmuIndex(index));
+        if registers.iidr == 0 && registers.strtab_base_cfg.fmt() != 0 {
+            return Err(
+                "strtab=linear: QEMU misreads it after a two-level table: let `reset` come last, with one cycle".into(),
+            );
+        }
     }
     Ok(())
 }

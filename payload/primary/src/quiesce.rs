@@ -14,6 +14,7 @@ use scenario::{
     Policy,
     quiesce::{Means, means, named},
 };
+use wire::record::Verdict;
 
 /// Where it says that a device must come back.
 const SOURCE: &str = "ARCHITECTURE.md, stopping devices";
@@ -41,13 +42,16 @@ pub(crate) fn works_again(setting: &mut Setting<'_>, end: &mut CycleEnd) {
     if !setting.scenario.policy_expectation().quiesces() || setting.options.plant.is_some() {
         return;
     }
+    let id = "quiesce.works-again";
+    if let Err(reason) = arm::refuse_linear_after_two_level(setting) {
+        return setting.tell(end, id, Verdict::NotCovered, &reason, SOURCE);
+    }
     let arena = setting.machine.memory.arena;
     // SAFETY: the arena is ours and mapped; everything of the cycle in it was stopped, and is used no more.
     let mut frames = unsafe { FramePool::new(arena.start, arena.bytes) };
     let (mut units, mut live) = (Vec::new(), Vec::new());
     let wanted: Vec<Bdf> = setting.candidates.iter().map(|candidate| candidate.bdf).collect();
     let armed = arm::arm_again(setting, &mut frames, &mut units, &mut live);
-    let id = "quiesce.works-again";
     match armed.and_then(|()| first_idle(&wanted, &live)) {
         Ok(()) => setting.pass(end, id, SOURCE),
         Err(reason) => setting.fail(end, id, &reason, SOURCE),
