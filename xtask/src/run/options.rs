@@ -98,6 +98,12 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
     if let Some(wrong) = wrong {
         return Err(usage(wrong));
     }
+    if let Some(plant) = options.plant.filter(|_| options.scenarios.iter().all(|work| *work == Work::Census)) {
+        return Err(usage(format!(
+            "--scenario census takes no fault ({}): leave it out, or name a policy too",
+            plant.name()
+        )));
+    }
     let endpoint = |e: &board::Endpoint| Expected { bdf: e.bdf.to_string(), driver: e.driver.clone() };
     Ok(Request {
         board: board.name.clone(),

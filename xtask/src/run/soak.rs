@@ -73,7 +73,7 @@ impl Soak {
     /// Of a run that begins at `start` and takes `span`.
     pub fn new(start: Instant, span: Span) -> Self {
         let every = EVERY.min(span.0 / 5).max(Duration::from_secs(1));
-        Self { start, every, next: start + every, scenario: String::new(), cycles: 0, failed: 0 }
+        Self { start, every, next: start + every, scenario: "firmware".into(), cycles: 0, failed: 0 }
     }
 
     /// Takes a record.
@@ -131,7 +131,9 @@ mod tests {
         let line = soak.line(start + Duration::from_secs(61)).unwrap();
         assert_eq!(line, "  1:01 min: 3 cycles, 1 failed, now adopt");
         assert_eq!(soak.line(start + Duration::from_secs(62)), None);
-        let short = Soak::new(start, Span(Duration::from_secs(30)));
+        let mut short = Soak::new(start, Span(Duration::from_secs(30)));
         assert_eq!(short.wait(start), Duration::from_secs(6));
+        let line = short.line(start + Duration::from_secs(6)).unwrap();
+        assert_eq!(line, "  0:06 min: 0 cycles, 0 failed, now firmware");
     }
 }

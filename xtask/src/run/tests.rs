@@ -57,6 +57,10 @@ fn the_users_options_override_and_are_what_is_checked_later() {
 fn wrong_options_say_what_would_be_right() {
     assert!(option_error(&["--scenario", "adpot"]).contains("did you mean `adopt`?"));
     assert!(option_error(&["--plant", "leaf-unmaped"]).contains("did you mean `leaf-unmapped`?"));
+    assert!(option_error(&["--scenario", "census", "--plant", "leaf-canary"]).contains("takes no fault (leaf-canary)"));
+    let inject = ["--scenario", "census", "--inject", "before=0000:01:00.0:COMP_TIME"];
+    assert!(option_error(&inject).contains("takes no fault"));
+    assert!(options::of(&args(&["--scenario", "census,adopt", "--plant", "leaf-canary"]), &board()).is_ok());
     assert!(option_error(&["--option", "cycles=7"]).contains("use --cycles"));
     assert!(option_error(&["--option", "e2h=1", "--option", "e2h=0"]).contains("given twice"));
     assert!(option_error(&["--option", "e2h"]).contains("KEY=VALUE"));
