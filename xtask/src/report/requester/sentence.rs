@@ -63,7 +63,7 @@ pub fn after_crash(raw: &Raw, who: &str, stream: Option<&Stream>, faults: &[Even
             };
             let back = if raw.answers { "" } else { ", and it did not come back" };
             format!(
-                "{who} was doing DMA until the {}, {} after the crash; {late}{back}",
+                "{who} was doing DMA when the {} came, {} after the crash; {late}{back}",
                 stopped.means,
                 ms(stopped.told)
             )

@@ -64,15 +64,15 @@ fn how_dma_ended_is_told_from_what_was_seen() {
             [moves, none, none],
             stopped(Means::Flr, None),
             Ending::ByReset,
-            "was doing DMA until the function level reset, 2.00 ms after the crash; nothing landed after that",
+            "was doing DMA when the function level reset came, 2.00 ms after the crash; nothing landed after that",
         ),
         (
             [moves, none, none],
             stopped(Means::BusReset, Some(700)),
             Ending::ByReset,
-            "until the secondary bus reset, 2.00 ms after the crash; the last DMA landed 0.70 ms after that",
+            "when the secondary bus reset came, 2.00 ms after the crash; the last DMA landed 0.70 ms after that",
         ),
-        ([moves, none, none], stopped(Means::BusMaster, None), Ending::WhenTold, "until the bus-master disable"),
+        ([moves, none, none], stopped(Means::BusMaster, None), Ending::WhenTold, "when the bus-master disable came"),
         (
             [moves, none, moves],
             stopped(Means::Flr, Some(3_001)),
