@@ -4,7 +4,7 @@
 //! 2.11, 7.4, LoadImage from memory), so that its rules for image memory and its Secure Boot policy hold for it, too.
 //!
 //! ```text
-//! u32 bytes of the primary image (little endian)  u32 CRC-32 of what follows  LZMA stream with its header
+//! u32 bytes of the primary image (little endian)  u32 CRC-32 of what follows  LZMA stream
 //! ```
 
 #![no_std]
@@ -12,8 +12,7 @@
 #![expect(unsafe_code, reason = "hands its load options on, and pages of the firmware become a slice")]
 
 use core::{panic::PanicInfo, slice};
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use lzma_rust2::{LzmaReader, Read};
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use uefi::{
     CStr16, Handle, ResultExt, Status,
     boot::{self, AllocateType, LoadImageSource, MemoryType},
@@ -26,9 +25,7 @@ use uefi::{
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/primary.bin"));
 /// More than any primary has: a length beyond is damage.
 const LARGEST: usize = 16 << 20;
-/// Memory for the window and the decoder.
-const DECODER_KIB: u32 = 4096;
-static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 #[entry]
 fn main() -> Status {
@@ -69,8 +66,8 @@ fn unpacked() -> Result<&'static [u8], Failure> {
     if CRC.checksum(stream) != u32::from_le_bytes(*sum) {
         return Err(damaged);
     }
-    let mut reader = LzmaReader::new_mem_limit(stream, DECODER_KIB, None).map_err(|_| damaged)?;
-    reader.read_exact(memory).map_err(|_| damaged)?;
+    unpack::decode(stream, memory).map_err(|_| damaged)?;
+    unpack::restore(memory, unpack::START);
     Ok(memory)
 }
 

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use crc::{CRC_32_ISO_HDLC, CRC_64_XZ, Crc};
+use lzma_rust2::filter::bcj::BcjWriter;
 use lzma_rust2::{LzmaOptions, LzmaWriter};
 
 /// First bytes of the container; the digit is its version.
@@ -55,11 +56,16 @@ pub fn pack(flat: &Flat) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the loader carries: the length of `image`, and `image` as an LZMA stream with its header, behind the stream's CRC-32.
+/// What the loader carries: the length of `image`, and `image` filtered and as an LZMA stream, behind the stream's CRC-32.
+/// Crate `unpack` undoes it.
 pub fn compress(image: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let options = LzmaOptions { dict_size: WINDOW, ..LzmaOptions::with_preset(PRESET) };
-    let mut writer = LzmaWriter::new_use_header(Vec::new(), &options, Some(image.len() as u64))?;
-    writer.write_all(image)?;
+    let mut filter = BcjWriter::new_arm64(Vec::new(), unpack::START as usize);
+    filter.write_all(image)?;
+    let (lc, lp, pb) = (unpack::LC, unpack::LP, unpack::PB);
+    let nice_len = LzmaOptions::NICE_LEN_MAX;
+    let options = LzmaOptions { dict_size: WINDOW, lc, lp, pb, nice_len, ..LzmaOptions::with_preset(PRESET) };
+    let mut writer = LzmaWriter::new_no_header(Vec::new(), &options, false)?;
+    writer.write_all(&filter.finish()?)?;
     let stream = writer.finish()?;
     let sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&stream);
     Ok([&u32::try_from(image.len())?.to_le_bytes(), &sum.to_le_bytes(), stream.as_slice()].concat())

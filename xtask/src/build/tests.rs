@@ -1,5 +1,3 @@
-use std::io::Read;
-
 use super::container::{Flat, MAGIC, Relocation, compress, pack};
 use super::{elf, executable_in};
 
@@ -113,16 +111,19 @@ fn the_container_has_the_agreed_bytes() {
 
 #[test]
 fn the_loader_gets_a_length_and_a_stream_with_a_checksum() {
-    let image: Vec<u8> = (0..100_000_u32).flat_map(|word| (word / 7).to_le_bytes()).collect();
+    // Some of these numbers are calls.
+    let image: Vec<u8> =
+        (0..100_000_u32).flat_map(|word| ((word % 2 * 0x9400_0000) | word / 7).to_le_bytes()).collect();
     let packed = compress(&image).unwrap();
     assert!(packed.len() < image.len() / 2, "{} bytes", packed.len());
     let (length, rest) = packed.split_first_chunk().unwrap();
     assert_eq!(u32::from_le_bytes(*length) as usize, image.len());
     let (sum, stream) = rest.split_first_chunk().unwrap();
     assert_eq!(u32::from_le_bytes(*sum), crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(stream));
-    let mut unpacked = Vec::new();
-    lzma_rust2::LzmaReader::new_mem_limit(stream, 4096, None).unwrap().read_to_end(&mut unpacked).unwrap();
-    assert_eq!(unpacked, image);
+    let mut unpacked = vec![0; image.len()];
+    unpack::decode(stream, &mut unpacked).unwrap();
+    unpack::restore(&mut unpacked, unpack::START);
+    assert!(unpacked == image);
 }
 
 #[test]
