@@ -112,8 +112,7 @@ fn the_container_has_the_agreed_bytes() {
 #[test]
 fn the_loader_gets_a_length_and_a_stream_with_a_checksum() {
     // Some of these numbers are calls.
-    let image: Vec<u8> =
-        (0..100_000_u32).flat_map(|word| ((word % 2 * 0x9400_0000) | word / 7).to_le_bytes()).collect();
+    let image: Vec<u8> = (0..100_000_u32).flat_map(|word| (word % 2 * 0x9400_0000 + word / 7).to_le_bytes()).collect();
     let packed = compress(&image).unwrap();
     assert!(packed.len() < image.len() / 2, "{} bytes", packed.len());
     let (length, rest) = packed.split_first_chunk().unwrap();
