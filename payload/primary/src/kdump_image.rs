@@ -1,8 +1,8 @@
 //! The kdump image as `xtask` packs it: flat, with its relocations. Loaded afresh for each crash.
 //!
 //! ```text
-//! "IFKDUMP3"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
-//! image bytes …  u32 offset of each relocation …  u64 CRC-64 of all before
+//! "IFKDUMP4"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
+//! image bytes …  u32 distance of each relocation from the one before …  u64 CRC-64 of all before
 //! ```
 
 use crate::region;
@@ -22,7 +22,7 @@ const RELOCATION_BYTES: usize = 4;
 #[derive(Debug)]
 pub(crate) struct KdumpImage {
     image: &'static [u8],
-    /// Offsets, four bytes each.
+    /// Distances, four bytes each.
     relocations: &'static [u8],
     memory_bytes: u64,
     entry: u64,
@@ -44,7 +44,7 @@ impl KdumpImage {
         }
         let parts = checked.split_first_chunk::<HEADER_BYTES>();
         let Some((header, body)) = parts else { return Err(damaged("cut short")) };
-        let Some(fields) = header.strip_prefix(b"IFKDUMP3") else { return Err(damaged("wrong magic")) };
+        let Some(fields) = header.strip_prefix(b"IFKDUMP4") else { return Err(damaged("wrong magic")) };
         let mut fields = fields.as_chunks::<4>().0.iter().map(|field| u32::from_le_bytes(*field) as usize);
         let mut field = || fields.next().unwrap_or(0);
         let (image_bytes, memory_bytes, entry, count) = (field(), field(), field(), field());
@@ -68,8 +68,10 @@ impl KdumpImage {
     /// The image as it must stand at `base` (4 KiB aligned): R_AARCH64_RELATIVE applied, zero-initialised data zero.
     pub(crate) fn relocated_to(&self, base: PhysAddr) -> Pristine {
         let mut memory = self.image.to_vec();
-        for offset in self.relocations.as_chunks::<RELOCATION_BYTES>().0 {
-            let word = memory.get_mut(u32::from_le_bytes(*offset) as usize..).and_then(<[u8]>::first_chunk_mut);
+        let mut place = 0;
+        for distance in self.relocations.as_chunks::<RELOCATION_BYTES>().0 {
+            place += u32::from_le_bytes(*distance) as usize;
+            let word = memory.get_mut(place..).and_then(<[u8]>::first_chunk_mut);
             if let Some(word) = word {
                 *word = u64::from_le_bytes(*word).wrapping_add(base.0).to_le_bytes();
             }

@@ -1,7 +1,7 @@
 //! The container in which the primary carries the kdump image: flat bytes, relocations, and a checksum.
 //!
-//! Little endian: magic, image bytes, memory bytes, entry, relocation count, body (image, `u32` offset of each
-//! relocation), CRC-64/XZ of all before. A relocation's addend stands in the image where the relocation points.
+//! Little endian: magic, image bytes, memory bytes, entry, relocation count, body (image, `u32` distance of
+//! each relocation from the one before, which repeats), CRC-64/XZ of all before. A relocation's addend stands in the image where the relocation points.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use lzma_rust2::filter::bcj::BcjWriter;
 use lzma_rust2::{LzmaOptions, LzmaWriter};
 
 /// First bytes of the container; the digit is its version.
-pub const MAGIC: &[u8; 8] = b"IFKDUMP3";
+pub const MAGIC: &[u8; 8] = b"IFKDUMP4";
 
 /// The slowest and smallest.
 const PRESET: u32 = 9;
@@ -85,6 +85,12 @@ fn body(flat: &Flat) -> anyhow::Result<Vec<u8>> {
         let word = word.with_context(|| format!("relocation at {offset:#x}: in memory that starts as zero"))?;
         word.copy_from_slice(&addend.to_le_bytes());
     }
-    body.extend(flat.relocations.iter().flat_map(|relocation| relocation.offset.to_le_bytes()));
+    let mut last = 0;
+    for &Relocation { offset, .. } in &flat.relocations {
+        let distance = offset.checked_sub(last);
+        let distance = distance.with_context(|| format!("relocation at {offset:#x}: behind one at {last:#x}"))?;
+        body.extend(distance.to_le_bytes());
+        last = offset;
+    }
     Ok(body)
 }

@@ -87,18 +87,20 @@ fn damaged_files_are_refused_and_never_panic() {
 #[test]
 fn the_container_has_the_agreed_bytes() {
     let flat = Flat {
-        image: vec![0xaa; 19],
-        content: 17,
+        image: vec![0xaa; 35],
+        content: 33,
         memory_bytes: 0x1000,
         entry: 1,
-        relocations: vec![Relocation { offset: 8, addend: 0x1122 }],
+        relocations: vec![Relocation { offset: 8, addend: 0x1122 }, Relocation { offset: 24, addend: 0x33 }],
     };
     let bytes = pack(&flat).unwrap();
     let mut header = MAGIC.to_vec();
-    header.extend([17, 0, 0, 0, 0, 0x10, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    header.extend([33, 0, 0, 0, 0, 0x10, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
     let mut body = vec![0xaa; 8];
-    body.extend([0x22, 0x11, 0, 0, 0, 0, 0, 0, 0xaa]);
-    body.extend([8, 0, 0, 0]);
+    body.extend([0x22, 0x11, 0, 0, 0, 0, 0, 0]);
+    body.extend([0xaa; 8]);
+    body.extend([0x33, 0, 0, 0, 0, 0, 0, 0, 0xaa]);
+    body.extend([8, 0, 0, 0, 16, 0, 0, 0]);
     assert_eq!(bytes[..header.len()], header);
     let (plain, crc) = bytes[header.len()..].split_last_chunk::<8>().unwrap();
     assert_eq!(plain, body);
@@ -131,6 +133,14 @@ fn a_relocation_in_zero_initialised_memory_is_refused() {
     let flat = Flat { image: vec![0; 20], content: 20, memory_bytes: 0x1000, entry: 0, relocations };
     let error = pack(&flat).unwrap_err().to_string();
     assert!(error.contains("0x10"), "{error}");
+}
+
+#[test]
+fn relocations_out_of_order_are_refused() {
+    let relocations = [8, 0].map(|offset| Relocation { offset, addend: 0 }).to_vec();
+    let flat = Flat { image: vec![0; 16], content: 16, memory_bytes: 0x1000, entry: 0, relocations };
+    let error = pack(&flat).unwrap_err().to_string();
+    assert!(error.contains("0x8"), "{error}");
 }
 
 #[test]
