@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
