@@ -53,7 +53,8 @@ impl Tally {
 
     /// The last line of every test run.
     pub fn summary(&self) -> String {
-        let skipped = if self.skipped == 0 { String::new() } else { format!(", {} skipped", self.skipped) };
-        format!("{} passed, {} failed{skipped}", self.passed, self.failed)
+        // What was skipped stands before it: whoever reads the last line reads these two numbers.
+        let skipped = if self.skipped == 0 { String::new() } else { format!("{} skipped\n", self.skipped) };
+        format!("{skipped}{} passed, {} failed", self.passed, self.failed)
     }
 }
