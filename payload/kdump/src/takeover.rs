@@ -87,7 +87,10 @@ pub(crate) fn take_all(
         let mut allowed = not_denied(&functions, hands);
         // Nor is it to be reset with others: its registers are read meanwhile.
         allowed.retain(|found| Some(found.bdf) != spared);
+        // Walks of configuration space take their time where there are many functions.
+        observer(Moment::Wait);
         let plan = quiesce::plan(policy, config, &functions, &allowed);
+        observer(Moment::Wait);
         quiesce::stop(&plan, &functions, config, &mut devices, observer);
         observer(Moment::Quiet);
     }
