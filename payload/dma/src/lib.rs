@@ -29,21 +29,31 @@ use pci::{ConfigSpace, Identity, PciError};
 
 pub use window::{fingerprint, first_landed, poison};
 
-/// All drivers.
-pub static DRIVERS: &[&dyn Endpoint] = &[
-    &hda::Hda,
-    &intel_nic::E1000E,
-    &intel_nic::IGB,
-    &intel_nic::IGBVF,
-    &intel_nic::I210,
-    &ahci::Ahci,
-    &nvme::Nvme,
-    &xhci::Xhci,
-    &virtio::RNG,
-    &virtio::NET,
-    &virtio::BLK,
-    &once::EDU,
-    &once::EXERCISER,
+/// The drivers, once for each half of them: an image that only counts, or that only stops strangers' devices, carries nothing
+/// else.
+macro_rules! drivers {
+    ($($driver:expr),* $(,)?) => {
+        /// All drivers.
+        pub static DRIVERS: &[&dyn Endpoint] = &[$(&$driver),*];
+        static WITNESSES: &[&dyn Witness] = &[$(&$driver),*];
+        static STOPPERS: &[&dyn Stopper] = &[$(&$driver),*];
+    };
+}
+
+drivers![
+    hda::Hda,
+    intel_nic::E1000E,
+    intel_nic::IGB,
+    intel_nic::IGBVF,
+    intel_nic::I210,
+    ahci::Ahci,
+    nvme::Nvme,
+    xhci::Xhci,
+    virtio::RNG,
+    virtio::NET,
+    virtio::BLK,
+    once::EDU,
+    once::EXERCISER,
 ];
 
 /// Finds the driver for a function with these IDs.
@@ -52,22 +62,11 @@ pub fn driver_for(identity: &Identity) -> Option<&'static dyn Endpoint> {
     DRIVERS.iter().copied().find(|driver| driver.claims(identity))
 }
 
-/// The counting half of all drivers: an image that only counts carries nothing else of them.
-static WITNESSES: &[&dyn Witness] = &[
-    &hda::Hda,
-    &intel_nic::E1000E,
-    &intel_nic::IGB,
-    &intel_nic::IGBVF,
-    &intel_nic::I210,
-    &ahci::Ahci,
-    &nvme::Nvme,
-    &xhci::Xhci,
-    &virtio::RNG,
-    &virtio::NET,
-    &virtio::BLK,
-    &once::EDU,
-    &once::EXERCISER,
-];
+/// Finds who can stop a function with these IDs.
+#[must_use]
+pub fn stopper_for(identity: &Identity) -> Option<&'static dyn Stopper> {
+    STOPPERS.iter().copied().find(|driver| driver.claims(identity))
+}
 
 /// Finds who counts a stream, by its number in `Stream::driver`.
 #[must_use]
@@ -152,29 +151,6 @@ pub enum DmaError {
     /// Nobody answers at the stream's PCI address.
     #[error("nobody answers in configuration space")]
     Gone,
-}
-
-/// Stopping alone: an image that stops strangers' devices carries nothing else of their drivers.
-static STOPPERS: &[&dyn Stopper] = &[
-    &hda::Hda,
-    &intel_nic::E1000E,
-    &intel_nic::IGB,
-    &intel_nic::IGBVF,
-    &intel_nic::I210,
-    &ahci::Ahci,
-    &nvme::Nvme,
-    &xhci::Xhci,
-    &virtio::RNG,
-    &virtio::NET,
-    &virtio::BLK,
-    &once::EDU,
-    &once::EXERCISER,
-];
-
-/// Finds who can stop a function with these IDs.
-#[must_use]
-pub fn stopper_for(identity: &Identity) -> Option<&'static dyn Stopper> {
-    STOPPERS.iter().copied().find(|driver| driver.claims(identity))
 }
 
 /// How one kind of endpoint is counted. Objects are stateless; the state is in [`Stream`].
