@@ -39,7 +39,7 @@ pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Pol
 
 /// After a policy that stopped them, all endpoints are put to work once more: what does not come back is told.
 pub(crate) fn works_again(setting: &mut Setting<'_>, end: &mut CycleEnd) {
-    if !setting.scenario.policy_expectation().quiesces() || setting.options.plant.is_some() {
+    if !setting.scenario.policy_expectation().quiesces() {
         return;
     }
     let id = "quiesce.works-again";

@@ -57,6 +57,16 @@ pub fn all() -> Vec<Case> {
             let mut policies = ["quiesce-bme", "quiesce-driver", "quiesce-bus-reset", "quiesce-flr"].into_iter();
             policies.try_for_each(|policy| skipped_one(session, policy))
         }),
+        Case::new("quiesce-not-back", |session| {
+            // One device is never put to work: nothing of it is to be stopped, and it does not come back.
+            let ended = session.run(&words(&format!("{PORTS} quiesce-driver --plant endpoint-off")))?;
+            expect::outcome(&ended, 1, "fail")?;
+            let run = expect::run(&ended, "quiesce-driver")?;
+            let victim = expect::array(run, "streams")?.last().and_then(|stream| stream["bdf"].as_str());
+            let check = check(run, "quiesce.works-again")?;
+            let names = check["reason"].as_str().zip(victim).is_some_and(|(reason, bdf)| reason.contains(bdf));
+            ensure(check["verdict"] == "fail" && names, || format!("{check}"))
+        }),
         Case::new("quiesce-then-adopt", |session| {
             // A device that a reset brought back works for the next scenario, and the one after.
             let ended =
