@@ -83,9 +83,7 @@ fn with(line: &str) -> String {
 fn denied_functions_are_read_and_no_endpoints() {
     let text = virt().replacen("[limits]", "deny = [\"0000:00:05.0\", \"1b36:0010\"]\n\n[limits]", 1);
     let board = parse(Path::new("b.toml"), &text).unwrap();
-    assert!(board.hands.is_denied(Bdf::new(0, 0, 5, 0), 1, 2));
-    assert!(board.hands.is_denied(Bdf::new(0, 0, 6, 0), 0x1b36, 0x10));
-    assert!(!board.hands.is_denied(Bdf::new(0, 0, 4, 0), 0x8086, 0x10d3));
+    assert_eq!(board.hands.deny, [Which::At(Bdf::new(0, 0, 5, 0)), Which::Ids(0x1b36, 0x10)]);
     let line = line_of("[limits]");
     let error = with("deny = [\"0000:00:04.0\"]");
     assert!(error.starts_with(&format!("b.toml:{line}:9: 0000:00:04.0 is an endpoint of the board")), "{error}");

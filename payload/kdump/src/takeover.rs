@@ -173,12 +173,8 @@ pub(crate) fn registers(config: &mut Ecam, found: &Found, bar: u8) -> Option<Phy
 
 /// Those of the functions that may be touched.
 pub(crate) fn not_denied(functions: &[Found], hands: &Hands) -> Vec<Found> {
-    let denies = |found: &Found| hands.is_denied(found.bdf, found.identity.vendor, found.identity.device);
-    let denied: Vec<Bdf> = functions.iter().filter(|found| denies(found)).map(|found| found.bdf).collect();
-    let is_denied = |bdf: Bdf| denied.contains(&bdf);
-    let may =
-        |found: &&Found| !is_denied(found.bdf) && !found.physical.is_some_and(|(physical, _)| is_denied(physical));
-    functions.iter().filter(may).copied().collect()
+    let denied = hands.denied(functions);
+    functions.iter().filter(|found| !denied.contains(&found.bdf)).copied().collect()
 }
 
 /// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.

@@ -48,24 +48,26 @@ pub(crate) fn functions(machine: &mut Machine) -> Vec<Found> {
     pci::functions(&mut machine.config, &roots, MOST_FUNCTIONS)
 }
 
-/// Looks at all functions, says what each is, and maps the registers of those that will work.
-pub(crate) fn find(machine: &mut Machine, options: &RunOptions, notes: &mut Notes) -> Vec<Candidate> {
+/// Looks at all functions, says what each is, and maps the registers of those that will work. `masters` were bus mastering
+/// before the firmware's end, where it could be asked.
+pub(crate) fn find(
+    machine: &mut Machine,
+    options: &RunOptions,
+    masters: Option<&[Bdf]>,
+    notes: &mut Notes,
+) -> Vec<Candidate> {
     let functions = functions_and_faults(machine, notes);
-    errors::find(machine, &functions, &options.hands, notes);
+    machine.denied = options.hands.denied(&functions);
+    errors::find(machine, &functions, notes);
     if let Some(iort) = machine.platform.iort {
         rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
     }
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut denied: Vec<Bdf> = Vec::new();
     for found in functions {
-        let Found { bdf, identity, requester, physical } = found;
+        let Found { bdf, identity, requester, .. } = found;
         let stream = machine.stream_of(requester);
-        let is_denied = options.hands.is_denied(bdf, identity.vendor, identity.device)
-            || physical.is_some_and(|(physical, _)| denied.contains(&physical));
-        if is_denied {
-            denied.push(bdf);
-        }
-        let driver = dma::driver_for(&identity).filter(|_| !is_denied);
+        let denied = machine.denied.contains(&bdf);
+        let driver = dma::driver_for(&identity).filter(|_| !denied);
         // Two functions behind one bridge are one stream: the first has it.
         let is_shared = |known: &Candidate| Some((known.smmu, known.stream_id)) == stream;
         let mut candidate = match candidates.iter().find(|known| is_shared(known)).map(|known| known.bdf) {
@@ -98,17 +100,16 @@ pub(crate) fn find(machine: &mut Machine, options: &RunOptions, notes: &mut Note
             smmu: stream.map(|(smmu, _)| smmu as u8),
             stream_id: stream.map(|(_, stream_id)| stream_id.0),
             driver: driver.map_or("", |driver| driver.name()),
+            bus_master_before_exit: masters.map(|masters| masters.contains(&bdf)),
             bus_master,
             armed: candidate.is_some(),
+            denied,
         });
         arch::console::record(&Record::PcieFunction {
             bdf: &bdf.to_string(),
             requester: &requester.to_string(),
             state: state.bytes(),
         });
-        if is_denied {
-            arch::console::record(&Record::Denied { bdf: &bdf.to_string() });
-        }
         if let Some(candidate) = candidate {
             let at = candidates.partition_point(|before| before.driver.rank() >= candidate.driver.rank());
             candidates.insert(at, candidate);
@@ -116,19 +117,6 @@ pub(crate) fn find(machine: &mut Machine, options: &RunOptions, notes: &mut Note
     }
     machine.put_map_in_force();
     candidates
-}
-
-/// Says which functions were left bus mastering: before the firmware's end (`before`, where it could be asked), and now.
-pub(crate) fn describe_masters(machine: &mut Machine, before: Option<&[Bdf]>) {
-    for found in functions(machine) {
-        let is_master = Function::new(&mut machine.config, found.bdf)
-            .is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
-        let before_exit = before.map(|before| before.contains(&found.bdf));
-        if is_master || before_exit == Some(true) {
-            let bdf = &found.bdf.to_string();
-            arch::console::record(&Record::LeftMastering { bdf, before_exit, after_exit: is_master });
-        }
-    }
 }
 
 /// All functions, and what is wrong with them. A function that is not ready is given the time that it may take (PCI Express

@@ -10,17 +10,13 @@ use alloc::{format, vec::Vec};
 use arch::timer;
 use handover::oracle::{FunctionLeft, MAX_FUNCTIONS};
 use pci::{ErrorPlaces, Found, Function};
-use scenario::Hands;
 use wire::record::Severity;
 
 /// The host injects an error within this time after it was told to.
 const INJECTED_US: u64 = 3_000_000;
 
-/// Finds where the functions tell errors, and says what the firmware has left there. Those that nobody may touch are looked at,
-/// and never written.
-pub(crate) fn find(machine: &mut Machine, found: &[Found], hands: &Hands, notes: &mut Notes) {
-    let is_denied = |found: &&Found| hands.is_denied(found.bdf, found.identity.vendor, found.identity.device);
-    machine.denied = found.iter().filter(is_denied).map(|found| found.bdf).collect();
+/// Finds where the functions tell errors, and says what the firmware has left there.
+pub(crate) fn find(machine: &mut Machine, found: &[Found], notes: &mut Notes) {
     let mut places: Vec<ErrorPlaces> = Vec::new();
     // Those with more to tell first.
     for reports in [true, false] {
@@ -45,7 +41,7 @@ pub(crate) fn find(machine: &mut Machine, found: &[Found], hands: &Hands, notes:
     machine.watched = places;
 }
 
-/// Clears what is told, and has functions tell what comes.
+/// Clears what is told, and has functions tell what comes. Those that nobody may touch are looked at, and never written.
 pub(crate) fn clear(machine: &mut Machine, is_first: bool) {
     // From the functions up: a port tells last.
     for place in machine.watched.iter().rev().filter(|place| !machine.denied.contains(&place.bdf)) {

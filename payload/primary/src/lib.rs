@@ -102,9 +102,8 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     }
     endpoints::describe_rmrs(&machine);
     pci_setup::assign(&mut machine, &windows, &mut notes);
-    endpoints::describe_masters(&mut machine, masters.as_deref());
     virtual_functions::enable(&mut machine, &options, &mut notes);
-    let candidates = endpoints::find(&mut machine, &options, &mut notes);
+    let candidates = endpoints::find(&mut machine, &options, masters.as_deref(), &mut notes);
     // Some root complexes answer for absent functions with an SError.
     take_pending_aborts("looking for PCI functions", &mut notes);
     if options.firmware_smmu {

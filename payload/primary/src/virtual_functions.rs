@@ -32,7 +32,7 @@ fn enable_one(
 ) -> Result<(), String> {
     let VirtualWish { bdf, count: wanted } = wish;
     let found = functions.iter().find(|found| found.bdf == bdf).ok_or("nobody answers")?;
-    if options.hands.is_denied(bdf, found.identity.vendor, found.identity.device) {
+    if options.hands.denied(functions).contains(&bdf) {
         return Err("the function is denied".into());
     }
     let driver = dma::driver_for(&found.identity).filter(|driver| driver.most_virtual() != 0);

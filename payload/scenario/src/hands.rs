@@ -3,6 +3,7 @@
 use addr::Bdf;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
+use pci::Found;
 
 /// Functions, by address or by what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +67,19 @@ impl Hands {
         }
     }
 
-    /// Tells whether nobody may touch the function at `bdf` with these IDs. Every image asks this, and nothing else. A virtual
-    /// function is also denied where its physical one is.
+    /// Those of a machine's functions that nobody may touch: the lists say so of them, or of the physical function that they are
+    /// virtual ones of. Every image asks this, and nothing else.
     #[must_use]
-    pub fn is_denied(&self, bdf: Bdf, vendor: u16, device: u16) -> bool {
+    pub fn denied(&self, functions: &[Found]) -> Vec<Bdf> {
+        let is_named = |found: &&Found| self.is_denied(found.bdf, found.identity.vendor, found.identity.device);
+        let mut denied: Vec<Bdf> = functions.iter().filter(is_named).map(|found| found.bdf).collect();
+        let is_below = |found: &&Found| found.physical.is_some_and(|(physical, _)| denied.contains(&physical));
+        let below: Vec<Bdf> = functions.iter().filter(is_below).map(|found| found.bdf).collect();
+        denied.extend(below);
+        denied
+    }
+
+    fn is_denied(&self, bdf: Bdf, vendor: u16, device: u16) -> bool {
         let names = |list: &[Which]| list.iter().any(|which| which.means(bdf, vendor, device));
         names(&self.deny) || (!self.allow.is_empty() && !names(&self.allow))
     }
@@ -78,6 +88,7 @@ impl Hands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pci::Identity;
 
     #[test]
     fn functions_are_meant_by_address_and_by_ids() {
@@ -115,5 +126,23 @@ mod tests {
         assert!(allow.is_denied(disk, 1, 3) && !allow.is_denied(disk, 1, 2));
         let both = Hands { deny: [Which::At(disk)].into(), ..allow };
         assert!(both.is_denied(disk, 1, 2), "a denial holds over a permission");
+    }
+
+    #[test]
+    fn virtual_functions_are_denied_with_their_physical_one() {
+        let at = |function| Bdf::new(0, 1, 0, function);
+        let found = |function, device, physical: Option<u8>| Found {
+            bdf: at(function),
+            identity: Identity { vendor: 0x8086, device, class: 0x02_0000 },
+            requester: at(function),
+            physical: physical.map(|physical| (at(physical), 0)),
+        };
+        // The order of the list does not matter.
+        let all =
+            [found(2, 0x10ca, Some(0)), found(0, 0x10c9, None), found(1, 0x10c9, None), found(3, 0x10ca, Some(1))];
+        let denied = |deny: &[Which]| Hands { deny: deny.into(), ..Hands::default() }.denied(&all);
+        assert_eq!(denied(&[]), []);
+        assert_eq!(denied(&[Which::At(at(0))]), [at(0), at(2)]);
+        assert_eq!(denied(&[Which::At(at(2))]), [at(2)], "the physical one of a denied virtual one works");
     }
 }

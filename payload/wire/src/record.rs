@@ -116,8 +116,10 @@ pub enum Record<'a> {
         smmu: Option<u8>,
         stream_id: Option<u32>,
         driver: &'a str,
+        bus_master_before_exit: Option<bool>,
         bus_master: bool,
         armed: bool,
+        denied: bool,
     },
     /// A reserved memory range of the IORT in force, with one of its streams.
     Rmr { base: u64, bytes: u64, smmu: Option<u8>, stream_id: u32, flags: u32 },
@@ -252,8 +254,6 @@ pub enum Record<'a> {
     },
     /// A StreamID that did DMA in a census, and belongs to no function that is there. Ticks since it began.
     Stranger { run: u32, cycle: u32, smmu: u8, stream_id: u32, first: u64, last: u64, events: u64 },
-    /// A function that was bus mastering before the firmware's end (`None`: it could not be asked), or after it.
-    LeftMastering { bdf: &'a str, before_exit: Option<bool>, after_exit: bool },
     /// Capabilities of a PCI function and how they are set: `pci::State` as it lies in memory. `requester` is in whose name
     /// its requests reach the host bridge.
     PcieFunction { bdf: &'a str, requester: &'a str, state: &'a [u8] },
@@ -261,6 +261,4 @@ pub enum Record<'a> {
     PcieErrors { run: u32, cycle: u32, bdf: &'a str, phase: u8, state: &'a [u8] },
     /// The payload waits in this phase (1 blackout, 2 after) for what the host is to do in it.
     Hold { run: u32, cycle: u32, phase: u8 },
-    /// A PCI function that the board keeps the payload's hands off.
-    Denied { bdf: &'a str },
 }

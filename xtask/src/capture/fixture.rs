@@ -71,8 +71,10 @@ pub fn platform() -> Vec<Record<'static>> {
         smmu: Some(0),
         stream_id: Some(16),
         driver: "hda",
+        bus_master_before_exit: Some(true),
         bus_master: false,
         armed,
+        denied: false,
     };
     vec![iort, finding, endpoint(false), endpoint(true)]
 }

@@ -156,12 +156,10 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Stranger { run, cycle, stream_id, .. } => {
             format!("run {run}, cycle {cycle}: DMA of StreamID {stream_id:#x}")
         }
-        Record::LeftMastering { bdf, .. } => format!("{bdf} left bus mastering"),
         Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::PcieFunction { bdf, .. } => format!("capabilities of {bdf}"),
         Record::PcieErrors { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: PCI Express errors of {bdf}"),
         Record::Hold { run, cycle, phase } => format!("run {run}, cycle {cycle}: hold in phase {phase}"),
-        Record::Denied { bdf } => format!("{bdf}, which is denied"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }
 }

@@ -89,8 +89,6 @@ pub struct Builder {
     pub(super) is_stopped: bool,
     /// Why there is no verdict, first reason first.
     pub(super) lost: Vec<String>,
-    /// Functions left bus mastering, and whether they were before the firmware's end.
-    pub(super) masters: Vec<(String, Option<bool>)>,
     /// Records that make no sense where they came.
     pub(super) problems: Vec<String>,
 }
@@ -211,7 +209,19 @@ impl Builder {
                 platform.iort = Some(Iort { origin, sha256: hex(&sha256), firmware_sha256, bytes });
             }
             Record::Smmu { .. } => platform.smmus.extend(board::smmu(record)),
-            Record::Endpoint { bdf, vendor, device, class, smmu, stream_id, driver, bus_master, armed } => {
+            Record::Endpoint {
+                bdf,
+                vendor,
+                device,
+                class,
+                smmu,
+                stream_id,
+                driver,
+                bus_master_before_exit,
+                bus_master,
+                armed,
+                denied,
+            } => {
                 let endpoint = Endpoint {
                     bdf: bdf.into(),
                     vendor: Hex(vendor.into()),
@@ -221,25 +231,19 @@ impl Builder {
                     stream_id,
                     driver: text(driver),
                     bus_master,
-                    bus_master_before_exit: None,
+                    bus_master_before_exit,
                     armed,
                     pcie: None,
-                    denied: false,
+                    denied,
                 };
-                let endpoint = Endpoint { bus_master_before_exit: self.before_exit(bdf), ..endpoint };
-                let platform = &mut self.platform;
                 // Told again when it is armed: the later one holds.
                 match platform.endpoints.iter_mut().find(|known| known.bdf == endpoint.bdf) {
                     Some(known) => *known = endpoint,
                     None => platform.endpoints.push(endpoint),
                 }
             }
-            Record::LeftMastering { bdf, before_exit, .. } => self.masters.push((bdf.into(), before_exit)),
             Record::PcieFunction { bdf, requester, state } => {
                 self.functions.extend(pcie::Told::new(bdf, requester, state));
-            }
-            Record::Denied { bdf } => {
-                platform.endpoints.iter_mut().filter(|known| known.bdf == bdf).for_each(|known| known.denied = true);
             }
             Record::Rmr { base, bytes, smmu, stream_id, flags } => {
                 platform.rmrs.push(Rmr { base: Hex(base), bytes, smmu, stream_id, flags: Hex(flags.into()) });
@@ -247,14 +251,6 @@ impl Builder {
             _ => return false,
         }
         true
-    }
-
-    /// What is known of a function's bus mastering before the firmware's end. Those that had it are named beforehand; where one
-    /// could be asked, all could.
-    fn before_exit(&self, bdf: &str) -> Option<bool> {
-        let known = self.masters.iter().find(|(known, _)| known == bdf);
-        let asked = self.masters.iter().any(|(_, before)| before.is_some());
-        known.map_or(asked.then_some(false), |(_, before)| *before)
     }
 
     fn of_cycle(&mut self, record: &Record<'_>) {
