@@ -3,19 +3,17 @@
 use crate::{
     arm, damage, dying,
     endpoints::Candidate,
-    errors,
-    firmware::Reserved,
-    kdump_image,
-    machine::{Machine, SmmuAt},
+    errors, kdump_image,
+    machine::Machine,
+    oracle,
     others::Others,
-    quiesce,
+    plant, quiesce,
     region::{Places, Prepared},
     streams::{self, Live},
 };
-use addr::{Iova, PhysAddr};
 use alloc::{format, string::String, vec::Vec};
 use arch::{
-    bus::{EcamWindow, Smmus},
+    bus::EcamWindow,
     console, exceptions,
     frames::FramePool,
     jump::{self, Context},
@@ -24,23 +22,16 @@ use arch::{
 };
 use handover::{
     boot::{self, Boot},
-    oracle::{FunctionLeft, OracleMut, SmmuLeft},
+    oracle::FunctionLeft,
     report::{Ended, Report},
 };
 use scenario::{Plant, Scenario, options::RunOptions};
-use smmu::{
-    access::SmmuIndex,
-    bringup::Unit,
-    observe::{Registers, digest, reaches, ste, uses},
-    translation::Attributes,
-};
+use smmu::bringup::Unit;
 use wire::{
     Record,
-    record::{Outcome, Severity, Verdict},
+    record::{Outcome, Verdict},
 };
 
-/// Structures of one SMMU that are read for digests, in bytes: a linear table of 2^16 STEs and more.
-const DIGEST_LIMIT: u64 = 16 << 20;
 /// How long DMA that did not stop is waited for, first translated and then not: longer than the period of the slowest
 /// endpoint, together.
 const LATE_US: u64 = 1_500;
@@ -190,14 +181,14 @@ fn crash(
     for unit in &*units {
         unit.discard_events(&mut setting.machine.hw);
     }
-    plant_leaf(setting, frames, units, live)?;
+    plant::apply(setting, frames, units, live)?;
 
     // Damage that an adoption does not mind is part of the digests.
     let damaged = match setting.scenario.damage {
         damage if damage.is_adopted() => damage::apply(setting.machine, frames, damage)?,
         _ => Vec::new(),
     };
-    let mut left = leave_smmus(setting, units, live)?;
+    let mut left = oracle::smmus(setting, units, live)?;
     damage::mark(&mut left, &damaged);
     let mut options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
@@ -266,136 +257,6 @@ pub(crate) fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context
         let flags = if smmu.coherent_override { boot::SMMU_COHERENT_OVERRIDE } else { 0 };
         *slot = boot::Smmu { base: smmu.base, flags, reserved: 0 };
     }
-}
-
-/// The SMMUs as they are now: registers and digests, and that none lets a stream reach the kdump region. In firmware's own
-/// table only the streams of the payload's are asked: what firmware allows itself is a finding.
-fn leave_smmus(setting: &mut Setting<'_>, units: &[Unit], live: &mut [Live]) -> Result<Vec<SmmuLeft>, String> {
-    let region = setting.machine.memory.kdump;
-    let mut left = Vec::new();
-    for ((index, SmmuAt { base, .. }), unit) in (0_u8..).zip(setting.machine.smmus.clone()).zip(units) {
-        let hw = &mut setting.machine.hw;
-        let registers = Registers::read(hw, SmmuIndex(index));
-        let named = |what: &str, error: &dyn core::fmt::Display| format!("SMMU at {base}: {what}: {error}");
-        let digest = digest(hw, &registers, DIGEST_LIMIT).map_err(|error| named("digest", &error))?;
-        let is_ours = |stream_id| {
-            let mut here = live.iter().filter(|live| live.stream.smmu == u32::from(index) && live.domain.is_some());
-            !unit.has_adopted() || here.any(|live| live.stream.stream_id == stream_id)
-        };
-        let mut ask = |is_asked| reaches(hw, &registers, region.start, region.bytes, DIGEST_LIMIT, is_asked);
-        let reach = ask(&is_ours);
-        if unit.has_adopted() && setting.cycle == 0 && !matches!(ask(&|stream_id| !is_ours(stream_id)), Ok(None)) {
-            let text =
-                format!("SMMU at {base}: firmware's own streams may reach the kdump region, or cannot be followed");
-            arm::finding(Severity::Warning, "SMMU", "firmware-reaches-kdump", &text);
-        }
-        if let Some(reach) = reach.map_err(|error| named("reach", &error))? {
-            let (stream, iova) = (reach.stream_id, reach.iova);
-            return Err(format!("stream {stream} reaches the kdump region by {iova}: the taker could be overwritten"));
-        }
-        if setting.cycle == 0 {
-            say_overlap(hw, &registers, region, base);
-        }
-        for live in live.iter_mut().filter(|live| live.stream.smmu == u32::from(index)) {
-            let found = ste(hw, &registers, live.stream.stream_id).map_err(|error| named("STE", &error))?;
-            live.stream.ste = found.map(|(_, words)| words).unwrap_or_default();
-        }
-        left.push(SmmuLeft {
-            base,
-            strtab_base: registers.strtab_base.into(),
-            strtab_base_cfg: u32::from(registers.strtab_base_cfg).into(),
-            eventq_base: registers.eventq_base.into(),
-            level1_digest: digest.level1,
-            level2_digest: digest.level2,
-            contexts_digest: digest.contexts,
-            digest_bytes: digest.bytes,
-            flags: 0,
-        });
-    }
-    Ok(left)
-}
-
-/// A device that issues addresses of the kdump region writes there as soon as nobody translates for it: what a crash kernel that
-/// reserves such addresses keeps from its own devices.
-fn say_overlap(hw: &mut Smmus, registers: &Registers, region: Reserved, base: PhysAddr) {
-    // Tables that cannot be walked were refused by then.
-    let found = uses(hw, registers, Iova(region.start.0), region.bytes, DIGEST_LIMIT, &|_| true).ok().flatten();
-    if let Some(reach) = found {
-        let (stream, iova) = (reach.stream_id, reach.iova);
-        let text = format!(
-            "SMMU at {base}: stream {stream} uses {iova}, which is an address of the kdump region: untranslated, its DMA would hit the taker"
-        );
-        arm::finding(Severity::Warning, "SMMU", "iova-in-kdump", &text);
-    }
-}
-
-pub(crate) fn write_oracle(
-    setting: &mut Setting<'_>,
-    live: &mut [Live],
-    left: &[SmmuLeft],
-    armed_tick: u64,
-    crash_tick: u64,
-) -> Result<(), String> {
-    let memory = setting.places.oracle();
-    let mut oracle = OracleMut::create(memory, live.len(), left.len(), setting.functions.len())
-        .map_err(|error| format!("oracle: {error}"))?;
-    (oracle.header.run, oracle.header.cycle) = (setting.run, setting.cycle);
-    (oracle.header.armed_tick, oracle.header.crash_tick) = (armed_tick, crash_tick);
-    oracle.header.plant = setting.options.plant.map_or(0, Plant::code);
-    for (slot, live) in oracle.streams.iter_mut().zip(live) {
-        live.stream.at_crash = live.stream.totals;
-        *slot = live.stream;
-    }
-    oracle.smmus.copy_from_slice(left);
-    oracle.functions.copy_from_slice(&setting.functions);
-    oracle.seal();
-    if setting.options.plant == Some(Plant::StaleOracle) {
-        let fresh = memory.to_vec();
-        if let Some(stale) = setting.last_oracle.replace(fresh) {
-            memory.copy_from_slice(&stale);
-        }
-    }
-    Ok(())
-}
-
-/// Plants the faults that are in the tables: one leaf of the first stream without an RMR is unmapped, or points at its
-/// canary.
-fn plant_leaf(
-    setting: &mut Setting<'_>,
-    frames: &mut FramePool,
-    units: &mut [Unit],
-    live: &[Live],
-) -> Result<(), String> {
-    let is_canary = match setting.options.plant {
-        Some(Plant::IovaInKdump) => return plant_iova(setting, frames, live),
-        Some(Plant::LeafUnmapped) => false,
-        Some(Plant::LeafCanary) => true,
-        _ => return Ok(()),
-    };
-    let mut plain = live.iter().filter(|live| live.stream.rmr.bytes == 0);
-    let (victim, domain) =
-        plain.find_map(|live| Some((live, live.domain?))).ok_or("plant: no stream of ours without an RMR")?;
-    let unit = units.get_mut(victim.candidate.smmu).ok_or("plant: no SMMU")?;
-    let offset = victim.candidate.driver.data_page();
-    let (iova, canary) = (victim.stream.window.iova.plus(offset), victim.stream.window.canary.plus(offset));
-    let hw = &mut setting.machine.hw;
-    let refuse = |error: &dyn core::fmt::Display| format!("plant: {error}");
-    domain.tables.unmap(hw, iova, 4096).map_err(|error| refuse(&error))?;
-    unit.invalidate(hw, &domain).map_err(|error| refuse(&error))?;
-    if is_canary {
-        let read_write = Attributes::default();
-        domain.tables.map(hw, frames, iova, canary, 4096, read_write).map_err(|error| refuse(&error))?;
-    }
-    Ok(())
-}
-
-/// The first page of the kdump region's addresses, in the first domain of ours: no device uses it.
-fn plant_iova(setting: &mut Setting<'_>, frames: &mut FramePool, live: &[Live]) -> Result<(), String> {
-    let start = setting.machine.memory.kdump.start;
-    let own = live.iter().find_map(|live| Some((live.stream.window.target, live.domain?)));
-    let (target, domain) = own.ok_or("plant: no stream of ours")?;
-    let mapped = domain.tables.map(&mut setting.machine.hw, frames, Iova(start.0), target, 4096, Attributes::default());
-    mapped.map_err(|error| format!("plant: {error}"))
 }
 
 /// Stops every endpoint, poisons all windows, and disables the SMMUs once everything late must have come.

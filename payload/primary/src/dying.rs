@@ -1,8 +1,8 @@
 //! The last moments before the crash, and the ways to die.
 
 use crate::{
-    cycle::{NoCrash, Setting, complete, write_oracle},
-    damage,
+    cycle::{NoCrash, Setting, complete},
+    damage, oracle,
     others::{self, Others},
     streams::{self, Live},
 };
@@ -40,7 +40,7 @@ pub(crate) fn die(
     if !setting.scenario.damage.is_adopted() {
         damage::mark(left, &damage::apply(setting.machine, frames, setting.scenario.damage)?);
     }
-    write_oracle(setting, live, left, armed_tick, crash_tick)?;
+    oracle::write(setting, live, left, armed_tick, crash_tick)?;
     boot.crash_tick = crash_tick;
     boot.next_sequence = console::next_sequence();
     boot.seal();
