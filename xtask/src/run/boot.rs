@@ -1,24 +1,22 @@
 //! One boot of an emulated machine, from its start to a report.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ChildStdout;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use board::{Board, Image, Limits, Qemu};
-use wire::Record;
 
 use super::command::Machine;
-use super::inject::{Injection, Moment};
+use super::inject::Injection;
 use super::options::Options;
 use super::progress::Progress;
 use super::qemu::Emulator;
-use super::qmp::{MOST_PATH, Qmp};
-use super::sender::{Line, Sender};
-use super::soak::{self, Soak, Span};
+use super::qmp::Monitor;
+use super::sender::Line;
+use super::soak::{Soak, Span};
+use super::watch::{End, GRACE, Watch};
 use crate::capture::{Capture, HostLine};
 use crate::exit::usage;
 use crate::report::{self, CONSOLE_LOG, Report};
@@ -26,16 +24,8 @@ use crate::setup::Host;
 
 /// What the emulator itself says: its messages, and traces where they are not sent elsewhere.
 pub const MESSAGES: &str = "qemu.log";
-/// After the last record the machine has this long to power off.
-const GRACE: Duration = Duration::from_secs(3);
 /// Why a raw image says nothing at all.
 const MUTE: &str = "; a raw image without a word found no devicetree (2 MiB at most), or one that names no console";
-/// Number of our only sender in its frames.
-const STREAM: u32 = 0;
-/// How soon Ctrl-C is noticed.
-const CTRL_C: Duration = Duration::from_millis(200);
-/// The payload's finding that it cannot power the machine off.
-const NO_PSCI: &str = "no-psci";
 /// The fault that this side plants.
 const SENDER_STOPPED: &str = "sender-stopped";
 
@@ -118,7 +108,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
 
     let line = job.line()?;
     let ports = line.as_ref().map(|line| (line.emulator_port, line.host_port));
-    let monitor = Monitor::of(job)?;
+    let monitor = Monitor::of(&job.injections)?;
     let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
     progress.phase("start of the firmware");
     let start = Instant::now();
@@ -202,211 +192,4 @@ fn said(messages: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     last.map(|line| format!(": {line}")).unwrap_or_default()
-}
-
-/// What is to come after the last record.
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    /// The payload ran, and powers the machine off.
-    PowerOff,
-    /// Nobody will: the firmware has the machine again, or there is no PSCI.
-    StaysOn,
-}
-
-/// What follows a console.
-struct Watch<'a> {
-    capture: Capture,
-    log: File,
-    line: Option<Line>,
-    sender: Option<Sender>,
-    rate: u32,
-    /// The sender stops as soon as all is armed: a planted fault.
-    is_to_stop: bool,
-    /// What is to be injected: a planted fault.
-    monitor: Option<Monitor>,
-    /// The machine said something.
-    is_alive: bool,
-    /// The payload cannot power the machine off, and said so.
-    stays_on: bool,
-    /// The last record came.
-    end: Option<End>,
-    cycle_ends: Vec<Instant>,
-    /// It goes on by time.
-    soak: Option<Soak>,
-    /// The user ended it.
-    is_stopped: bool,
-    progress: &'a Progress,
-}
-
-impl Watch<'_> {
-    /// Cuts the log behind its last whole line: a record that was torn is none that the board lost.
-    fn keep_whole_lines(&mut self) -> anyhow::Result<()> {
-        let cannot = "cannot shorten the console log";
-        let mut end = self.log.seek(SeekFrom::End(0)).context(cannot)?;
-        let mut byte = [0];
-        while end > 0 {
-            self.log.seek(SeekFrom::Start(end - 1)).context(cannot)?;
-            self.log.read_exact(&mut byte).context(cannot)?;
-            if byte == *b"\n" {
-                break;
-            }
-            end -= 1;
-        }
-        self.log.set_len(end).context(cannot)?;
-        self.log.seek(SeekFrom::Start(end)).context(cannot)?;
-        Ok(())
-    }
-
-    /// Reads the console to its end. Tells why it stopped before, if it did.
-    fn follow(&mut self, console: ChildStdout, start: Instant, limits: Limits) -> anyhow::Result<Option<String>> {
-        let chunks = reader(console);
-        let deadline = start + Duration::from_secs(limits.boot_seconds);
-        let silence = Duration::from_secs(limits.silence_seconds);
-        let mut heard = start;
-        let mut ended: Option<Instant> = None;
-        loop {
-            let until = ended.unwrap_or(deadline).min(heard + silence);
-            let mut patience = until.saturating_duration_since(Instant::now());
-            if let Some(soak) = &mut self.soak {
-                let now = Instant::now();
-                if let Some(line) = soak.line(now) {
-                    self.progress.line(&line);
-                }
-                if soak::is_stopped() && self.end.is_none() {
-                    self.is_stopped = true;
-                    return Ok(None);
-                }
-                patience = patience.min(soak.wait(now)).min(CTRL_C);
-            }
-            match chunks.recv_timeout(patience) {
-                Ok(bytes) => {
-                    heard = Instant::now();
-                    self.is_alive = true;
-                    if let Some(reason) = self.take(&bytes)? {
-                        return Ok(Some(reason));
-                    }
-                    match self.end {
-                        Some(End::StaysOn) => return Ok(None),
-                        Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
-                        _ => {}
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                // It was not silent for too long, only long enough to look after other things.
-                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
-                Err(RecvTimeoutError::Timeout) if ended.is_some() => {
-                    return Ok(Some(format!(
-                        "the machine did not power off within {} s of its last record",
-                        GRACE.as_secs()
-                    )));
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
-                    return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    return Ok(Some(format!("no output for {} s", limits.silence_seconds)));
-                }
-            }
-            // A machine that talks without end must not outlive its deadline.
-            if ended.is_none() && Instant::now() >= deadline {
-                return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
-            }
-        }
-    }
-
-    /// Takes what came. Tells why the boot cannot go on, if it cannot.
-    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Option<String>> {
-        self.log.write_all(bytes).context("cannot write the console log")?;
-        let Self {
-            capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, monitor, ..
-        } = self;
-        let mut due = None;
-        capture.feed(bytes, |record| {
-            if let Some(soak) = soak {
-                soak.take(record);
-            }
-            match record {
-                // The firmware has no driver for the card: frames make sense from here on.
-                Record::Hello { .. } => {
-                    if let Some(line) = line.take() {
-                        *sender = Some(line.start(STREAM, *rate));
-                    }
-                }
-                Record::Armed { run, cycle, streams } => {
-                    if *is_to_stop && let Some(sender) = sender {
-                        sender.stop();
-                    }
-                    progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
-                    due = due.or(Some(Moment::Before.phase()));
-                }
-                Record::Hold { phase, .. } => due = Some(*phase),
-                Record::Cycle { .. } => cycle_ends.push(Instant::now()),
-                Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
-                Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
-                Record::End { runs, .. } => {
-                    *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff });
-                }
-                Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
-                _ => {}
-            }
-        });
-        let injected = match (due, monitor) {
-            (Some(phase), Some(monitor)) => monitor.inject(phase),
-            _ => Ok(()),
-        };
-        Ok(injected.err().map(|error| format!("{error:#}")))
-    }
-}
-
-/// The emulator's monitor, and what is to be injected by it once it is time.
-struct Monitor {
-    socket: PathBuf,
-    /// Where the socket is; gone with this.
-    _folder: tempfile::TempDir,
-    injections: Vec<Injection>,
-}
-
-impl Monitor {
-    /// A place for the socket, where there is something to inject.
-    fn of(job: &Job) -> anyhow::Result<Option<Self>> {
-        if job.injections.is_empty() {
-            return Ok(None);
-        }
-        // Not in the report's folder: the path of a socket is short.
-        let folder = tempfile::tempdir().context("cannot make a folder for the socket of QEMU's monitor")?;
-        let socket = folder.path().join("qmp");
-        if socket.as_os_str().len() >= MOST_PATH {
-            let most = MOST_PATH - 1;
-            return Err(usage(format!("{}: longer than the {most} bytes of a socket; set TMPDIR", socket.display())));
-        }
-        Ok(Some(Self { socket, _folder: folder, injections: job.injections.clone() }))
-    }
-
-    /// Injects what is due in this phase: every error once, in the first cycle that asks for it.
-    fn inject(&mut self, phase: u8) -> anyhow::Result<()> {
-        if self.injections.first().is_none_or(|first| first.moment.phase() != phase) {
-            return Ok(());
-        }
-        let mut qmp = Qmp::connect(&self.socket)?;
-        self.injections.drain(..).try_for_each(|injection| qmp.inject(&injection))
-    }
-}
-
-/// The emulator writes the console character by character. Woken for each, a reader would cost both sides more than the
-/// character itself; what comes within this time is read together.
-const TOGETHER: Duration = Duration::from_millis(1);
-
-/// Reads a pipe in a thread of its own, so that waiting for it can have a deadline.
-fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = sync_channel(64);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = console.read(&mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
-                return;
-            }
-            std::thread::sleep(TOGETHER);
-        }
-    });
-    receiver
 }

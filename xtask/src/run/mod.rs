@@ -11,6 +11,7 @@ mod sender;
 mod soak;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use boot::{Job, boot};
 pub use inject::Injection;

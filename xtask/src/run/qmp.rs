@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use addr::Bdf;
@@ -10,13 +10,14 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::inject::Injection;
+use crate::exit::usage;
 
 /// The emulator answers within this time, or not at all.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Events that may come between a command and its answer.
 const MOST_EVENTS: usize = 256;
 /// Bytes of a socket's path with its end (unix(7), sun_path).
-pub const MOST_PATH: usize = 108;
+const MOST_PATH: usize = 108;
 
 /// A connection to the monitor.
 #[derive(Debug)]
@@ -100,6 +101,40 @@ fn device_at(buses: &Value, bdf: Bdf) -> Option<String> {
 
 fn devices(bus: &Value) -> &[Value] {
     bus["devices"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The emulator's monitor, and what is to be injected by it once it is time.
+pub struct Monitor {
+    pub socket: PathBuf,
+    /// Where the socket is; gone with this.
+    _folder: tempfile::TempDir,
+    injections: Vec<Injection>,
+}
+
+impl Monitor {
+    /// A place for the socket, where there is something to inject.
+    pub fn of(injections: &[Injection]) -> anyhow::Result<Option<Self>> {
+        if injections.is_empty() {
+            return Ok(None);
+        }
+        // Not in the report's folder: the path of a socket is short.
+        let folder = tempfile::tempdir().context("cannot make a folder for the socket of QEMU's monitor")?;
+        let socket = folder.path().join("qmp");
+        if socket.as_os_str().len() >= MOST_PATH {
+            let most = MOST_PATH - 1;
+            return Err(usage(format!("{}: longer than the {most} bytes of a socket; set TMPDIR", socket.display())));
+        }
+        Ok(Some(Self { socket, _folder: folder, injections: injections.to_vec() }))
+    }
+
+    /// Injects what is due in this phase: every error once, in the first cycle that asks for it.
+    pub fn inject(&mut self, phase: u8) -> anyhow::Result<()> {
+        if self.injections.first().is_none_or(|first| first.moment.phase() != phase) {
+            return Ok(());
+        }
+        let mut qmp = Qmp::connect(&self.socket)?;
+        self.injections.drain(..).try_for_each(|injection| qmp.inject(&injection))
+    }
 }
 
 #[cfg(test)]

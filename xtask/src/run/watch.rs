@@ -1,0 +1,200 @@
+//! What a machine tells on its console while it runs, and what this side does about it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::process::ChildStdout;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use board::Limits;
+use wire::Record;
+
+use super::inject::Moment;
+use super::progress::Progress;
+use super::qmp::Monitor;
+use super::sender::{Line, Sender};
+use super::soak::{self, Soak};
+use crate::capture::Capture;
+
+/// After the last record the machine has this long to power off.
+pub const GRACE: Duration = Duration::from_secs(3);
+/// Number of our only sender in its frames.
+const STREAM: u32 = 0;
+/// How soon Ctrl-C is noticed.
+const CTRL_C: Duration = Duration::from_millis(200);
+/// The payload's finding that it cannot power the machine off.
+const NO_PSCI: &str = "no-psci";
+
+/// What is to come after the last record.
+#[derive(Clone, Copy, PartialEq)]
+pub enum End {
+    /// The payload ran, and powers the machine off.
+    PowerOff,
+    /// Nobody will: the firmware has the machine again, or there is no PSCI.
+    StaysOn,
+}
+
+/// What follows a console.
+pub struct Watch<'a> {
+    pub capture: Capture,
+    pub log: File,
+    pub line: Option<Line>,
+    pub sender: Option<Sender>,
+    pub rate: u32,
+    /// The sender stops as soon as all is armed: a planted fault.
+    pub is_to_stop: bool,
+    /// What is to be injected: a planted fault.
+    pub monitor: Option<Monitor>,
+    /// The machine said something.
+    pub is_alive: bool,
+    /// The payload cannot power the machine off, and said so.
+    pub stays_on: bool,
+    /// The last record came.
+    pub end: Option<End>,
+    pub cycle_ends: Vec<Instant>,
+    /// It goes on by time.
+    pub soak: Option<Soak>,
+    /// The user ended it.
+    pub is_stopped: bool,
+    pub progress: &'a Progress,
+}
+
+impl Watch<'_> {
+    /// Cuts the log behind its last whole line: a record that was torn is none that the board lost.
+    pub fn keep_whole_lines(&mut self) -> anyhow::Result<()> {
+        let cannot = "cannot shorten the console log";
+        let mut end = self.log.seek(SeekFrom::End(0)).context(cannot)?;
+        let mut byte = [0];
+        while end > 0 {
+            self.log.seek(SeekFrom::Start(end - 1)).context(cannot)?;
+            self.log.read_exact(&mut byte).context(cannot)?;
+            if byte == *b"\n" {
+                break;
+            }
+            end -= 1;
+        }
+        self.log.set_len(end).context(cannot)?;
+        self.log.seek(SeekFrom::Start(end)).context(cannot)?;
+        Ok(())
+    }
+
+    /// Reads the console to its end. Tells why it stopped before, if it did.
+    pub fn follow(&mut self, console: ChildStdout, start: Instant, limits: Limits) -> anyhow::Result<Option<String>> {
+        let chunks = reader(console);
+        let deadline = start + Duration::from_secs(limits.boot_seconds);
+        let silence = Duration::from_secs(limits.silence_seconds);
+        let mut heard = start;
+        let mut ended: Option<Instant> = None;
+        loop {
+            let until = ended.unwrap_or(deadline).min(heard + silence);
+            let mut patience = until.saturating_duration_since(Instant::now());
+            if let Some(soak) = &mut self.soak {
+                let now = Instant::now();
+                if let Some(line) = soak.line(now) {
+                    self.progress.line(&line);
+                }
+                if soak::is_stopped() && self.end.is_none() {
+                    self.is_stopped = true;
+                    return Ok(None);
+                }
+                patience = patience.min(soak.wait(now)).min(CTRL_C);
+            }
+            match chunks.recv_timeout(patience) {
+                Ok(bytes) => {
+                    heard = Instant::now();
+                    self.is_alive = true;
+                    if let Some(reason) = self.take(&bytes)? {
+                        return Ok(Some(reason));
+                    }
+                    match self.end {
+                        Some(End::StaysOn) => return Ok(None),
+                        Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
+                        _ => {}
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                // It was not silent for too long, only long enough to look after other things.
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
+                Err(RecvTimeoutError::Timeout) if ended.is_some() => {
+                    return Ok(Some(format!(
+                        "the machine did not power off within {} s of its last record",
+                        GRACE.as_secs()
+                    )));
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
+                    return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Ok(Some(format!("no output for {} s", limits.silence_seconds)));
+                }
+            }
+            // A machine that talks without end must not outlive its deadline.
+            if ended.is_none() && Instant::now() >= deadline {
+                return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+            }
+        }
+    }
+
+    /// Takes what came. Tells why the boot cannot go on, if it cannot.
+    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Option<String>> {
+        self.log.write_all(bytes).context("cannot write the console log")?;
+        let Self {
+            capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, monitor, ..
+        } = self;
+        let mut due = None;
+        capture.feed(bytes, |record| {
+            if let Some(soak) = soak {
+                soak.take(record);
+            }
+            match record {
+                // The firmware has no driver for the card: frames make sense from here on.
+                Record::Hello { .. } => {
+                    if let Some(line) = line.take() {
+                        *sender = Some(line.start(STREAM, *rate));
+                    }
+                }
+                Record::Armed { run, cycle, streams } => {
+                    if *is_to_stop && let Some(sender) = sender {
+                        sender.stop();
+                    }
+                    progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
+                    due = due.or(Some(Moment::Before.phase()));
+                }
+                Record::Hold { phase, .. } => due = Some(*phase),
+                Record::Cycle { .. } => cycle_ends.push(Instant::now()),
+                Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
+                Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
+                Record::End { runs, .. } => {
+                    *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff });
+                }
+                Record::RunEnd { outcome, .. } => progress.detail(&format!("end of a run: {outcome:?}")),
+                _ => {}
+            }
+        });
+        let injected = match (due, monitor) {
+            (Some(phase), Some(monitor)) => monitor.inject(phase),
+            _ => Ok(()),
+        };
+        Ok(injected.err().map(|error| format!("{error:#}")))
+    }
+}
+
+/// The emulator writes the console character by character. Woken for each, a reader would cost both sides more than the
+/// character itself; what comes within this time is read together.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// Reads a pipe in a thread of its own, so that waiting for it can have a deadline.
+fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(64);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = console.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+            std::thread::sleep(TOGETHER);
+        }
+    });
+    receiver
+}
