@@ -70,7 +70,7 @@ pub fn configuration(bytes: &[u8]) {
     };
     let roots = [BusRange { segment: 0, first: 0, last: 255 }, BusRange { segment: 0, first: 3, last: 255 }];
     let found = functions_and_faults(&mut space, &roots, 4096, &mut tell);
-    audit(&mut space, &found, &|first, last| first <= last && first >= 1 << 32, &mut tell);
+    audit(&mut space, &found, &[], &|first, last| first <= last && first >= 1 << 32, &mut tell);
     let (mut places, mut states) = (Vec::new(), Vec::new());
     for found in &found {
         let Some(mut function) = Function::new(&mut space, found.bdf) else { continue };

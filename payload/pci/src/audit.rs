@@ -126,10 +126,12 @@ struct Claim {
 }
 
 /// Looks at `found`, and tells each fault. BARs are sized, with decoding off for a moment: nobody may be using the functions.
-/// `is_ram` says whether a range of addresses, first and last, holds memory.
+/// Those that are `denied` are only read: of their BARs no more than the first address is known. `is_ram` says whether a range
+/// of addresses, first and last, holds memory.
 pub fn audit(
     space: &mut dyn ConfigSpace,
     found: &[Found],
+    denied: &[Bdf],
     is_ram: &dyn Fn(u64, u64) -> bool,
     tell: &mut dyn FnMut(Fault),
 ) {
@@ -164,7 +166,7 @@ pub fn audit(
             }
         }
         if identity.class >> 8 != HOST_BRIDGE {
-            claims(&mut function, is_ram, &mut bars, tell);
+            claims(&mut function, !denied.contains(bdf), is_ram, &mut bars, tell);
         }
         if !function.answers() {
             tell(Fault::gone(*bdf));
@@ -177,6 +179,7 @@ pub fn audit(
 /// Adds the memory BARs of a function to `bars`, in the order of their addresses.
 fn claims(
     function: &mut Function<'_>,
+    may_size: bool,
     is_ram: &dyn Fn(u64, u64) -> bool,
     bars: &mut Vec<Claim>,
     tell: &mut dyn FnMut(Fault),
@@ -200,7 +203,8 @@ fn claims(
         if bar.address.0 == 0 {
             continue;
         }
-        let (address, bytes) = (bar.address.0, function.memory_bar_bytes(&bar));
+        let address = bar.address.0;
+        let bytes = if may_size { function.memory_bar_bytes(&bar) } else { 1 };
         let last = match address.checked_add(bytes) {
             Some(end) if bytes.is_power_of_two() && address.is_multiple_of(bytes) => end - 1,
             _ => {

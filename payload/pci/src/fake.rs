@@ -18,6 +18,8 @@ pub(crate) struct FakeSpace {
     /// A function that answers so many reads more, and then none.
     pub(crate) vanishes: Option<(Bdf, usize)>,
     pub(crate) accesses: usize,
+    /// Functions that were written to, by each write.
+    pub(crate) written: Vec<Bdf>,
 }
 
 impl FakeSpace {
@@ -89,6 +91,7 @@ impl ConfigSpace for FakeSpace {
     }
 
     fn write32(&mut self, function: Bdf, offset: u16, value: u32) {
+        self.written.push(function);
         let before = self.read32(function, offset);
         let mask = self.masks.get(&(function.rid, offset)).copied().unwrap_or(u32::MAX);
         if self.functions.contains_key(&function.rid) {
@@ -100,6 +103,7 @@ impl ConfigSpace for FakeSpace {
 
     fn write16(&mut self, function: Bdf, offset: u16, value: u16) {
         assert!(offset < 4096 && offset.is_multiple_of(2), "write at {offset:#x}");
+        self.written.push(function);
         self.accesses += 1;
         let at = usize::from(offset);
         let clears = self.clears.get(&(function.rid, offset & !3)).copied().unwrap_or(0) >> (8 * (offset & 2));

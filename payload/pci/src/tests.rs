@@ -275,7 +275,7 @@ proptest! {
         let range = [BusRange { segment: 0, first: 0, last: 255 }];
         let mut faults = 0_usize;
         let found = functions_and_faults(&mut space, &range, 4096, &mut |_| faults += 1);
-        audit(&mut space, &found, &|_, _| false, &mut |_| faults += 1);
+        audit(&mut space, &found, &[], &|_, _| false, &mut |_| faults += 1);
         let mut places: Vec<ErrorPlaces> = Vec::new();
         let mut states = Vec::new();
         for found in &found {

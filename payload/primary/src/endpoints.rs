@@ -7,7 +7,7 @@ use arch::timer;
 use dma::Endpoint;
 use handover::oracle::MAX_STREAMS;
 use pci::{BusRange, Command, Fault, FaultKind, Found, Function, State};
-use scenario::options::RunOptions;
+use scenario::{Hands, options::RunOptions};
 use wire::{Record, record::Severity};
 
 /// More functions than this are not looked at.
@@ -56,8 +56,7 @@ pub(crate) fn find(
     masters: Option<&[Bdf]>,
     notes: &mut Notes,
 ) -> Vec<Candidate> {
-    let functions = functions_and_faults(machine, notes);
-    machine.denied = options.hands.denied(&functions);
+    let functions = functions_and_faults(machine, &options.hands, notes);
     errors::find(machine, &functions, notes);
     if let Some(iort) = machine.platform.iort {
         rmr_checks::devices(iort, functions.iter().map(|found| found.requester), notes);
@@ -119,14 +118,14 @@ pub(crate) fn find(
     candidates
 }
 
-/// All functions, and what is wrong with them. A function that is not ready is given the time that it may take (PCI Express
+/// All functions, which of them nobody may touch, and what is wrong with them. A function that is not ready is given the time that it may take (PCI Express
 /// Base 6.0, 6.6.1), once.
-fn functions_and_faults(machine: &mut Machine, notes: &mut Notes) -> Vec<Found> {
+fn functions_and_faults(machine: &mut Machine, hands: &Hands, notes: &mut Notes) -> Vec<Found> {
     /// Of one kind after the other; a broken machine may have thousands.
     const MOST_FAULTS: usize = 64;
     const READY_US: u64 = 1_000_000;
     let roots = roots(machine);
-    let Machine { config, memory, .. } = machine;
+    let Machine { config, memory, denied, .. } = machine;
     let mut faults: Vec<Fault> = Vec::new();
     let tell = |faults: &mut Vec<Fault>, fault| {
         if faults.len() < MOST_FAULTS {
@@ -142,7 +141,8 @@ fn functions_and_faults(machine: &mut Machine, notes: &mut Notes) -> Vec<Found> 
     }
     let is_ram =
         |first, last| memory.ram.iter().any(|ram| last >= ram.start.0 && first < ram.start.0.saturating_add(ram.bytes));
-    pci::audit(config, &found, &is_ram, &mut |fault| tell(&mut faults, fault));
+    *denied = hands.denied(&found);
+    pci::audit(config, &found, denied, &is_ram, &mut |fault| tell(&mut faults, fault));
     faults.iter().for_each(|fault| notes.pci(fault));
     found
 }

@@ -32,7 +32,8 @@ fn enable_one(
 ) -> Result<(), String> {
     let VirtualWish { bdf, count: wanted } = wish;
     let found = functions.iter().find(|found| found.bdf == bdf).ok_or("nobody answers")?;
-    if options.hands.denied(functions).contains(&bdf) {
+    let denied = options.hands.denied(functions);
+    if denied.contains(&bdf) {
         return Err("the function is denied".into());
     }
     let driver = dma::driver_for(&found.identity).filter(|driver| driver.most_virtual() != 0);
@@ -44,19 +45,20 @@ fn enable_one(
     registers.ok_or("firmware has left no addresses for them")?;
     let count = wanted.min(sriov.most).min(driver.most_virtual());
     let last = sriov.bdf(bdf, count.saturating_sub(1)).ok_or("their requester IDs pass the last bus")?;
+    // On a link all device numbers but 0 need a port above that passes them on.
+    let ports: Vec<Bdf> = functions.iter().map(|found| found.bdf).collect();
+    let port = pci::port_above(&mut machine.config, &ports, bdf);
+    if let Some(port) = port.filter(|_| last.device() != 0)
+        && (denied.contains(&port) || !sriov::forward_ari(&mut machine.config, port))
+    {
+        return Err(format!("the port {port} above does not forward ARI"));
+    }
+    let mut function = Function::new(&mut machine.config, bdf).ok_or("nobody answers")?;
     match sriov.count {
         0 => function.enable_virtual(&sriov, count),
         // To change their number they have to go, and the function to be left alone for a second (9.3.3.3.1).
         on if on != count => return Err(format!("firmware has {on} of them at work")),
         _ => {}
-    }
-    // On a link all device numbers but 0 need a port above that passes them on.
-    let ports: Vec<Bdf> = functions.iter().map(|found| found.bdf).collect();
-    let port = pci::port_above(&mut machine.config, &ports, bdf);
-    if let Some(port) = port.filter(|_| last.device() != 0)
-        && !sriov::forward_ari(&mut machine.config, port)
-    {
-        return Err(format!("the port {port} above does not forward ARI"));
     }
     if count < wanted { Err(format!("{count} of {wanted}")) } else { Ok(()) }
 }

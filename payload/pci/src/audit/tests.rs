@@ -10,9 +10,15 @@ const B: Bdf = Bdf::new(0, 0, 3, 0);
 const ALL: [BusRange; 1] = [BusRange { segment: 0, first: 0, last: 255 }];
 
 fn faults(space: &mut FakeSpace) -> Vec<Fault> {
+    faults_but(space, &[])
+}
+
+fn faults_but(space: &mut FakeSpace, denied: &[Bdf]) -> Vec<Fault> {
     let mut all = Vec::new();
     let found = functions_and_faults(space, &ALL, 4096, &mut |fault| all.push(fault));
-    audit(space, &found, &|first, last| first < 0x8000_0000 && last >= 0x4000_0000, &mut |fault| all.push(fault));
+    audit(space, &found, denied, &|first, last| first < 0x8000_0000 && last >= 0x4000_0000, &mut |fault| {
+        all.push(fault);
+    });
     all
 }
 
@@ -61,8 +67,24 @@ fn a_virtual_function_is_not_gone() {
     let found =
         Found { bdf: VIRTUAL, physical: Some((A, 0)), ..functions_and_faults(&mut space, &ALL, 1, &mut |_| ())[0] };
     let mut all = Vec::new();
-    audit(&mut space, &[found], &|_, _| false, &mut |fault| all.push(fault));
+    audit(&mut space, &[found], &[], &|_, _| false, &mut |fault| all.push(fault));
     assert_eq!(all, [Fault::gone(VIRTUAL)]);
+}
+
+#[test]
+fn a_denied_function_is_read_and_never_written() {
+    let mut space = FakeSpace::default();
+    function(&mut space, A, 0x1000_0000, 0x2_0000);
+    function(&mut space, B, 0x1001_0000, 0x1000);
+    let overlap = Fault { other: Some(A), ..Fault::new(FaultKind::BarOverlap, B, 0x10, 0x1001_0000) };
+    assert_eq!(faults_but(&mut space, &[B]), [overlap]);
+    assert!(space.written.contains(&A) && !space.written.contains(&B));
+    // How far it reaches is not known.
+    space.written.clear();
+    assert_eq!(faults_but(&mut space, &[A]), []);
+    assert!(space.written.contains(&B) && !space.written.contains(&A));
+    function(&mut space, A, 0x4000_0000, 0x1000);
+    assert_eq!(faults_but(&mut space, &[A]).iter().map(Fault::id).collect::<Vec<_>>(), ["bar-over-ram"]);
 }
 
 #[test]
