@@ -1,5 +1,6 @@
 //! What the host has and lacks, and how the system's package manager brings it.
 
+mod beside;
 mod install;
 mod plan;
 mod sources;
@@ -43,21 +44,25 @@ struct Found {
 }
 
 impl Found {
-    fn probe(needs: &Qemu) -> Self {
-        let output = Command::new(&needs.program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let version = output.ok().and_then(|output| Version::from_qemu(&String::from_utf8_lossy(&output.stdout)));
+    fn probe(needs: &Qemu, qemu: &Path) -> Self {
         let firmware = needs.firmware.iter().find(|path| path.is_file()).cloned();
         let kind = match needs.image {
             Image::Uefi => Some(Firmware::Edk2),
             Image::Raw => (!needs.firmware.is_empty()).then_some(Firmware::UBoot),
         };
-        Self { qemu: version, firmware, kind }
+        Self { qemu: qemu_version(qemu), firmware, kind }
     }
 
     fn missing(&self, oldest: Version) -> Missing {
         let firmware = self.kind.filter(|_| self.firmware.is_none());
         Missing { qemu: self.qemu.is_none_or(|version| version < oldest), firmware }
     }
+}
+
+/// The version that a program prints.
+fn qemu_version(program: &Path) -> Option<Version> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    Version::from_qemu(&String::from_utf8_lossy(&output.ok()?.stdout))
 }
 
 fn oldest(needs: &Qemu) -> Version {
@@ -80,7 +85,7 @@ pub fn doctor(_args: &DoctorArgs) -> anyhow::Result<Exit> {
     let Some(needs) = &board.qemu else {
         return Ok(exit);
     };
-    let (found, oldest) = (Found::probe(needs), oldest(needs));
+    let (found, oldest) = (Found::probe(needs, Path::new(&needs.program)), oldest(needs));
     let missing = found.missing(oldest);
     let state = |is_missing: bool| if is_missing { "missing" } else { "ok     " };
     let version = found.qemu.map_or_else(|| "not found".to_owned(), |version| version.to_string());
@@ -113,15 +118,16 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
         return Err(exit::usage(format!("board {} has no [qemu] section", board.name)));
     };
     let oldest = oldest(needs);
-    let mut found = Found::probe(needs);
+    let qemu = program(needs, oldest)?;
+    let mut found = Found::probe(needs, &qemu);
     let missing = found.missing(oldest);
     if missing != Missing::default() {
         install::install(missing, oldest, install.yes)?;
-        found = Found::probe(needs);
+        found = Found::probe(needs, &qemu);
     }
     let still = found.missing(oldest);
     if still == Missing::default() {
-        return Ok(Host { qemu: PathBuf::from(&needs.program), firmware: found.firmware });
+        return Ok(Host { qemu, firmware: found.firmware });
     }
     Err(exit::host_lacks(format!(
         "after the installation there is still no {}; looked for {} in PATH and for {}",
@@ -131,16 +137,26 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
     )))
 }
 
-/// Why a case that takes this QEMU cannot run here; nothing is installed for it.
+/// The emulator to start. Where the system's is new enough for the board that needs least, it stays as it is, and one that is
+/// newer is put beside it.
+fn program(needs: &Qemu, oldest: Version) -> anyhow::Result<PathBuf> {
+    let program = PathBuf::from(&needs.program);
+    let least = load_board("qemu-virt")?.qemu.map_or(oldest, |needs| self::oldest(&needs));
+    match qemu_version(&program) {
+        Some(version) if (least..oldest).contains(&version) => beside::get(oldest),
+        _ => Ok(program),
+    }
+}
+
+/// Why a case that takes this QEMU cannot run here, after an attempt to get it.
 pub fn lacks_qemu((major, minor): (u32, u32)) -> Option<String> {
     let oldest = Version(major, minor);
     let board = load_board("qemu-virt").ok()?;
-    let found = Found::probe(board.qemu.as_ref()?).qemu;
-    match found {
-        Some(version) if version >= oldest => None,
-        Some(version) => Some(format!("QEMU is {version}, and {oldest} is needed")),
-        None => Some(format!("no QEMU; {oldest} is needed")),
+    let has = qemu_version(Path::new(&board.qemu.as_ref()?.program));
+    if has.is_some_and(|version| version >= oldest) {
+        return None;
     }
+    beside::get(oldest).err().map(|error| format!("QEMU {oldest} is needed: {error}"))
 }
 
 /// Makes everything that building and testing on the default board need available.

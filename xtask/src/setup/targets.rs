@@ -51,7 +51,7 @@ pub fn state() -> State {
 
 /// How a missing `core` would be got here.
 pub fn way() -> Way {
-    let cached = cache().filter(|folder| TARGETS.iter().all(|target| has_core(&library(folder, target))));
+    let cached = seeded().filter(|folder| TARGETS.iter().all(|target| has_core(&library(folder, target))));
     if let Some(folder) = cached {
         return Way::Cache(folder);
     }
@@ -125,10 +125,14 @@ fn config() -> PathBuf {
 }
 
 /// The folder where the script leaves `core`, unless told otherwise.
-fn cache() -> Option<PathBuf> {
+fn seeded() -> Option<PathBuf> {
+    cache().map(|cache| cache.join(format!("rust-{}.0-bare-metal", env!("CARGO_PKG_RUST_VERSION"))))
+}
+
+/// The user's cache folder.
+pub fn cache() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join(format!("rust-{}.0-bare-metal", env!("CARGO_PKG_RUST_VERSION"))))
+    cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
 }
 
 fn toolchain_folder(target: &str) -> Option<PathBuf> {

@@ -1,3 +1,4 @@
+use super::beside;
 use super::plan::{BACKPORTS_FILE, Facts, Firmware, Missing, Step, plan};
 use super::sources::{Archive, deb822, knows, main_archive, one_line, source_file};
 use super::system::{Manager, Release};
@@ -197,4 +198,25 @@ fn a_user_sees_sudo_and_root_does_not() {
     let step = Step::Run(vec!["apt-get".into(), "update".into()]);
     assert_eq!(step.shown("sudo "), "sudo apt-get update");
     assert_eq!(step.shown(""), "apt-get update");
+}
+
+#[test]
+fn a_newer_qemu_is_unpacked_from_the_archive_that_serves_the_system() {
+    let list = beside::sources(&debian_12()).unwrap();
+    let written = deb822(&list);
+    assert_eq!(written[0].uri, "http://mirror.example/debian");
+    assert_eq!(written[0].suites, ["trixie", "trixie-backports"]);
+    assert_eq!(written[0].signed_by.as_deref(), Some("/usr/share/keyrings/debian-archive-keyring.gpg"));
+}
+
+#[test]
+fn where_none_can_be_unpacked_the_reason_is_told() {
+    let other = |change: fn(&mut Facts)| {
+        let mut facts = debian_12();
+        change(&mut facts);
+        beside::sources(&facts).unwrap_err()
+    };
+    assert!(other(|facts| facts.release.codename = "sid".into()).contains("on Debian 12 and 13 only"));
+    assert!(other(|facts| facts.manager = Some(Manager::Dnf)).contains("on Debian 12 and 13 only"));
+    assert_eq!(other(|facts| facts.archives.clear()), "apt's sources name no archive for bookworm");
 }

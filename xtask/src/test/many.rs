@@ -114,12 +114,17 @@ fn are_silent(session: &Session<'_>, board: &str, policies: &[&str]) -> Expected
 }
 
 fn two_smmus(session: &Session<'_>) -> Expected {
-    let ended = session.run(&words("run --board qemu-virt-two-smmus"))?;
+    const BOARD: &str = "run --board qemu-virt-two-smmus --scenario";
+    let others =
+        "adopt-v7,adopt-rmr-bypass,abort,bypass,reset-attach,quiesce-driver,adopt-attach,adopt+l2-null,adopt@other-cpu";
+    let ended = session.run(&words(&format!("{BOARD} adopt,reset,{others}")))?;
     expect::outcome(&ended, 0, "pass")?;
     let smmus = ended.report()?["platform"]["smmus"].as_array().map_or(0, Vec::len);
     ensure(smmus == 2, || format!("{smmus} SMMUs"))?;
     expect::adopted(expect::run(&ended, "adopt")?)?;
-    expect::was_reset(expect::run(&ended, "reset")?)
+    expect::was_reset(expect::run(&ended, "reset")?)?;
+    let ended = session.run(&words(&format!("{BOARD} adopt --plant ste-rewritten")))?;
+    expect::outcome(&ended, 1, "fail")
 }
 
 /// The link of a network client is down from the start, by a command to QEMU's monitor.
