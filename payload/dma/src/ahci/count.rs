@@ -42,6 +42,8 @@ pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream) {
     // What it stopped at, or does not end, was tried.
     let is_refused = ended == 0 && (why & IS_HOST_BUS != 0 || is_owed);
     stream.totals.attempted += u64::from(is_refused);
+    // Whose it was, nobody knows.
+    [STATE_ODD, STATE_EVEN].into_iter().for_each(|word| stream.state[word] += u64::from(is_refused));
     if ended != 0 || is_refused {
         stream.state[STATE_LAST] = now;
     }
@@ -55,12 +57,23 @@ pub(super) fn sample(bus: &mut dyn Bus, stream: &mut Stream) {
     }
 }
 
+/// What was tried between two samples: with an identity window as often twice as both windows were. An HBA may end one slot
+/// again and again while others wait.
+pub(super) fn tried(since: &Stream, now: &Stream) -> u64 {
+    if now.rmr.bytes == 0 {
+        return now.totals.attempted.saturating_sub(since.totals.attempted);
+    }
+    let delta = |word: usize| now.state[word].saturating_sub(since.state[word]);
+    2 * delta(STATE_ODD).min(delta(STATE_EVEN))
+}
+
 /// Counts the sector of a slot whose command has ended, and poisons it again.
 fn look(bus: &mut dyn Bus, stream: &mut Stream, slot: u32) {
     let place = sector_place(stream, slot);
     let mut has = |at| bus.first_other(at, SECTOR_BYTES, POISON).is_some();
     let (in_target, in_canary) = (has(place.target), place.canary.is_some_and(&mut has));
     stream.totals.attempted += 1;
+    stream.state[if slot.is_multiple_of(2) { STATE_EVEN } else { STATE_ODD }] += 1;
     // Where both changed, the harm is what counts.
     stream.totals.mis_steered += u64::from(in_canary);
     stream.totals.delivered += u64::from(in_target && !in_canary);

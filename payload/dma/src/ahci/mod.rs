@@ -57,6 +57,10 @@ const STATE_PORT: usize = 0;
 const STATE_DRY: usize = 1;
 /// Ticks of the last sample that counted an attempt, or of the start.
 const STATE_LAST: usize = 2;
+/// Attempts of odd slots, or of one that is not known.
+const STATE_ODD: usize = 3;
+/// Attempts of even ones, or the same.
+const STATE_EVEN: usize = 4;
 /// 0.
 const STATE_ZERO: usize = 7;
 
@@ -96,9 +100,8 @@ impl Witness for Ahci {
         "poisoned sector overwritten"
     }
 
-    /// Slots are worked off in order, or the first one again after any.
     fn round(&self) -> u64 {
-        3
+        2
     }
 
     fn data_page(&self) -> u64 {
@@ -116,6 +119,10 @@ impl Witness for Ahci {
 
     fn dry_samples(&self, stream: &Stream) -> u64 {
         stream.state[STATE_DRY]
+    }
+
+    fn tried(&self, since: &Stream, now: &Stream) -> u64 {
+        count::tried(since, now)
     }
 }
 

@@ -272,6 +272,25 @@ fn a_translated_stream_delivers_every_sector() {
 }
 
 #[test]
+fn both_windows_are_used_only_by_slots_of_both() {
+    let (_config, mut board, mut stream) = armed_with(Hba { every_us: 10_000, ..Hba::new() }, true);
+    let is_used = |since: &Stream, now: &Stream| Ahci.tried(since, now) >= Ahci.round();
+    let mut since = stream;
+    // Slot 0 ends, and is issued again while slot 1 is under way.
+    board.pass(12_000);
+    Ahci.sample(&mut board, &mut stream);
+    assert_eq!((stream.totals.attempted, is_used(&since, &stream)), (1, false));
+    board.pass(10_000);
+    Ahci.sample(&mut board, &mut stream);
+    assert!(is_used(&since, &stream));
+    // Only even ones end: as many as they are, they are one window's.
+    since = stream;
+    stream.totals.attempted += 5;
+    stream.state[STATE_EVEN] += 5;
+    assert!(!is_used(&since, &stream));
+}
+
+#[test]
 fn firmware_is_asked_for_the_hba_before_it_is_reset() {
     let hand_off = (CAP2_BOH, BOHC_BOS | BOHC_OOC);
     let (_config, mut board, mut stream) = armed_with(Hba { hand_off, ..Hba::new() }, false);
