@@ -5,7 +5,7 @@ use std::ops::Range;
 use addr::Bdf;
 use toml::Spanned;
 
-use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, RmrWish, Sender, Which, raw};
+use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, RmrWish, Sender, Which, known, raw};
 
 /// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
@@ -18,15 +18,15 @@ pub(crate) struct Mistake {
     pub(crate) text: String,
 }
 
-fn mistake<T, V>(value: &Spanned<V>, text: impl Into<String>) -> Result<T, Mistake> {
+pub(crate) fn mistake<T, V>(value: &Spanned<V>, text: impl Into<String>) -> Result<T, Mistake> {
     Err(Mistake { span: value.span(), text: text.into() })
 }
 
 pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if raw.name.get_ref().is_empty() || !raw.name.get_ref().chars().all(legal) {
-        return mistake(&raw.name, "a name has lower-case letters, digits and `-` only, as its file has");
-    }
+    name(&raw.name)?;
+    let sources = known::sources(&raw)?;
+    let log = known::log(&raw)?;
+    let power = known::power(raw.power)?;
     let endpoints = endpoints(raw.endpoints)?;
     let hands = hands(&raw.deny, &raw.allow, &endpoints)?;
     let rmr = raw.rmr.map(|rmr| wish(&rmr, &endpoints)).transpose()?;
@@ -48,7 +48,40 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
         watch_us: raw.watch_us.map(wait).transpose()?,
         hands,
         qemu: raw.qemu.map(qemu).transpose()?,
+        log,
+        firmware: raw.firmware,
+        smmus: known::smmus(raw.smmus)?,
+        watchdog: raw.watchdog,
+        errata: raw.errata,
+        expectations: raw.expectations.into_iter().map(known::expectation).collect::<Result<_, _>>()?,
+        serial: known::serial(raw.serial)?,
+        flash: known::flash(raw.flash, power.as_ref())?,
+        power,
+        sources,
     })
+}
+
+/// A file's stem, after the folder of its vendor.
+pub(crate) fn name(raw: &Spanned<String>) -> Result<(), Mistake> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let mut parts = raw.get_ref().split('/');
+    let is_legal =
+        raw.get_ref().matches('/').count() <= 1 && parts.all(|part| !part.is_empty() && part.chars().all(legal));
+    if is_legal { Ok(()) } else { mistake(raw, "a name has lower-case letters, digits and `-` only, as its file has") }
+}
+
+/// Puts what a lab says in the place of what the board's file says.
+pub(crate) fn site(raw: raw::Site, mut board: Board) -> Result<Board, Mistake> {
+    name(&raw.name)?;
+    board.hands.deny.extend(hands(&raw.deny, &[], &board.endpoints)?.deny);
+    board.name = raw.name.into_inner();
+    board.description = raw.description.unwrap_or(board.description);
+    board.allow_risks = raw.allow_risks.unwrap_or(board.allow_risks);
+    board.limits = raw.limits.as_ref().map(limits).transpose()?.unwrap_or(board.limits);
+    board.serial = known::serial(raw.serial)?.or(board.serial);
+    board.power = known::power(raw.power)?.or(board.power);
+    board.flash = known::flash(raw.flash, board.power.as_ref())?.or(board.flash);
+    Ok(board)
 }
 
 fn bdf(text: &Spanned<String>) -> Result<Bdf, Mistake> {

@@ -4,13 +4,17 @@
 
 mod check;
 mod error;
+mod facts;
+mod find;
+mod known;
 mod raw;
+mod site;
 mod suggest;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use addr::Bdf;
 pub use raw::Image;
@@ -18,6 +22,9 @@ pub use scenario::{Hands, Which};
 use serde::Deserialize;
 
 pub use error::BoardError;
+pub use facts::*;
+pub use find::{load, names, parse};
+pub use site::*;
 pub use suggest::nearest;
 
 /// Where the evidence about a board comes from.
@@ -94,6 +101,26 @@ pub struct Board {
     pub hands: Hands,
     /// How to emulate the machine.
     pub qemu: Option<Qemu>,
+    /// Console log of a run on the hardware, relative to the folder of all boards.
+    pub log: Option<String>,
+    /// What hands over.
+    pub firmware: Option<Firmware>,
+    /// SMMUs that are expected.
+    pub smmus: Option<Smmus>,
+    /// What ends a payload that hangs.
+    pub watchdog: Option<Watchdog>,
+    /// Defects that a run has to know of.
+    pub errata: Vec<Erratum>,
+    /// Checks that go otherwise here.
+    pub expectations: Vec<Expectation>,
+    /// The console's line to this host.
+    pub serial: Option<Serial>,
+    /// How it is switched.
+    pub power: Option<Power>,
+    /// How an image gets there.
+    pub flash: Option<Flash>,
+    /// Where each of these facts comes from.
+    pub sources: Sources,
 }
 
 /// A reserved memory range that the board's firmware does not declare and the run needs.
@@ -164,52 +191,4 @@ pub struct Sender {
     pub netdev: String,
     /// Rate. The card's receive ring must outlive a cycle.
     pub frames_per_second: u32,
-}
-
-/// Reads the board `name` from `folder`.
-///
-/// # Errors
-/// [`BoardError`]: no such board, an unreadable file, or a mistake in it with its line.
-pub fn load(folder: &Path, name: &str) -> Result<Board, BoardError> {
-    let path = folder.join(format!("{name}.toml"));
-    // A name is a file's stem, never a way out of the folder.
-    if name.contains(['/', '\\']) || !path.is_file() {
-        return Err(BoardError::unknown(name, &names(folder)?));
-    }
-    let text = std::fs::read_to_string(&path).map_err(|source| BoardError::Read { path: path.clone(), source })?;
-    let board = parse(&path, &text)?;
-    if board.name == name {
-        Ok(board)
-    } else {
-        let text = format!("name is `{}`, in a file for `{name}`", board.name);
-        Err(BoardError::Invalid { path, line: 1, column: 1, text })
-    }
-}
-
-/// Reads a board from `text`; `path` is for messages.
-///
-/// # Errors
-/// [`BoardError::Invalid`], with line and column.
-pub fn parse(path: &Path, text: &str) -> Result<Board, BoardError> {
-    let raw = toml::from_str::<raw::Board>(text).map_err(|error| error::from_toml(path, text, &error))?;
-    check::board(raw).map_err(|mistake| BoardError::at(path, text, mistake.span, mistake.text))
-}
-
-/// Names of all boards in `folder`, sorted.
-///
-/// # Errors
-/// [`BoardError::Read`].
-pub fn names(folder: &Path) -> Result<Vec<String>, BoardError> {
-    let failed = |source| BoardError::Read { path: folder.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml")
-            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
-        {
-            names.push(stem.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
 }

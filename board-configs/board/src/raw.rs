@@ -1,9 +1,11 @@
 //! A board file as it is written.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Evidence, Risk};
+use crate::{Erratum, Evidence, Expectation, Firmware, Flash, Power, Risk, Serial, Smmus, Watchdog};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -26,6 +28,37 @@ pub(crate) struct Board {
     #[serde(default)]
     pub(crate) allow: Vec<Spanned<String>>,
     pub(crate) qemu: Option<Qemu>,
+    /// Console log of a run on the hardware, relative to the folder of all boards.
+    pub(crate) log: Option<Spanned<String>>,
+    pub(crate) firmware: Option<Firmware>,
+    pub(crate) smmus: Option<Spanned<Smmus>>,
+    pub(crate) watchdog: Option<Watchdog>,
+    #[serde(default, rename = "erratum")]
+    pub(crate) errata: Vec<Erratum>,
+    #[serde(default, rename = "expect")]
+    pub(crate) expectations: Vec<Spanned<Expectation>>,
+    pub(crate) serial: Option<Spanned<Serial>>,
+    pub(crate) power: Option<Spanned<Power>>,
+    pub(crate) flash: Option<Spanned<Flash>>,
+    #[serde(default)]
+    pub(crate) sources: BTreeMap<String, Spanned<String>>,
+}
+
+/// A lab's own board: one of the known, and how it is reached there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Site {
+    pub(crate) extends: Spanned<String>,
+    pub(crate) name: Spanned<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) allow_risks: Option<Vec<Risk>>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) serial: Option<Spanned<Serial>>,
+    pub(crate) power: Option<Spanned<Power>>,
+    pub(crate) flash: Option<Spanned<Flash>>,
+    /// These come to the board's own.
+    #[serde(default)]
+    pub(crate) deny: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,11 +1,11 @@
 //! "Did you mean".
 
-/// The candidate that is nearest to `word` by edit distance; `None` where none is near enough to be meant.
+/// The candidate that is nearest to `word` by edit distance, whatever the case; `None` where none is near enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = word.chars().count().max(3) / 3 + 1;
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -141,3 +141,135 @@ fn nothing_near_is_suggested_for_a_word_far_away() {
     assert_eq!(nearest("adpot", ["reset", "adopt"]), Some("adopt"));
     assert_eq!(nearest("xyzzy", ["reset", "adopt"]), None);
 }
+
+/// A board that nothing ran on.
+const DOCUMENTED: &str = r#"
+name = "some/board"
+description = "A board"
+evidence = "documented"
+console = "pl011:0x2a400000"
+
+[limits]
+boot-seconds = 600
+silence-seconds = 120
+
+[smmus]
+architecture = "SMMUv3"
+at = [0x4f40_0000]
+
+[[expect]]
+check = "dma.no-blocked"
+scenario = "adopt"
+verdict = "fail"
+reason = "a reason"
+link = "a link"
+
+[sources]
+console = "the UART's manual"
+smmus = "the IORT"
+"#;
+
+fn documented(from: &str, to: &str) -> Result<Board, String> {
+    assert!(DOCUMENTED.contains(from), "{from}");
+    parse(Path::new("b.toml"), &DOCUMENTED.replacen(from, to, 1)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn each_fact_of_a_machine_has_its_source() {
+    assert_eq!(documented("", "").unwrap().sources.len(), 2);
+    let error = documented("smmus = \"the IORT\"", "").unwrap_err();
+    assert!(error.contains("`smmus` has no source; add `smmus = \"…\"` under [sources]"), "{error}");
+    let error = documented("smmus = \"the IORT\"", "smmu = \"x\"\nsmmus = \"y\"").unwrap_err();
+    assert!(error.contains("`smmu` is no fact that this file states; did you mean `smmus`?"), "{error}");
+    let error = documented("\"the IORT\"", "\" \"").unwrap_err();
+    assert!(error.contains("the source of `smmus` is empty"), "{error}");
+}
+
+#[test]
+fn silicon_is_claimed_with_a_log_only() {
+    let error = documented("\"documented\"", "\"silicon\"").unwrap_err();
+    assert!(error.contains("evidence `silicon` needs `log`"), "{error}");
+    let error = documented("\"documented\"", "\"documented\"\nlog = \"a.log\"").unwrap_err();
+    assert!(error.contains("a log goes with evidence `silicon`, not `documented`"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("some")).unwrap();
+    let text = DOCUMENTED.replace("\"documented\"", "\"silicon\"\nlog = \"some/board.log\"");
+    std::fs::write(folder.path().join("some/board.toml"), text).unwrap();
+    assert!(load(folder.path(), "some/board").unwrap_err().to_string().contains("there is no log `some/board.log`"));
+    std::fs::write(folder.path().join("some/board.log"), "").unwrap();
+    assert_eq!(load(folder.path(), "some/board").unwrap().evidence, Evidence::Silicon);
+}
+
+#[test]
+fn what_is_known_of_a_machine_is_checked() {
+    let cases = [
+        ("at = [0x4f40_0000]", "at = [0x4f40_1000]", "0x4f401000 is not aligned to 64 KiB"),
+        ("at = [0x4f40_0000]", "at = [0x4f40_0000, 0x4f40_0000]", "0x4f400000 is there twice"),
+        ("dma.no-blocked", "dma.no-block", "did you mean `dma.no-blocked`?"),
+        ("scenario = \"adopt\"", "scenario = \"adpot\"", "there is no scenario `adpot`"),
+        ("reason = \"a reason\"", "reason = \"\"", "the reason is empty"),
+        ("\"SMMUv3\"", "\"smmuv3\"", "did you mean `SMMUv3`?"),
+        ("verdict = \"fail\"", "verdict = \"failed\"", "did you mean `fail`?"),
+    ];
+    for (from, to, wanted) in cases {
+        let error = documented(from, to).unwrap_err();
+        assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn how_a_lab_reaches_a_board_is_checked() {
+    let with = |section: &str, key: &str| {
+        let text = DOCUMENTED.replacen("[sources]", &format!("{section}\n\n[sources]\n{key} = \"lab\""), 1);
+        parse(Path::new("b.toml"), &text).map_err(|error| error.to_string())
+    };
+    let board = with("[serial.tty]\ndevice = \"/dev/ttyUSB0\"", "serial").unwrap();
+    assert_eq!(board.serial, Some(Serial::Tty { device: "/dev/ttyUSB0".into(), baud: 115_200 }));
+    let cases = [
+        ("[serial.tty]\ndevice = \"x\"\nbaud = 1", "serial", "1 baud; between 300"),
+        ("[serial]\ntcp = \"host\"", "serial", "`host` is no HOST:PORT"),
+        ("[serial]\ntelnet = \"host:0\"", "serial", "`host:0` is no HOST:PORT"),
+        ("[serial]\ncommand = []", "serial", "the command is empty"),
+        ("[serial]\ntpc = \"h:1\"", "serial", "did you mean `tcp`?"),
+        ("[power.redfish]\nurl = \"bmc\"", "power", "write it as `https://HOST`"),
+        ("[power.redfish]\nurl = \"https://bmc\"\npin = \"ab\"", "power", "64 hexadecimal digits"),
+        ("[power.redfish]\nurl = \"https://bmc\"\npassword = \"x\"", "power", "unknown field `password`"),
+        ("[power.command]\non = [\"a\"]\noff = []", "power", "a command is empty"),
+        ("[flash]\nway = \"redfish\"", "flash", "needs `bmc`"),
+        ("[flash]\nway = \"command\"", "flash", "needs `command = "),
+        ("[flash]\nway = \"esb\"", "flash", "did you mean `esp`?"),
+    ];
+    for (section, key, wanted) in cases {
+        let error = with(section, key).unwrap_err();
+        assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_lab_says_how_it_reaches_a_known_board() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rack-7.toml");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    let read = || load(self::folder(), path.to_str().unwrap()).map_err(|error| error.to_string());
+    write("extends = \"qemu-virt\"\nname = \"rack-7\"\ndeny = [\"0000:00:06.0\"]\n[serial]\ntcp = \"server:7001\"\n");
+    let board = read().unwrap();
+    assert_eq!((board.name.as_str(), board.serial), ("rack-7", Some(Serial::Tcp("server:7001".into()))));
+    assert_eq!((board.endpoints.len(), board.hands.deny.len()), (3, 1));
+    for (text, wanted) in [
+        (
+            "extends = \"qemu-vrit\"\nname = \"rack-7\"\n",
+            "rack-7.toml:1:11: no board `qemu-vrit`; did you mean `qemu-virt`?",
+        ),
+        ("extends = \"other.toml\"\nname = \"rack-7\"\n", "`extends` names a known board"),
+        ("extends = \"qemu-virt\"\nname = \"rack-7\"\ndeny = [\"0000:00:04.0\"]\n", "is an endpoint of the board"),
+        ("extends = \"qemu-virt\"\nname = \"rack-7\"\nevidence = \"silicon\"\n", "unknown field `evidence`"),
+    ] {
+        write(text);
+        let error = read().unwrap_err();
+        assert!(error.contains(wanted) && !error.contains('\n'), "{error}");
+    }
+    // A whole board may lie elsewhere, too.
+    write(DOCUMENTED);
+    assert_eq!(read().unwrap().name, "some/board");
+    assert!(load(self::folder(), "nowhere.toml").is_err());
+}

@@ -61,6 +61,11 @@ impl Check {
     }
 }
 
+/// Stable names of all checks of a cycle.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.id)
+}
+
 /// Judges one cycle. Every check is in the result, whether it applies or not.
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
