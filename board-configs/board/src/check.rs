@@ -5,12 +5,14 @@ use std::ops::Range;
 use addr::Bdf;
 use toml::Spanned;
 
-use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, RmrWish, Sender, Which, known, raw};
+use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, QemuSender, RmrWish, Sender, Which, known, raw};
 
 /// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
 /// An upper bound that only a slip of the keyboard exceeds.
 const RMR_MAX: u64 = 0x1000_0000;
+/// Longest name of a network interface: Linux' IFNAMSIZ without the final zero (netdevice(7)).
+const INTERFACE_BYTES: usize = 15;
 
 /// A mistake and its place in the text.
 pub(crate) struct Mistake {
@@ -35,6 +37,11 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
     {
         return mistake(console, "a console is one word such as `pl011:0x09000000`");
     }
+    if let Some(sender) = &raw.sender
+        && raw.qemu.as_ref().is_some_and(|qemu| qemu.sender.is_some())
+    {
+        return mistake(&sender.interface, "the frames come from here or from `qemu.sender`; leave one of them out");
+    }
     Ok(Board {
         name: raw.name.into_inner(),
         description: raw.description,
@@ -47,6 +54,7 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
         hold_us: raw.hold_us.map(wait).transpose()?,
         watch_us: raw.watch_us.map(wait).transpose()?,
         hands,
+        sender: raw.sender.map(sender).transpose()?,
         qemu: raw.qemu.map(qemu).transpose()?,
         log,
         firmware: raw.firmware,
@@ -168,6 +176,28 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Mistake> {
     Ok(Limits { boot_seconds: *raw.boot_seconds.get_ref(), silence_seconds: *raw.silence_seconds.get_ref() })
 }
 
+/// That the host has the interface is for the run to see.
+fn sender(raw: raw::Sender) -> Result<Sender, Mistake> {
+    let name = raw.interface.get_ref();
+    let is_legal = |c: char| !c.is_whitespace() && !c.is_control() && !"/:".contains(c);
+    if name.is_empty() || name.len() > INTERFACE_BYTES || !name.chars().all(is_legal) || [".", ".."].contains(&&**name)
+    {
+        let text = format!(
+            "`{name}` is no network interface; write its name, such as `eth1`, in 1 to {INTERFACE_BYTES} bytes"
+        );
+        return mistake(&raw.interface, text);
+    }
+    Ok(Sender { frames_per_second: rate(&raw.frames_per_second)?, interface: raw.interface.into_inner() })
+}
+
+/// The sender wakes at most 1000 times a second and sends what is due in one go.
+fn rate(frames_per_second: &Spanned<u32>) -> Result<u32, Mistake> {
+    match *frames_per_second.get_ref() {
+        value @ 1..=1_000_000 => Ok(value),
+        value => mistake(frames_per_second, format!("{value} is not between 1 and 1000000 frames per second")),
+    }
+}
+
 fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
     let Some(minimum_version) = version(raw.minimum_version.get_ref()) else {
         return mistake(&raw.minimum_version, "a version is written as `8.1`");
@@ -193,7 +223,7 @@ fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
         firmware: raw.firmware.into_iter().map(Into::into).collect(),
         audiodevs: raw.audiodevs,
         drives: raw.drives.into_iter().map(|drive| check_drive(drive, &raw.devices)).collect::<Result<_, _>>()?,
-        sender: raw.sender.map(|sender| check_sender(sender, raw.devices.iter().chain(&raw.netdevs))).transpose()?,
+        sender: raw.sender.map(|sender| qemu_sender(sender, raw.devices.iter().chain(&raw.netdevs))).transpose()?,
         netdevs: raw.netdevs,
         devices: raw.devices,
     })
@@ -212,18 +242,13 @@ fn check_drive(raw: Spanned<String>, devices: &[String]) -> Result<String, Mista
     Ok(raw.into_inner())
 }
 
-fn check_sender<'a>(raw: raw::Sender, mut users: impl Iterator<Item = &'a String>) -> Result<Sender, Mistake> {
+fn qemu_sender<'a>(raw: raw::QemuSender, mut users: impl Iterator<Item = &'a String>) -> Result<QemuSender, Mistake> {
     let id = raw.netdev.get_ref();
     let wanted = format!("netdev={id}");
     if !users.any(|device| device.split(',').any(|property| property == wanted)) {
         return mistake(&raw.netdev, format!("no device and no netdev has `{wanted}`"));
     }
-    // The sender wakes at most 1000 times a second and sends what is due in one go.
-    if !(1..=1_000_000).contains(raw.frames_per_second.get_ref()) {
-        let text = format!("{} is not between 1 and 1000000 frames per second", raw.frames_per_second.get_ref());
-        return mistake(&raw.frames_per_second, text);
-    }
-    Ok(Sender { frames_per_second: *raw.frames_per_second.get_ref(), netdev: raw.netdev.into_inner() })
+    Ok(QemuSender { frames_per_second: rate(&raw.frames_per_second)?, netdev: raw.netdev.into_inner() })
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {

@@ -99,6 +99,8 @@ pub struct Board {
     pub watch_us: Option<u32>,
     /// Functions that the payload keeps its hands off, and the only ones that it does not, where any is named.
     pub hands: Hands,
+    /// Network frames that this host sends to the board.
+    pub sender: Option<Sender>,
     /// How to emulate the machine.
     pub qemu: Option<Qemu>,
     /// Console log of a run on the hardware, relative to the folder of all boards.
@@ -180,13 +182,22 @@ pub struct Qemu {
     pub drives: Vec<String>,
     /// Values of `-device`, in this order.
     pub devices: Vec<String>,
-    /// The sender of network frames.
-    pub sender: Option<Sender>,
+    /// The sender of network frames over loopback.
+    pub sender: Option<QemuSender>,
 }
 
-/// Frames that the host sends to the machine's network card.
+/// Frames that the host broadcasts on the network of the board's cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
+    /// The host's interface on that network, such as `eth1`.
+    pub interface: String,
+    /// Rate. The receive rings of the cards must outlive a cycle.
+    pub frames_per_second: u32,
+}
+
+/// Frames that the host sends to an emulated network card over loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QemuSender {
     /// ID of the `-netdev` that it feeds.
     pub netdev: String,
     /// Rate. The card's receive ring must outlive a cycle.

@@ -27,6 +27,7 @@ pub(crate) struct Board {
     pub(crate) deny: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) allow: Vec<Spanned<String>>,
+    pub(crate) sender: Option<Sender>,
     pub(crate) qemu: Option<Qemu>,
     /// Console log of a run on the hardware, relative to the folder of all boards.
     pub(crate) log: Option<Spanned<String>>,
@@ -84,6 +85,13 @@ pub(crate) struct Endpoint {
     pub(crate) virtual_functions: Vec<Spanned<String>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Sender {
+    pub(crate) interface: Spanned<String>,
+    pub(crate) frames_per_second: Spanned<u32>,
+}
+
 /// Which of the primary's two files is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,12 +124,12 @@ pub(crate) struct Qemu {
     pub(crate) drives: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) devices: Vec<String>,
-    pub(crate) sender: Option<Sender>,
+    pub(crate) sender: Option<QemuSender>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Sender {
+pub(crate) struct QemuSender {
     pub(crate) netdev: Spanned<String>,
     pub(crate) frames_per_second: Spanned<u32>,
 }

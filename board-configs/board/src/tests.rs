@@ -97,6 +97,58 @@ fn denied_functions_are_read_and_no_endpoints() {
     assert!(error.contains("unknown field `denny`") && error.ends_with("did you mean `deny`?"), "{error}");
 }
 
+/// The text of qemu-virt's file with frames from an interface instead of over loopback.
+fn on_interface(section: &str) -> String {
+    let text = virt();
+    let (kept, _) = text.split_once("[qemu.sender]").unwrap();
+    format!("{kept}{section}")
+}
+
+#[test]
+fn a_sender_names_an_interface_of_the_host() {
+    let text = on_interface("[sender]\ninterface = \"eth1\"\nframes-per-second = 700\n");
+    let board = parse(Path::new("b.toml"), &text).unwrap();
+    assert_eq!(board.sender, Some(Sender { interface: "eth1".into(), frames_per_second: 700 }));
+    assert_eq!(board.qemu.unwrap().sender, None);
+}
+
+#[test]
+fn mistakes_of_a_sender_are_named_with_their_line() {
+    let too_long = format!("interface = \"{}\"\nframes-per-second = 1", "e".repeat(16));
+    let cases = [
+        ("interfaces = \"eth1\"\nframes-per-second = 1", 1, "unknown field `interfaces`", "did you mean `interface`?"),
+        (
+            "interface = \"eth1\"\nframes-per-seconds = 1",
+            2,
+            "unknown field `frames-per-seconds`",
+            "`frames-per-second`?",
+        ),
+        ("interface = \"eth1\"\nframes-per-second = 0", 2, "0 is not between 1 and 1000000", "frames per second"),
+        ("interface = \"\"\nframes-per-second = 1", 1, "`` is no network interface", "in 1 to 15 bytes"),
+        ("interface = \"..\"\nframes-per-second = 1", 1, "`..` is no network interface", "bytes"),
+        ("interface = \"eth1:0\"\nframes-per-second = 1", 1, "`eth1:0` is no network interface", "bytes"),
+        (&*too_long, 1, "is no network interface", "in 1 to 15 bytes"),
+        ("interface = \"eth1\"", 0, "missing field `frames-per-second`", ""),
+    ];
+    for (lines, line, wanted, end) in cases {
+        let text = on_interface(&format!("[sender]\n{lines}\n"));
+        let section = text.lines().position(|line| line == "[sender]").unwrap() + 1;
+        let error = parse(Path::new("b.toml"), &text).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("b.toml:{}:", section + line)), "{error}");
+        assert!(error.contains(wanted) && error.ends_with(end) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn frames_come_from_one_place() {
+    let error = with("[sender]\ninterface = \"eth1\"\nframes-per-second = 1");
+    let line = line_of("[limits]") + 1;
+    assert!(
+        error.starts_with(&format!("b.toml:{line}:13: the frames come from here or from `qemu.sender`")),
+        "{error}"
+    );
+}
+
 #[test]
 fn virtual_functions_are_endpoints_after_their_own() {
     let from = "driver = \"e1000e\"";
