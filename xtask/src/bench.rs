@@ -12,7 +12,7 @@ use crate::build::Images;
 use crate::cli::{BenchArgs, Cli, Command, RunArgs};
 use crate::exit::Exit;
 use crate::report::{Outcome, Report};
-use crate::run::{Emulator, Job, Progress};
+use crate::run::{Emulator, Job, Line, Progress};
 use crate::setup::Host;
 use crate::{build, run, setup, workspace};
 
@@ -108,7 +108,7 @@ impl Bench {
     fn empty_boot(&self) -> anyhow::Result<f64> {
         let job = self.job(&self.empty, 1)?;
         let line = job.line()?;
-        let ports = line.as_ref().map(|line| (line.emulator_port, line.host_port));
+        let ports = line.as_ref().and_then(Line::ports);
         let messages = self.folder.join("empty.log");
         let messages = File::create(&messages).with_context(|| format!("cannot write {}", messages.display()))?;
         let (emulator, mut console) = Emulator::start(&job.machine(ports, None)?.command(), messages)?;

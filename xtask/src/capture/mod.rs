@@ -104,6 +104,7 @@ impl State {
             Some(HostLine::Request(_)) => {}
             Some(HostLine::Lost(reason)) => self.builder.lost(reason),
             Some(HostLine::Stopped) => self.builder.stop(),
+            Some(HostLine::Finding { id, text }) => self.builder.warn_of_host(id, text),
             None if line.starts_with(HOST_PREFIX) => {
                 self.builder.lost("a line that the host itself put into the log is damaged".into());
             }

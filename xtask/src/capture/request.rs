@@ -7,6 +7,7 @@ pub const HOST_PREFIX: &str = "# inflight host: ";
 const REQUEST: &str = "request ";
 const LOST: &str = "lost ";
 const STOPPED: &str = "stopped";
+const FINDING: &str = "finding ";
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,13 @@ pub enum HostLine {
     Lost(String),
     /// The user ended a run that went on by time.
     Stopped,
+    /// What is wrong on this side, and did not end the run.
+    Finding {
+        /// Stable name.
+        id: String,
+        /// In words.
+        text: String,
+    },
 }
 
 impl HostLine {
@@ -56,17 +64,28 @@ impl HostLine {
                 format!("{HOST_PREFIX}{REQUEST}{json}\n")
             }
             Self::Stopped => format!("{HOST_PREFIX}{STOPPED}\n"),
-            Self::Lost(reason) => format!("\n{HOST_PREFIX}{LOST}{}\n", reason.replace(['\r', '\n'], " ")),
+            Self::Lost(reason) => format!("\n{HOST_PREFIX}{LOST}{}\n", on_one_line(reason)),
+            Self::Finding { id, text } => format!("\n{HOST_PREFIX}{FINDING}{id} {}\n", on_one_line(text)),
         }
     }
 
     /// Reads a line of a log; `None` where it is none of the host's.
     pub fn read(line: &str) -> Option<Self> {
         let rest = line.strip_prefix(HOST_PREFIX)?;
-        match rest.strip_prefix(REQUEST) {
-            Some(json) => serde_json::from_str(json).ok().map(Self::Request),
-            None if rest == STOPPED => Some(Self::Stopped),
-            None => rest.strip_prefix(LOST).map(|reason| Self::Lost(reason.to_owned())),
+        if let Some(json) = rest.strip_prefix(REQUEST) {
+            return serde_json::from_str(json).ok().map(Self::Request);
         }
+        if let Some(finding) = rest.strip_prefix(FINDING) {
+            let (id, text) = finding.split_once(' ')?;
+            return Some(Self::Finding { id: id.to_owned(), text: text.to_owned() });
+        }
+        if rest == STOPPED {
+            return Some(Self::Stopped);
+        }
+        rest.strip_prefix(LOST).map(|reason| Self::Lost(reason.to_owned()))
     }
+}
+
+fn on_one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }

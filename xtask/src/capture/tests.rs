@@ -140,6 +140,21 @@ fn fewer_runs_or_cycles_than_asked_for_fail() {
 }
 
 #[test]
+fn a_finding_of_the_host_survives_its_line_and_ends_no_run() {
+    let finding = HostLine::Finding { id: "frames-not-sent".into(), text: "eth1 is gone".into() };
+    let mut text = log(Some(&request()), &two_runs());
+    text.extend(finding.write().bytes());
+    let report = from_log(&text);
+    assert_eq!((report.outcome, report.lost.is_none()), (Outcome::Pass, true));
+    let told = report.platform.findings.last().unwrap();
+    assert_eq!(
+        (told.severity, &*told.table, &*told.id, &*told.text),
+        ("warning", "host", "frames-not-sent", "eth1 is gone")
+    );
+    assert_eq!(HostLine::read(finding.write().trim()), Some(finding));
+}
+
+#[test]
 fn a_request_survives_its_line() {
     let mut long = request();
     long.scenarios = (0..200).map(|number| format!("adopt+{number}@jump")).collect();

@@ -115,6 +115,11 @@ impl Builder {
         self.lost.push(reason);
     }
 
+    /// What is wrong on the host's side.
+    pub fn warn_of_host(&mut self, id: String, text: String) {
+        self.platform.findings.push(Finding { severity: "warning", table: "host".into(), id, offset: None, text });
+    }
+
     /// Judges and renders the model.
     pub fn finish(mut self, request: Option<&Request>, last_seen: String) -> Report {
         // A path is known when all bridges are.

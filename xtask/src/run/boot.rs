@@ -1,5 +1,6 @@
 //! One boot of an emulated machine, from its start to a report.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -90,9 +91,9 @@ impl Job {
         })
     }
 
-    /// Opens the loopback line that the machine's network card is on, if it has one.
+    /// Opens the line that the machine's network cards are fed by, if the board names one.
     pub fn line(&self) -> anyhow::Result<Option<Line>> {
-        self.qemu()?.sender.as_ref().map(|_| Line::open()).transpose()
+        Line::of(&self.board)
     }
 }
 
@@ -107,7 +108,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let messages = folder.join(MESSAGES);
 
     let line = job.line()?;
-    let ports = line.as_ref().map(|line| (line.emulator_port, line.host_port));
+    let ports = line.as_ref().and_then(Line::ports);
     let monitor = Monitor::of(&job.injections)?;
     let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
     progress.phase("start of the firmware");
@@ -117,7 +118,8 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         capture: Capture::new(Some(job.options.request.clone())),
         log,
         sender: None,
-        rate: job.qemu()?.sender.as_ref().map_or(0, |sender| sender.frames_per_second),
+        is_fed: line.is_some(),
+        unfed: BTreeSet::new(),
         line,
         is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
         monitor,
@@ -162,6 +164,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
         watch.capture.stop();
     }
+    watch.tell_of_frames()?;
     let report = watch.capture.finish(lost);
     report::write(folder, &report)?;
     Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends: watch.cycle_ends })

@@ -18,6 +18,7 @@ pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;
 pub use qemu::Emulator;
+pub use sender::Line;
 pub use soak::Span;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.print_command {
         return print_command(args, board, options);
     }
+    // Closed again: whether it opens is what has to be known before anything is built.
+    drop(Line::of(&board)?);
     let is_own = |name: &&String| all_work().all(|work| work.to_string() != **name);
     for name in options.request.scenarios.iter().filter(is_own) {
         crate::exit::tell!(
@@ -115,7 +118,8 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned() };
     let image = build::places().for_machine(qemu).to_owned();
     let job = job(args, board, options, host, image);
-    let ports = job.line()?.map(|line| (line.emulator_port, line.host_port));
+    let is_loopback = job.qemu()?.sender.is_some();
+    let ports = is_loopback.then(sender::Loopback::open).transpose()?.map(|loopback| loopback.ports());
     crate::exit::say!("{}", command::quoted(&job.machine(ports, None)?.command()));
     Ok(Exit::Pass)
 }

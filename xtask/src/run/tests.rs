@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use super::command::{Machine, quoted};
-use super::sender::Line;
 use super::{Emulator, Job, Progress, check_iort, options, prepare};
 use crate::capture::fixture;
 use crate::cli::{Cli, RunArgs};
@@ -147,26 +146,6 @@ fn a_file_that_is_no_iort_is_refused() {
     check_iort(&path).unwrap();
 }
 
-#[test]
-fn frames_arrive_in_order_at_about_the_rate_and_stop_at_once() {
-    let line = Line::open().unwrap();
-    let receiver = std::net::UdpSocket::bind(("127.0.0.1", line.emulator_port)).unwrap();
-    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let start = Instant::now();
-    let mut sender = line.start(0, 1000);
-    let mut bytes = [0; 128];
-    for wanted in 1..=100 {
-        let count = receiver.recv(&mut bytes).unwrap();
-        let frame = dma::frame::Frame::parse(&bytes[..count]).unwrap();
-        assert_eq!((frame.stream, frame.sequence), (0, wanted));
-    }
-    assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
-    let sent = sender.stop();
-    receiver.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let rest = std::iter::from_fn(|| receiver.recv(&mut bytes).ok()).count();
-    assert_eq!(sent, 100 + rest as u64, "nothing is sent after stop");
-}
-
 /// A folder with a program that stands for the emulator: it does what `script` says.
 fn job(script: &str) -> (tempfile::TempDir, Job) {
     use std::os::unix::fs::PermissionsExt;
@@ -204,6 +183,28 @@ fn a_boot_ends_in_a_report_that_its_log_gives_again() {
         assert!(job.folder.join(name).is_file(), "{name}");
     }
     assert!(!job.folder.join("qemu.log").exists(), "nothing was said");
+}
+
+#[test]
+fn a_card_that_nobody_sends_to_is_a_finding_that_the_log_keeps() {
+    let mut records = fixture::two_runs();
+    for record in &mut records {
+        if let wire::Record::Endpoint { driver, .. } = record {
+            *driver = "igb";
+        }
+    }
+    let (_folder, mut job) = talking(&records, "");
+    let of_host = |report: &crate::report::Report| -> Vec<String> {
+        let findings = report.platform.findings.iter().filter(|finding| finding.table == "host");
+        findings.map(|finding| format!("{} {}: {}", finding.severity, finding.id, finding.text)).collect()
+    };
+    assert!(of_host(&boot(&job).report).is_empty(), "the board has a sender");
+    job.board.qemu.as_mut().unwrap().sender = None;
+    let told = of_host(&boot(&job).report);
+    let wanted = "warning no-sender: the board's file has no [sender], and 0000:00:02.0 (igb) moves only what is sent to its network";
+    assert_eq!(told, [wanted]);
+    let log = std::fs::read(job.folder.join("console.log")).unwrap();
+    assert_eq!(of_host(&crate::report::from_log(&log)), told);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a machine tells on its console while it runs, and what this side does about it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::ChildStdout;
@@ -15,12 +16,14 @@ use super::progress::Progress;
 use super::qmp::Monitor;
 use super::sender::{Line, Sender};
 use super::soak::{self, Soak};
-use crate::capture::Capture;
+use crate::capture::{Capture, HostLine};
 
 /// After the last record the machine has this long to power off.
 pub const GRACE: Duration = Duration::from_secs(3);
 /// Number of our only sender in its frames.
 const STREAM: u32 = 0;
+/// Endpoints without a sender that are named.
+const UNFED_SHOWN: usize = 4;
 /// How soon Ctrl-C is noticed.
 const CTRL_C: Duration = Duration::from_millis(200);
 /// The payload's finding that it cannot power the machine off.
@@ -41,7 +44,10 @@ pub struct Watch<'a> {
     pub log: File,
     pub line: Option<Line>,
     pub sender: Option<Sender>,
-    pub rate: u32,
+    /// The board has a sender.
+    pub is_fed: bool,
+    /// Endpoints that were put to work and wait for frames that no sender sends.
+    pub unfed: BTreeSet<String>,
     /// The sender stops as soon as all is armed: a planted fault.
     pub is_to_stop: bool,
     /// What is to be injected: a planted fault.
@@ -76,6 +82,32 @@ impl Watch<'_> {
         }
         self.log.set_len(end).context(cannot)?;
         self.log.seek(SeekFrom::Start(end)).context(cannot)?;
+        Ok(())
+    }
+
+    /// Ends the sender, and puts into the log what kept frames from the board.
+    pub fn tell_of_frames(&mut self) -> anyhow::Result<()> {
+        let mut findings = Vec::new();
+        if let Some(sender) = &mut self.sender {
+            let sent = sender.stop();
+            if !sent.refused.is_empty() {
+                findings.push(("frames-not-sent", sent.to_string()));
+            }
+        }
+        if !self.unfed.is_empty() {
+            // A line of a log is as long as a record at most.
+            let few = self.unfed.iter().take(UNFED_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if self.unfed.len() > UNFED_SHOWN { " and others" } else { "" };
+            let text =
+                format!("the board's file has no [sender], and {few}{more} moves only what is sent to its network");
+            findings.push(("no-sender", text));
+        }
+        for (id, text) in findings {
+            let line = HostLine::Finding { id: id.into(), text }.write();
+            self.log.write_all(line.as_bytes()).context("cannot write the console log")?;
+            // As a kept log is read.
+            self.capture.feed(line.as_bytes(), |_| {});
+        }
         Ok(())
     }
 
@@ -140,7 +172,19 @@ impl Watch<'_> {
     fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Option<String>> {
         self.log.write_all(bytes).context("cannot write the console log")?;
         let Self {
-            capture, line, sender, rate, is_to_stop, stays_on, end, cycle_ends, soak, progress, monitor, ..
+            capture,
+            line,
+            sender,
+            is_fed,
+            unfed,
+            is_to_stop,
+            stays_on,
+            end,
+            cycle_ends,
+            soak,
+            progress,
+            monitor,
+            ..
         } = self;
         let mut due = None;
         capture.feed(bytes, |record| {
@@ -151,7 +195,7 @@ impl Watch<'_> {
                 // The firmware has no driver for the card: frames make sense from here on.
                 Record::Hello { .. } => {
                     if let Some(line) = line.take() {
-                        *sender = Some(line.start(STREAM, *rate));
+                        *sender = Some(line.start(STREAM));
                     }
                 }
                 Record::Armed { run, cycle, streams } => {
@@ -160,6 +204,9 @@ impl Watch<'_> {
                     }
                     progress.detail(&format!("run {run}, cycle {cycle}: {streams} streams armed"));
                     due = due.or(Some(Moment::Before.phase()));
+                }
+                Record::Endpoint { bdf, driver, armed: true, .. } if !*is_fed && takes_frames(driver) => {
+                    unfed.insert(format!("{bdf} ({driver})"));
                 }
                 Record::Hold { phase, .. } => due = Some(*phase),
                 Record::Cycle { .. } => cycle_ends.push(Instant::now()),
@@ -178,6 +225,11 @@ impl Watch<'_> {
         };
         Ok(injected.err().map(|error| format!("{error:#}")))
     }
+}
+
+/// A driver of network cards.
+fn takes_frames(driver: &str) -> bool {
+    dma::DRIVERS.iter().any(|known| known.name() == driver && known.unit() == "frames")
 }
 
 /// The emulator writes the console character by character. Woken for each, a reader would cost both sides more than the
