@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
+use super::interface::unfed;
 use super::policies::{courses, run_of};
 use super::session::{Ended, FAST, Session};
 
@@ -147,16 +148,7 @@ fn left_out(ended: &Ended, bdf: &str) -> Expected {
 }
 
 fn without_sender(session: &Session<'_>) -> Expected {
-    let ended = session.run(&words(&format!("run {FAST} --scenario adopt -- {CARD}")))?;
-    expect::outcome(&ended, 1, "fail")?;
-    let run = expect::run(&ended, "adopt")?;
-    for id in ["dma.live-before", "dma.live-blackout", "dma.live-after"] {
-        let check = super::policies::check(run, id)?;
-        let reason = check["reason"].as_str().unwrap_or_default();
-        let is_so = check["verdict"] == "not-covered" && reason.contains(AT) && reason.contains("does anybody send");
-        ensure(is_so, || format!("{check}"))?;
-    }
-    Ok(())
+    unfed(&session.run(&words(&format!("run {FAST} --scenario adopt -- {CARD}")))?, AT)
 }
 
 fn is_denied(ended: &Ended, bdf: &str) -> Expected {

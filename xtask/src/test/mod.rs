@@ -10,6 +10,7 @@ mod expect;
 mod found;
 mod host;
 mod input;
+mod interface;
 mod many;
 mod pcie;
 mod plants;
@@ -43,6 +44,8 @@ pub struct Case {
     pub deadline: Duration,
     /// The oldest QEMU, where it is newer than the one that all need.
     pub needs: Option<(u32, u32)>,
+    /// Why this host cannot run it.
+    pub lacks: fn() -> Option<String>,
     /// The test.
     pub test: Box<Test>,
 }
@@ -53,7 +56,8 @@ type Test = dyn Fn(&Session<'_>) -> Result<(), String>;
 impl Case {
     /// A case of ordinary length.
     pub fn new(name: impl Into<String>, test: impl Fn(&Session<'_>) -> Result<(), String> + 'static) -> Self {
-        Self { name: name.into(), deadline: Duration::from_secs(120), needs: None, test: Box::new(test) }
+        let deadline = Duration::from_secs(120);
+        Self { name: name.into(), deadline, needs: None, lacks: || None, test: Box::new(test) }
     }
 }
 
@@ -105,6 +109,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(stops::all());
     cases.extend(storage::all());
     cases.extend(input::all());
+    cases.extend(interface::all());
     cases.extend(many::all());
     cases.extend(pcie::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
@@ -117,7 +122,7 @@ fn on_qemu(cases: &[Case], tally: &mut Tally) -> anyhow::Result<()> {
     let program = copy_of_this_tool(&folder)?;
     for case in cases {
         let name = format!("qemu {}", case.name);
-        if let Some(lack) = case.needs.and_then(setup::lacks_qemu) {
+        if let Some(lack) = case.needs.and_then(setup::lacks_qemu).or_else(case.lacks) {
             tally.skip(&name, &lack);
             continue;
         }

@@ -43,6 +43,11 @@ impl Session<'_> {
     /// Starts this tool with `arguments` in a process group of its own. Where they begin with `run`, the report goes to the
     /// session's folder.
     pub fn start(&self, arguments: &[String]) -> Result<Running, String> {
+        self.start_by(&[], arguments)
+    }
+
+    /// The same by other programs, each of which becomes the next: `words` are what stands before this tool.
+    pub fn start_by(&self, words: &[String], arguments: &[String]) -> Result<Running, String> {
         let failed = |error: std::io::Error| format!("cannot prepare {}: {error}", self.folder.display());
         if self.folder.exists() {
             std::fs::remove_dir_all(&self.folder).map_err(failed)?;
@@ -50,7 +55,7 @@ impl Session<'_> {
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         // A runner that was started in the background passes an ignored SIGINT on; `env` becomes the program itself.
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT").arg(self.program);
+        command.arg("--default-signal=INT").args(words).arg(self.program);
         let (before, after) = match arguments.iter().position(|argument| argument == "--") {
             Some(at) => arguments.split_at(at),
             None => (arguments, &[][..]),
@@ -79,6 +84,11 @@ impl Session<'_> {
             ended = self.start(arguments)?.wait()?;
         }
         Ok(ended)
+    }
+
+    /// [`Session::start_by`], to the end.
+    pub fn run_by(&self, words: &[String], arguments: &[String]) -> Result<Ended, String> {
+        self.start_by(words, arguments)?.wait()
     }
 
     /// Folder of its report.
@@ -152,6 +162,11 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The process that it started as the machine.
