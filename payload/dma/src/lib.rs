@@ -54,6 +54,7 @@ drivers![
     virtio::BLK,
     once::EDU,
     once::EXERCISER,
+    once::TESTDEV,
 ];
 
 /// Finds the driver for a function with these IDs.

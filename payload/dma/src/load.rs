@@ -24,7 +24,7 @@ pub fn of(driver: &str) -> Load {
         // Frames of ours, as the sender makes them; a frame of the lab's network may be longer.
         "e1000e" | "igb" | "igbvf" | "i210" => (Some(frame::FRAME_BYTES as u64), Some(GIGABIT)),
         "virtio-net" => (Some(frame::FRAME_BYTES as u64), None),
-        "edu" | "acs-exerciser" => (Some(once::TRANSFER_BYTES), None),
+        "edu" | "acs-exerciser" | "iommu-testdev" => (Some(once::TRANSFER_BYTES), None),
         "ahci" => (Some(ahci::SECTOR_BYTES), Some(SATA_1)),
         // A completion is 16 bytes, and what was read before it as long as the controller allows.
         _ => (None, None),
@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn names_are_those_of_drivers() {
-        let named = ["hda", "e1000e", "igb", "igbvf", "i210", "virtio-net", "ahci", "edu", "acs-exerciser"];
+        let named =
+            ["hda", "e1000e", "igb", "igbvf", "i210", "virtio-net", "ahci", "edu", "acs-exerciser", "iommu-testdev"];
         for name in named {
             assert!(crate::DRIVERS.iter().any(|driver| driver.name() == name), "{name}");
             assert!(of(name).unit_bytes.is_some(), "{name}");
