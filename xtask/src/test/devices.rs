@@ -32,20 +32,20 @@ pub fn all() -> Vec<Case> {
         }),
         Case::new("devices-rmr", reserved),
         Case::new("devices-leaf-canary", |session| {
-            let run = planted(session, "leaf-canary")?;
+            let run = plant(session, "leaf-canary")?;
             sees(&run, "dma.no-mis-steer", "fail")?;
             sees(&run, "dma.delivered-after", "fail")?;
             only_hurt(&run, "mis_steered", |after| after > Some(0), "virtio-blk")
         }),
         Case::new("devices-leaf-unmapped", |session| {
-            let run = planted(session, "leaf-unmapped")?;
+            let run = plant(session, "leaf-unmapped")?;
             // Nothing else of a used ring that cannot be written is seen, and the SMMU's events.
             sees(&run, "dma.delivered-after", "not-covered")?;
             sees(&run, "smmu.no-events", "fail")?;
             only_hurt(&run, "delivered", |after| after == Some(0), "virtio-blk")
         }),
         Case::new("devices-sender-stopped", |session| {
-            let run = planted(session, "sender-stopped")?;
+            let run = plant(session, "sender-stopped")?;
             sees(&run, "dma.live-after", "not-covered")?;
             only_hurt(&run, "delivered", |after| after == Some(0), "virtio-net")
         }),
@@ -133,6 +133,7 @@ fn left_out(session: &Session<'_>) -> Expected {
         ("virtio-blk", format!("{empty} -device virtio-blk-pci,drive=empty,iommu_platform=on,{virtio}"), "no sector"),
         ("edu", format!("-device edu,{ADDED}"), "dma_mask"),
         ("xhci", format!("-device qemu-xhci,{ADDED}"), "no HID device"),
+        ("iommu-testdev", format!("-device pci-testdev,{ADDED}"), "is it a pci-testdev"),
     ];
     for (name, devices, why) in cases {
         let ended = session.run(&words(&format!("{BOARD} adopt -- {devices}")))?;
@@ -153,21 +154,27 @@ fn not_armed(ended: &Ended, why: &str) -> Expected {
     ensure(says, || format!("no finding endpoint-not-armed with `{why}`: {findings:?}"))
 }
 
-fn planted(session: &Session<'_>, plant: &str) -> Result<Value, String> {
-    let ended = session.run(&words(&format!("{BOARD} adopt --plant {plant}")))?;
-    expect::outcome(&ended, 1, "fail")?;
-    ensure(ended.report()?["planted"] == plant, || "the report is not marked".to_owned())?;
+fn plant(session: &Session<'_>, plant: &str) -> Result<Value, String> {
+    let ended = planted(session, BOARD, plant, "")?;
     Ok(expect::run(&ended, "adopt")?.clone())
 }
 
+/// An adoption with a fault, which is found.
+pub(super) fn planted(session: &Session<'_>, board: &str, plant: &str, qemu: &str) -> Result<Ended, String> {
+    let ended = session.run(&words(&format!("{board} adopt --plant {plant} {qemu}")))?;
+    expect::outcome(&ended, 1, "fail")?;
+    ensure(ended.report()?["planted"] == plant, || "the report is not marked".to_owned())?;
+    Ok(ended)
+}
+
 /// This check has this verdict, where `pass` is expected.
-fn sees(run: &Value, id: &str, verdict: &str) -> Expected {
+pub(super) fn sees(run: &Value, id: &str, verdict: &str) -> Expected {
     let check = check(run, id)?;
     ensure(check["verdict"] == verdict && check["expected"] == "pass", || format!("{check}"))
 }
 
 /// Of the streams exactly that of this device shows it after the takeover.
-fn only_hurt(run: &Value, key: &str, is_hurt: impl Fn(Option<u64>) -> bool, name: &str) -> Expected {
+pub(super) fn only_hurt(run: &Value, key: &str, is_hurt: impl Fn(Option<u64>) -> bool, name: &str) -> Expected {
     let streams = expect::array(run, "streams")?.iter();
     let hurt: Vec<_> = streams.filter(|stream| is_hurt(expect::count(stream, "after", key))).collect();
     ensure(hurt.len() == 1 && hurt[0]["endpoint"] == name, || format!("{key}: {hurt:?}"))

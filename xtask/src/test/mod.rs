@@ -22,6 +22,7 @@ mod soak;
 mod stops;
 mod storage;
 pub mod tally;
+mod testdev;
 mod witness;
 
 use std::path::{Path, PathBuf};
@@ -112,6 +113,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(interface::all());
     cases.extend(many::all());
     cases.extend(pcie::all());
+    cases.extend(testdev::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
     cases
 }
