@@ -1,4 +1,4 @@
-//! Registers of the three devices. Of `edu` and `iommu-testdev` they are in BAR 0 and 32 bits wide, as here; documents: see above.
+//! Registers of the three devices. All are in BAR 0 and 32 bits wide as they are used here.
 
 /// What the mark register of the first two holds while the driver is at work; 20 bits.
 pub(super) const AT_WORK: u32 = 0xf_1e57;
