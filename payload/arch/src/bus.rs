@@ -3,6 +3,7 @@
 use crate::{cache, cpu, exceptions, mmio, ranges::widest, timer};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use smmu::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 
 /// One SMMU's register frame.
@@ -107,6 +108,16 @@ impl Access for Smmus {
         if !self.is_coherent(smmu) {
             cache::clean_line(at);
         }
+    }
+
+    fn swap(&mut self, _: SmmuIndex, _: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+        if !self.is_memory(at) {
+            return Err(Unbacked(at));
+        }
+        // SAFETY: aligned Normal memory by the check above, mapped write-back and inner shareable; all that Rust knows of it
+        // is this access.
+        let word = unsafe { AtomicU64::from_ptr(core::ptr::with_exposed_provenance_mut(at.0 as usize)) };
+        Ok(word.swap(value, Ordering::AcqRel))
     }
 
     fn barrier(&mut self, barrier: Barrier) {

@@ -3,6 +3,7 @@
 use crate::choice::{Choices, Freedom};
 use crate::memory::Memory;
 use addr::PhysAddr;
+use std::collections::BTreeSet;
 
 /// Stores that may be invisible at one time; the oldest becomes visible first where there are more.
 const MOST: usize = 96;
@@ -22,6 +23,8 @@ pub struct Bus {
     pub choices: Choices,
     /// Stores that the SMMU need not see yet, oldest first.
     pending: Vec<Store>,
+    /// Words that the SMMU has updated.
+    updated: BTreeSet<PhysAddr>,
     /// Stores do not reach the SMMU at a barrier: the CPU keeps them in a cache that the SMMU does not snoop.
     ///
     /// The contract of `Access::store` excludes it; a test sets it to show what happens when an implementation breaks it.
@@ -32,7 +35,7 @@ impl Bus {
     /// A bus without stores on their way.
     #[must_use]
     pub const fn new(memory: Memory, choices: Choices) -> Self {
-        Self { memory, choices, pending: Vec::new(), keeps_stores: false }
+        Self { memory, choices, pending: Vec::new(), updated: BTreeSet::new(), keeps_stores: false }
     }
 
     /// The CPU stores a word; tells whether memory answered.
@@ -84,6 +87,33 @@ impl Bus {
         Some(value)
     }
 
+    /// The SMMU sets and clears bits of a word as one atomic access, and remembers where. A store that it does not see yet
+    /// comes after that, and undoes it.
+    pub(crate) fn update(&mut self, at: PhysAddr, set: u64, clear: u64) {
+        self.updated.insert(at);
+        let updated = |old: u64| old & !clear | set;
+        match self.pending.iter_mut().find(|store| store.at == at) {
+            Some(store) => store.before = updated(store.before),
+            None => {
+                let old = self.memory.peek(at).unwrap_or(0);
+                self.memory.poke(at, updated(old));
+            }
+        }
+    }
+
+    /// The CPU exchanges a word as one atomic access, after its own stores to it; `None` where no memory answers.
+    pub(crate) fn exchange(&mut self, at: PhysAddr, value: u64) -> Option<u64> {
+        let old = self.memory.peek(at)?;
+        self.pending.retain(|store| store.at != at);
+        self.memory.poke(at, value);
+        Some(old)
+    }
+
+    /// The SMMU has updated this word.
+    pub(crate) fn is_updated(&self, at: PhysAddr) -> bool {
+        self.updated.contains(&at)
+    }
+
     /// The SMMU writes a word, which the CPU sees at once.
     pub(crate) fn deposit(&mut self, at: PhysAddr, value: u64) -> bool {
         self.memory.poke(at, value)
@@ -94,7 +124,6 @@ impl Bus {
 mod tests {
     use super::*;
     use crate::choice::{Freedoms, exhaust};
-    use std::collections::BTreeSet;
 
     const A: PhysAddr = PhysAddr(0x1000);
     const B: PhysAddr = PhysAddr(0x1008);

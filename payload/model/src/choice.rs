@@ -33,10 +33,14 @@ pub enum Freedom {
     Rewritten = 12,
     /// Events are written to the queue late (7.2).
     EventWrite = 13,
+    /// The access flag of a neighbouring descriptor is set too: a translation fetched ahead (3.13, DDI 0487, D8.5).
+    AheadAccess = 14,
+    /// An update of flags in tables that are not write-back is done, or fails (5.4, CD.IR0).
+    UpdateAttributes = 15,
 }
 
 /// How many kinds there are.
-const KINDS: usize = 14;
+const KINDS: usize = 16;
 
 /// A set of [`Freedom`]s; the others take their first choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,8 @@
 //! | IHI 0070 | taken as |
 //! |---|---|
 //! | 3.21.3 | Eight words of an STE or CD are not read at one instant: each may be as it was when the copy in the cache was fetched from the same address, or as it is now. A completed invalidation ends that. |
+//! | 3.13.2 | An access flag is set ahead, if at all, in the neighbour of a leaf that a transaction uses. |
+//! | 3.13.4 | A flag that was updated is visible to the CPU at once. |
 //! | 3.21 | Without a barrier, stores to one word are seen in order, to different words in any, and what was seen stays seen. A store buffer holds 96; then the oldest is visible. Both publishing barriers are a DSB: complete, not only ordered. |
 //! | 3.3 | SMMUEN 1 to 0 and back keeps and drops cached structures and translations as it likes, entry by entry. |
 //! | 4.3.1 | CMD_CFGI_STE drops the CDs of its StreamID too, whatever Leaf says. |
@@ -39,8 +41,8 @@
 //!
 //! # Not modelled
 //!
-//! ATS and PRI beyond their registers; MSIs and interrupts beyond their guards; memory attributes and what a mismatch does;
-//! hardware update of flags; AArch32 and LPA2 tables; APTable; multiple matching TLB entries (F_TLB_CONFLICT); MPAM; ECMDQ;
+//! ATS and PRI beyond their registers; MSIs and interrupts beyond their guards; memory attributes and what a mismatch does,
+//! but for updates of flags; those at stage 2 and in table descriptors; AArch32 and LPA2 tables; APTable; multiple matching TLB entries (F_TLB_CONFLICT); MPAM; ECMDQ;
 //! the Secure and Realm states, whose registers are RAZ/WI. Time is counted in accesses: nothing happens between two of them
 //! that does not happen after the first.
 

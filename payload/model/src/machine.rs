@@ -5,7 +5,7 @@ use crate::choice::Choices;
 use crate::function::{Function, Outcome, Record, Seen};
 use crate::hardware::Hardware;
 use crate::memory::Memory;
-use crate::unit::Unit;
+use crate::unit::{Guard, Unit};
 use crate::walk::{Request, Translated, translate};
 use addr::PhysAddr;
 use smmu::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
@@ -171,8 +171,11 @@ impl Access for Machine {
         value
     }
 
-    fn store(&mut self, _: SmmuIndex, _: Structure, at: PhysAddr, value: u64) {
+    fn store(&mut self, smmu: SmmuIndex, _: Structure, at: PhysAddr, value: u64) {
         assert!(at.is_aligned(8), "unaligned structure word {at}");
+        if self.bus.is_updated(at) {
+            self.unit(smmu).violate(Guard::PlainStore, 0, at.0);
+        }
         if !self.bus.store(at, value) && self.stray_stores.len() < MOST_STRAY {
             self.stray_stores.push(at);
         }
@@ -189,6 +192,13 @@ impl Access for Machine {
                 self.bus.store(at, value);
             }
         }
+    }
+
+    fn swap(&mut self, _: SmmuIndex, _: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+        assert!(at.is_aligned(8), "unaligned structure word {at}");
+        let old = self.bus.exchange(at, value).ok_or(Unbacked(at));
+        self.passed();
+        old
     }
 
     fn barrier(&mut self, barrier: Barrier) {

@@ -169,6 +169,12 @@ impl Access for Mutant<'_> {
         self.act(Action::Fill(smmu, what, at, stride, count, value));
     }
 
+    fn swap(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+        let old = self.hw.swap(smmu, what, at, value);
+        self.release();
+        old
+    }
+
     fn barrier(&mut self, barrier: Barrier) {
         self.act(Action::Barrier(barrier));
     }

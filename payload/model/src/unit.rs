@@ -246,7 +246,7 @@ impl Unit {
             && !self.has_commands();
     }
 
-    fn violate(&mut self, guard: Guard, offset: u32, value: u64) {
+    pub(crate) fn violate(&mut self, guard: Guard, offset: u32, value: u64) {
         if self.violations.len() < MOST_VIOLATIONS {
             self.violations.push(Violation { access: self.now, guard, offset, value });
         }

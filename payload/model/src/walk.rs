@@ -1,6 +1,7 @@
 //! One transaction through the SMMU (IHI 0070, 3.3 to 3.5, 15): GBPA, stream table, context, translation.
 
 mod context;
+mod flags;
 mod stages;
 mod stream;
 
@@ -155,9 +156,7 @@ pub(crate) fn translate(unit: &mut Unit, bus: &mut Bus, request: &Request) -> Tr
                 let regime = if el2 { Regime::El2 } else { Regime::El1 };
                 let key = Key { regime, vmid: if el2 { 0 } else { vmid }, asid: cd0.asid(), stage2_only: false };
                 let oas = unit.hardware.idr5;
-                look_up(unit, bus, request, key, &mut |bus, _| {
-                    stages::stage1(bus, &cd, oas, stage2.as_ref(), request.address)
-                })
+                look_up(unit, bus, request, key, &mut |bus, _| stages::stage1(bus, &cd, oas, stage2.as_ref(), request))
             }
         },
     };
@@ -203,14 +202,19 @@ fn look_up(
             unit.caches.tlb.remove(index);
             continue;
         }
+        if request.write && entry.clean {
+            // The write has to be marked first.
+            unit.caches.tlb.remove(index);
+            continue;
+        }
         permission(entry.writable)?;
         return Ok((PhysAddr(entry.output + (request.address - entry.input)), Path::Tlb));
     }
     let found = walk(bus, unit)?;
     let asid = (!found.global && !key.stage2_only).then_some(key.asid);
     let (regime, vmid, stage2_only) = (key.regime, key.vmid, key.stage2_only);
-    let Found { input, output, bytes, writable, .. } = found;
-    unit.caches.add(TlbEntry { regime, vmid, asid, stage2_only, input, output, bytes, writable });
+    let Found { input, output, bytes, writable, clean, .. } = found;
+    unit.caches.add(TlbEntry { regime, vmid, asid, stage2_only, input, output, bytes, writable, clean });
     permission(writable)?;
     Ok((PhysAddr(output + (request.address - input)), Path::Walk))
 }

@@ -81,6 +81,13 @@ pub trait Access {
             self.store(smmu, what, at.plus(index.wrapping_mul(stride.into())), value);
         }
     }
+    /// Writes a structure word and returns what was there, as one atomic access: of a descriptor whose flags the SMMU
+    /// updates (IHI 0070, 3.13), between whose load and store an update would be lost. Normal write-back shareable memory,
+    /// and a coherent SMMU, only.
+    ///
+    /// # Errors
+    /// [`Unbacked`] where no memory answers.
+    fn swap(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked>;
     /// Orders what came before against what follows.
     fn barrier(&mut self, barrier: Barrier);
 
@@ -114,6 +121,9 @@ macro_rules! forward {
         }
         fn fill(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, stride: u32, count: u32, value: u64) {
             $hw.fill(smmu, what, at, stride, count, value);
+        }
+        fn swap(&mut $self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+            $hw.swap(smmu, what, at, value)
         }
         fn barrier(&mut $self, barrier: Barrier) {
             $hw.barrier(barrier);

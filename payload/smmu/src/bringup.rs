@@ -5,6 +5,7 @@ mod control;
 mod error;
 mod identify;
 mod identity;
+mod marking;
 mod options;
 
 use crate::access::{Access, SmmuIndex};
@@ -15,9 +16,11 @@ use crate::spec::command::{CFGI_ALL, Command, TLBI_EL2_ALL, TLBI_NSNH_ALL, tlbi_
 use crate::spec::event::EVENT_BYTES;
 use crate::spec::registers::{self as reg, Cr0, Cr2, Gbpa, Idr0, Idr1, QueueBase};
 use crate::spec::ste::Ste;
-use crate::table::{StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, stage2_ste, write_cd};
+use crate::table::{
+    StreamTable, TableOptions, bypass_ste, context_descriptor, stage1_ste, stage2_ste, updating, write_cd,
+};
 use crate::takeover::Identifiers;
-use crate::translation::{Geometry, Identifier, Translation};
+use crate::translation::{Geometry, Httu, Identifier, Translation};
 use addr::StreamId;
 pub use adopt::NotAdopted;
 use control::Control;
@@ -228,12 +231,27 @@ impl Unit {
     /// # Errors
     /// [`BringUpError::Map`], [`BringUpError::OutOfMemory`], [`BringUpError::NoIdentifier`].
     pub fn new_domain(&mut self, hw: &mut dyn Access, frames: &mut dyn Frames) -> Result<Domain, BringUpError> {
-        let (smmu, geometry) = (self.control.smmu, self.geometry);
+        self.check_identifiers()?;
+        let tables = Translation::new(self.control.smmu, self.geometry, frames)?;
+        self.domain(hw, frames, tables, None)
+    }
+
+    /// There is an identifier for one more domain.
+    fn check_identifiers(&self) -> Result<(), BringUpError> {
+        let largest = Identifier::largest(self.geometry.stage(), self.idr0);
+        if self.domains < largest { Ok(()) } else { Err(BringUpError::NoIdentifier { domains: self.domains }) }
+    }
+
+    /// A domain of these tables, whose flags hardware updates where `httu` says so.
+    fn domain(
+        &mut self,
+        hw: &mut dyn Access,
+        frames: &mut dyn Frames,
+        tables: Translation,
+        httu: Option<Httu>,
+    ) -> Result<Domain, BringUpError> {
+        let (smmu, geometry) = (self.control.smmu, tables.geometry());
         let largest = Identifier::largest(geometry.stage(), self.idr0);
-        if self.domains >= largest {
-            return Err(BringUpError::NoIdentifier { domains: self.domains });
-        }
-        let tables = Translation::new(smmu, geometry, frames)?;
         // 0 is left to nobody: the adoption series refuses a table that uses it, and VMID 0 is that of stage 1 alone.
         // In 32 bits: the sum of two identifiers may need 17.
         let from_next = (0..u32::from(largest))
@@ -245,11 +263,12 @@ impl Unit {
         let id = Identifier::new(geometry.stage(), value);
         let ste = match id {
             Identifier::Asid(asid) => {
-                let cd = frames
+                let at = frames
                     .allocate(CD_BYTES, CD_BYTES)
                     .ok_or(BringUpError::OutOfMemory { what: "a context descriptor", bytes: CD_BYTES })?;
-                write_cd(hw, smmu, cd, &context_descriptor(&tables, asid, self.idr0, self.coherent));
-                stage1_ste(cd, self.coherent)
+                let cd = context_descriptor(&tables, asid, self.idr0, self.coherent);
+                write_cd(hw, smmu, at, &httu.map_or(cd, |httu| updating(cd, httu)));
+                stage1_ste(at, self.coherent)
             }
             Identifier::Vmid(vmid) => stage2_ste(self.idr1, tables.root(), geometry, vmid, self.coherent),
         };
@@ -324,8 +343,13 @@ impl Unit {
     /// [`BringUpError`].
     pub fn shut_down(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
         hw.step("smmu.shut-down");
-        let smmu = self.control.smmu;
         self.control.abort_when_disabled(hw)?;
+        self.disable(hw)
+    }
+
+    /// SMMUEN and queues off, nothing left in its caches.
+    fn disable(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        let smmu = self.control.smmu;
         self.control.disable(hw)?;
         // SMMUEN 1 -> 0 invalidates nothing, and commands are still consumed (6.3.9); the queue is our own again.
         hw.write32(smmu, reg::CR1, if self.coherent { CR1_COHERENT } else { CR1_NON_COHERENT });

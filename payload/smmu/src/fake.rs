@@ -176,6 +176,12 @@ impl Access for Fake {
         }
     }
 
+    fn swap(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+        let old = self.load(smmu, what, at)?;
+        self.poke(at, value);
+        Ok(old)
+    }
+
     fn barrier(&mut self, _: Barrier) {}
 
     fn ticks(&mut self) -> u64 {

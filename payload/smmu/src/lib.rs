@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod access;
 pub mod bringup;
+pub mod census;
 pub mod checker;
 pub mod event;
 #[cfg(any(test, feature = "fake"))]

@@ -268,6 +268,13 @@ impl<A: Access + ?Sized> Access for Logged<'_, A> {
         });
     }
 
+    fn swap(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr, value: u64) -> Result<u64, Unbacked> {
+        let ticks = self.hw.ticks();
+        let old = self.hw.swap(smmu, what, at, value);
+        self.record(ticks, smmu, Op::Store, What::Structure(what), at.0, value);
+        old
+    }
+
     fn barrier(&mut self, barrier: Barrier) {
         self.hw.barrier(barrier);
         let ticks = self.hw.ticks();

@@ -1,5 +1,6 @@
 //! Stream tables: built before the SMMU is enabled, changed while it runs in the order of IHI 0070, 3.21.3.
 
+mod common;
 mod entry;
 
 use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
@@ -9,7 +10,8 @@ use crate::spec::command::cfgi_ste;
 use crate::spec::registers::{Idr0, Idr1, StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{Config, L1Std, STE_BYTES, STE_WORDS, Ste, Ste0};
 use addr::{PhysAddr, StreamId};
-pub use entry::{ABORT, bypass_ste, context_descriptor, stage1_ste, stage2_ste, write_cd};
+use common::Common;
+pub use entry::{ABORT, bypass_ste, context_descriptor, stage1_ste, stage2_ste, updating, write_cd};
 
 /// Bits that level 2 resolves: 16 KiB tables, the only split that the adoption series accepts.
 pub const SPLIT: u8 = 8;
@@ -88,6 +90,8 @@ pub struct StreamTable {
     base: PhysAddr,
     log2size: u8,
     unknown: Unknown,
+    /// What StreamIDs share that nobody attached, where they lead somewhere.
+    common: Option<Common>,
 }
 
 impl StreamTable {
@@ -105,8 +109,7 @@ impl StreamTable {
         frames: &mut dyn Frames,
     ) -> Result<Self, TableError> {
         let TableOptions { format, largest, unknown } = options;
-        // With no more StreamIDs than one level-2 table holds a second level is of no use; Linux takes a linear table.
-        let has_two_level = idr0.st_level() == 1 && idr1.sidsize() > SPLIT;
+        let has_two_level = has_two_level(idr0, idr1);
         let format = match format {
             Some(Format::TwoLevel) if !has_two_level => {
                 return Err(TableError::NoTwoLevel { idr0: idr0.into_bits(), idr1: idr1.into_bits() });
@@ -117,7 +120,7 @@ impl StreamTable {
         };
         let needed = (u32::BITS - largest.0.leading_zeros()) as u8;
         let log2size = match format {
-            Format::TwoLevel => idr1.sidsize().min(MAX_LEVEL1_BITS + SPLIT),
+            Format::TwoLevel => Self::most_bits(idr0, idr1),
             Format::Linear => needed.min(idr1.sidsize()).min(MAX_LINEAR_BITS),
         };
         if needed > log2size {
@@ -129,7 +132,7 @@ impl StreamTable {
         };
         // 6.3.24: the base is aligned to the size of the table, or of its first level.
         let base = frames.allocate(bytes, bytes).ok_or(TableError::OutOfMemory(bytes))?;
-        let table = Self { smmu, format, base, log2size, unknown };
+        let table = Self { smmu, format, base, log2size, unknown, common: None };
         if format == Format::Linear {
             table.fill_with_unknown(hw, base, 1 << log2size);
         }
@@ -137,10 +140,19 @@ impl StreamTable {
         Ok(table)
     }
 
+    /// Bits of a StreamID that a table of this image can have at most; where the SMMU has more, the rest is refused
+    /// (C_BAD_STREAMID).
+    #[must_use]
+    pub const fn most_bits(idr0: Idr0, idr1: Idr1) -> u8 {
+        let most = if has_two_level(idr0, idr1) { MAX_LEVEL1_BITS + SPLIT } else { MAX_LINEAR_BITS };
+        if idr1.sidsize() < most { idr1.sidsize() } else { most }
+    }
+
     /// The table that firmware has in force, with the form that an adoption accepts: a level 2 of [`SPLIT`] bits.
     pub(crate) const fn found(smmu: SmmuIndex, base: StrtabBase, cfg: StrtabBaseCfg) -> Self {
         let format = if cfg.fmt() == 0 { Format::Linear } else { Format::TwoLevel };
-        Self { smmu, format, base: PhysAddr(base.addr()), log2size: cfg.log2size(), unknown: Unknown::Aborts }
+        let (base, log2size) = (PhysAddr(base.addr()), cfg.log2size());
+        Self { smmu, format, base, log2size, unknown: Unknown::Aborts, common: None }
     }
 
     /// Bits of a StreamID that it has room for.
@@ -195,7 +207,8 @@ impl StreamTable {
         }
         let descriptor = L1Std::from(hw.load(self.smmu, Structure::L1Std, self.descriptor_address(stream_id))?);
         let index = sid & ((1 << SPLIT) - 1);
-        Ok((descriptor.span() != 0).then(|| PhysAddr(descriptor.l2ptr()).plus(index * STE_BYTES)))
+        let is_common = self.common.is_some_and(|common| common.level2 == Some(PhysAddr(descriptor.l2ptr())));
+        Ok((descriptor.span() != 0 && !is_common).then(|| PhysAddr(descriptor.l2ptr()).plus(index * STE_BYTES)))
     }
 
     /// Replaces the STE of `stream_id`, making its level 2 where there is none. `commands` is `None` only while the SMMU is
@@ -280,6 +293,9 @@ impl StreamTable {
             Unknown::Aborts => ABORT[0],
             Unknown::IsRecorded => 0,
         };
+        if let Some(common) = &self.common {
+            return common.fill(hw, self.smmu, base, count);
+        }
         // The other words are zero: `Frames` hands out zeroed memory.
         hw.fill(self.smmu, Structure::Ste, base, STE_BYTES as u32, count, word);
     }
@@ -297,6 +313,11 @@ impl StreamTable {
             hw.store(self.smmu, Structure::Ste, ste.plus(index * 8), *word);
         }
     }
+}
+
+/// With no more StreamIDs than one level-2 table holds a second level is of no use; Linux takes a linear table.
+const fn has_two_level(idr0: Idr0, idr1: Idr1) -> bool {
+    idr0.st_level() == 1 && idr1.sidsize() > SPLIT
 }
 
 /// Ends one step of a change: the SMMU sees the words, and holds no older ones.

@@ -3,6 +3,7 @@
 
 mod geometry;
 mod identifier;
+mod identity;
 mod walk;
 
 use crate::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
@@ -10,6 +11,7 @@ use crate::frames::Frames;
 use addr::{Iova, PhysAddr};
 pub use geometry::{Decoded, Geometry, Granule, Stage, address_bits};
 pub use identifier::Identifier;
+pub use identity::{Httu, Identity, Marked, SharedTables, Touched};
 pub use walk::{Budget, Leaf, OverBudget, Tables, WalkError};
 
 /// CD.MAIR0 that the attribute indices of [`Memory`] refer to: index 0 Normal write-back, 1 Normal non-cacheable,
@@ -199,7 +201,7 @@ impl Translation {
                 _ => self.leaf_table(hw, frames, at)?,
             };
             table = Some(leaf_table);
-            let descriptor = geometry.page_descriptor(pa.plus(offset), attributes);
+            let descriptor = geometry.leaf_descriptor(3, pa.plus(offset), attributes);
             hw.store(self.tables.smmu, Structure::Pte, leaf_table.plus(index * 8), descriptor);
         }
         hw.barrier(Barrier::PublishStructure);

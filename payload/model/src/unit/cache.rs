@@ -40,6 +40,8 @@ pub struct TlbEntry {
     pub bytes: u64,
     /// Writes are allowed.
     pub writable: bool,
+    /// Writes will be, once the descriptor is marked dirty (3.13.3.1).
+    pub clean: bool,
 }
 
 /// The caches of one SMMU.
@@ -91,6 +93,7 @@ impl Caches {
                 output,
                 bytes: 4096,
                 writable: true,
+                clean: false,
             });
         }
     }

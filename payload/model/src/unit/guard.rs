@@ -32,6 +32,8 @@ pub enum Guard {
     CommandAbort,
     /// SMMUEN became 1 with commands incomplete, or with structures or translations of before in the caches.
     EnabledWithoutInvalidation,
+    /// A descriptor that the SMMU updates was stored to, and not exchanged (3.13): an update may be lost.
+    PlainStore,
 }
 
 /// One breach.
@@ -41,9 +43,9 @@ pub struct Violation {
     pub access: u64,
     /// The rule.
     pub guard: Guard,
-    /// The register.
+    /// The register; 0 for memory.
     pub offset: u32,
-    /// What was written; of a command its first word.
+    /// What was written; of a command its first word, of a descriptor its address.
     pub value: u64,
 }
 

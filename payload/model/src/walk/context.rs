@@ -106,6 +106,8 @@ fn check(unit: &Unit, cd: &Cd) -> Result<(), Fault> {
         || idr0.term_model() && !cd0.a()
         || idr0.stall_model() == 1 && cd0.s()
         || idr0.stall_model() == 2 && !cd0.s()
+        || cd0.ha() && idr0.httu() == 0
+        || cd0.hd() && idr0.httu() < 2
         || cd0.endi() && idr0.ttendian() == 2
         || !cd0.endi() && idr0.ttendian() == 3;
     if wrong { Err(Fault::plain(id::C_BAD_CD)) } else { Ok(()) }

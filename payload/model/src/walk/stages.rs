@@ -1,6 +1,7 @@
 //! Translation tables, VMSAv8-64 (DDI 0487, D8.3). Written for the model alone: it shares no walk with the code under test.
 
-use super::Fault;
+use super::flags::{self, Flags};
+use super::{Fault, Request};
 use crate::bus::Bus;
 use crate::unit::Unit;
 use addr::PhysAddr;
@@ -19,6 +20,8 @@ pub(super) struct Found {
     pub(super) output: u64,
     pub(super) bytes: u64,
     pub(super) writable: bool,
+    /// Writable once it is marked dirty.
+    pub(super) clean: bool,
     pub(super) global: bool,
 }
 
@@ -50,6 +53,7 @@ impl Shape {
         input: u64,
         read: &mut dyn FnMut(&mut Bus, u64) -> Result<u64, Fault>,
         stage2: bool,
+        faults_without_access: bool,
     ) -> Result<(u64, u64, u64), Fault> {
         let fail = |id| Fault { id, stage2, class: CLASS_INPUT, address: if stage2 { input } else { 0 } };
         if self.root >> self.output_bits != 0 {
@@ -84,8 +88,7 @@ impl Shape {
             if output >> self.output_bits != 0 {
                 return Err(fail(id::F_ADDR_SIZE));
             }
-            // AF; neither CD.HA nor S2HA is modelled.
-            if raw >> 10 & 1 == 0 {
+            if faults_without_access && raw & flags::ACCESSED == 0 {
                 return Err(fail(id::F_ACCESS));
             }
             return Ok((raw, output, 1 << low));
@@ -135,13 +138,13 @@ impl Stage2 {
             let fault = Fault { id: id::F_WALK_EABT, stage2: true, class: CLASS_DESCRIPTOR, address: at };
             bus.fetch(PhysAddr(at)).ok_or(fault)
         };
-        let (raw, output, bytes) = self.shape.leaf(bus, input, &mut read, true)?;
+        let (raw, output, bytes) = self.shape.leaf(bus, input, &mut read, true, true)?;
         // S2AP: bit 6 reads, bit 7 writes.
         let (readable, writable) = (raw >> 6 & 1 == 1, raw >> 7 & 1 == 1);
         if !write && !readable {
             return Err(fail(id::F_PERMISSION));
         }
-        Ok(Found { input: input & !(bytes - 1), output, bytes, writable, global: false })
+        Ok(Found { input: input & !(bytes - 1), output, bytes, writable, clean: false, global: false })
     }
 
     /// Where a pointer of stage 1 lies: a table or a CD at an intermediate address.
@@ -157,31 +160,39 @@ pub(super) fn stage1(
     cd: &Cd,
     idr5: Idr5,
     stage2: Option<&Stage2>,
-    address: u64,
+    request: &Request,
 ) -> Result<Found, Fault> {
+    let address = request.address;
     let fail = |id| Fault { id, stage2: false, class: CLASS_INPUT, address: 0 };
     let shape = select(cd, idr5, address).ok_or(fail(id::F_TRANSLATION))?;
+    let flags = Flags::of(cd);
+    let mut last = PhysAddr(0);
     let mut read = |bus: &mut Bus, at: u64| {
         let at = match stage2 {
             None => PhysAddr(at),
             Some(stage2) => stage2.pointer(bus, at, CLASS_DESCRIPTOR)?,
         };
+        last = at;
         bus.fetch(at).ok_or(Fault { id: id::F_WALK_EABT, stage2: false, class: CLASS_DESCRIPTOR, address: at.0 })
     };
-    let (raw, output, bytes) = shape.leaf(bus, address, &mut read, false)?;
+    let (raw, output, bytes) = shape.leaf(bus, address, &mut read, false, flags.fault())?;
     // AP[1]: unprivileged; AP[2]: read-only.
     if raw >> 6 & 1 == 0 {
         return Err(fail(id::F_PERMISSION));
     }
+    let eabt = Fault { id: id::F_WALK_EABT, stage2: false, class: CLASS_DESCRIPTOR, address: last.0 };
+    let raw = flags.update(bus, last, raw, request.write).ok_or(eabt)?;
     let (writable, global) = (raw >> 7 & 1 == 0, raw >> 11 & 1 == 0);
+    let clean = flags.is_clean(raw);
     let input = address & !(bytes - 1);
-    let Some(stage2) = stage2 else { return Ok(Found { input, output, bytes, writable, global }) };
+    let Some(stage2) = stage2 else { return Ok(Found { input, output, bytes, writable, clean, global }) };
     let second = stage2.translate(bus, output + (address - input), false)?;
     // What both stages cover alike.
     let bytes = bytes.min(second.bytes);
     let within = address & (bytes - 1);
     let target = second.output + (output + (address - input) - second.input);
-    Ok(Found { input: address - within, output: target - within, bytes, writable: writable && second.writable, global })
+    let writable = writable && second.writable;
+    Ok(Found { input: address - within, output: target - within, bytes, writable, clean, global })
 }
 
 /// TTB0 or TTB1 for `address`; `None` between them, and where the walk is disabled.

@@ -4,7 +4,7 @@ use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::spec::cd::{CD_WORDS, Cd, Cd0, Cd1};
 use crate::spec::registers::{Idr0, Idr1};
 use crate::spec::ste::{Config, STE_WORDS, Ste, Ste0, Ste1, Ste2, Ste3};
-use crate::translation::{Geometry, MAIR0, Translation};
+use crate::translation::{Geometry, Httu, MAIR0, Translation};
 use addr::PhysAddr;
 
 /// Write-back, read- and write-allocate (STE.S1CIR, CD.IR0).
@@ -96,6 +96,14 @@ pub const fn context_descriptor(tables: &Translation, asid: u16, idr0: Idr0, coh
         .into_bits();
     cd[1] = Cd1::new().with_ttb0(tables.root().0).into_bits();
     cd[3] = MAIR0 as u64;
+    cd
+}
+
+/// The same with hardware updates in the tables (CD.HA, CD.HD). Illegal where IDR0.HTTU does not have them (5.4); only for
+/// tables that are read write-back and shareable, elsewhere an update may fail or not be atomic (5.4, IR0).
+#[must_use]
+pub const fn updating(mut cd: Cd, httu: Httu) -> Cd {
+    cd[0] = Cd0::from_bits(cd[0]).with_ha(true).with_hd(matches!(httu, Httu::AccessAndDirty)).into_bits();
     cd
 }
 

@@ -7,6 +7,9 @@ use addr::{Iova, PhysAddr};
 /// Largest output range without LPA/LPA2 (DDI 0487, D8.3): descriptors hold address bits 47:12.
 const OUTPUT_BITS_WITHOUT_LPA: u8 = 48;
 
+/// AF: the translation was used (DDI 0487, D8.3).
+pub(super) const ACCESSED: u64 = 1 << 10;
+
 /// log2 of the tables that a stage 2 may begin with.
 const MOST_CONCATENATED_LOG2: u8 = 4;
 
@@ -159,6 +162,24 @@ impl Geometry {
         Self::new(stage, granule, input_bits, output_bits)
     }
 
+    /// For stage-1 identity over the whole output range, up to 48 bits: the granule whose tables are fewest (1 GiB blocks at
+    /// 4 KiB, 512 MiB at 64 KiB, 32 MiB at 16 KiB). `None` where IDR5 names no granule at all.
+    #[must_use]
+    pub const fn identity(idr5: Idr5) -> Option<Self> {
+        let granule = if idr5.gran4k() {
+            Granule::K4
+        } else if idr5.gran64k() {
+            Granule::K64
+        } else if idr5.gran16k() {
+            Granule::K16
+        } else {
+            return None;
+        };
+        let oas = address_bits(idr5.oas());
+        let bits = if oas > OUTPUT_BITS_WITHOUT_LPA { OUTPUT_BITS_WITHOUT_LPA } else { oas };
+        Self::new(Stage::One, granule, bits, bits)
+    }
+
     /// The same with another first level, whose table then has fewer descriptors, or is several tables one after the other
     /// (DDI 0487, D8.2: at most 16 at stage 2). `None` where there is no such table.
     #[must_use]
@@ -266,11 +287,9 @@ impl Geometry {
         }
     }
 
-    /// A page descriptor (DDI 0487, D8.3), at stage 1 for unprivileged DMA.
-    pub(super) const fn page_descriptor(self, pa: PhysAddr, attributes: Attributes) -> u64 {
+    /// A page descriptor, or from level 2 up a block descriptor (DDI 0487, D8.3), at stage 1 for unprivileged DMA.
+    pub(super) const fn leaf_descriptor(self, level: u8, pa: PhysAddr, attributes: Attributes) -> u64 {
         const SH_INNER: u64 = 3 << 8;
-        // Hardware does not set it (CD.HA=0, S2HA=0); a clear flag would be F_ACCESS.
-        const AF: u64 = 1 << 10;
         let Attributes { memory, read_only } = attributes;
         let of_stage = match self.stage {
             Stage::One => {
@@ -283,7 +302,9 @@ impl Geometry {
                 s2ap | stage2_memattr(memory) << 2
             }
         };
-        pa.0 | AF | SH_INNER | of_stage | 0b11
+        let kind = if level == 3 { 0b11 } else { 0b01 };
+        // Where hardware does not set the flag (CD.HA=0, S2HA=0), a clear one would be F_ACCESS.
+        pa.0 | ACCESSED | SH_INNER | of_stage | kind
     }
 
     /// A leaf of this value may be read, and written: AP\[2:1\] of unprivileged DMA, or S2AP.
@@ -314,7 +335,7 @@ impl Geometry {
         }
     }
 
-    const fn has_blocks(self, level: u8) -> bool {
+    pub(super) const fn has_blocks(self, level: u8) -> bool {
         match self.granule {
             Granule::K4 => level == 1 || level == 2,
             Granule::K16 => level == 2,
