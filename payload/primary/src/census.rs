@@ -1,8 +1,12 @@
-//! The census: nothing of ours is started, and whoever does DMA all the same is refused it, and named.
+//! The census: nothing of ours is started, and whoever does DMA all the same is named.
 //!
-//! Streams of functions that are there lead to an empty domain, so that the SMMU records address and direction
-//! (F_TRANSLATION); all other StreamIDs meet an STE that is not valid, or none (C_BAD_STE, C_BAD_STREAMID). Ranges that RMR
-//! nodes name stay reachable for their streams. Nothing aborts by its STE: that would be silent.
+//! Where hardware can mark who touched what, it does, and nobody is refused anything ([`mark`]); elsewhere DMA is refused and
+//! recorded ([`refuse`]).
+
+mod checks;
+mod mark;
+mod refuse;
+mod tell;
 
 use crate::{
     endpoints,
@@ -17,20 +21,20 @@ use alloc::{
     vec::Vec,
 };
 use arch::{console, exceptions, frames::FramePool, timer};
-use pci::{Command, Found, Function};
+use checks::Checks;
+use pci::Found;
 use smmu::{
     access::SmmuIndex,
-    bringup::{Options, Unit},
+    bringup::{BringUpError, Options, Unit},
+    census::{Census, Known, Way, largest_stream, way},
     event::{self, Counts},
     observe::Registers,
     queue::EventQueue,
     table::Unknown,
     takeover::EventHandler,
+    translation::SharedTables,
 };
-use wire::{
-    Record,
-    record::{Outcome, Verdict},
-};
+use wire::{Record, record::Outcome};
 
 /// Least time that is watched; `watch_us` may ask for more.
 const WATCH_US: u64 = 1_000_000;
@@ -43,10 +47,16 @@ const MOST_STREAMS: usize = 256;
 
 const SOURCE: &str = "ARCHITECTURE.md, census";
 
-/// A StreamID that did DMA.
+/// Streams of functions: SMMU, StreamID, and whether the function snoops the CPU's caches.
+type Streams = Vec<(usize, StreamId, bool)>;
+
+/// An SMMU that is watched, by refusal where it has no census.
+type Watched = (Unit, Option<Census>);
+
+/// A StreamID that did DMA; `None` for those that nobody knows, and that are watched together.
 struct Seen {
     smmu: u8,
-    stream_id: StreamId,
+    stream_id: Option<StreamId>,
     first: u64,
     last: u64,
     events: u64,
@@ -57,8 +67,26 @@ struct Seen {
 struct Recorded {
     seen: Vec<Seen>,
     counts: Vec<Counts>,
-    /// Events were lost: someone may be missing.
+    /// Something was lost: someone may be missing.
     is_lossy: bool,
+    /// An SMMU did not do what it was told.
+    broken: Option<String>,
+}
+
+/// Some SMMU is watched by refusing.
+pub(crate) fn may_refuse(machine: &mut Machine) -> bool {
+    ways(machine).into_iter().any(Way::may_refuse)
+}
+
+/// How each SMMU can be watched.
+fn ways(machine: &mut Machine) -> Vec<Way> {
+    let last_memory = mark::memory(machine).last().map_or(0, |range| range.end.saturating_sub(1));
+    let Machine { smmus, hw, .. } = machine;
+    let way = |(index, at): (u8, &SmmuAt)| {
+        let SmmuAt { coherent_override, httu_override, .. } = *at;
+        way(hw, SmmuIndex(index), Known { coherent_override, httu_override, last_memory })
+    };
+    (0..).zip(&*smmus).map(way).collect()
 }
 
 /// One census, from SMMUs as they were found back to that.
@@ -71,46 +99,55 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
     exceptions::clear();
     exceptions::record_aborts(true);
     exceptions::step("census");
+    let ways = ways(machine);
     let began = timer::now();
-    let mut units = Vec::new();
-    let prepared = refuse_all(machine, &functions, &mut frames, &mut units);
+    let mut watched = Vec::new();
+    let prepared = prepare_all(machine, &functions, &ways, &mut frames, &mut watched);
     let watch_us = u64::from(session.options.watch_us).max(WATCH_US);
-    let recorded = match &prepared {
-        Ok(()) => watch(machine, &units, began, watch_us),
+    let mut recorded = match &prepared {
+        Ok(()) => watch(machine, &mut watched, began, watch_us),
         Err(_) => Recorded::default(),
     };
-    let watched = timer::now() - began;
+    let time = timer::now() - began;
     let mut ends = Checks { run, cycle, checks: 0, failed: 0 };
-    for unit in &mut units {
-        let done = unit.shut_down(&mut machine.hw).and_then(|()| unit.restore_gbpa(&mut machine.hw));
+    for (unit, census) in &mut watched {
+        let done = match census {
+            Some(_) => unit.release(&mut machine.hw),
+            None => unit.shut_down(&mut machine.hw).and_then(|()| unit.restore_gbpa(&mut machine.hw)),
+        };
         if let Err(error) = done {
             ends.fail("cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }
     }
     exceptions::step("");
     exceptions::record_aborts(false);
-    tell(machine, &functions, &recorded, (run, cycle, began));
+    for (smmu, way) in (0..).zip(&ways) {
+        let (marks, how) = (matches!(way, Way::Marks { .. }), way.to_string());
+        console::record(&Record::Watched { run, cycle, smmu, marks, how: &how });
+    }
+    tell::marks(machine, &functions, &watched, &mut recorded.seen, (run, cycle, began));
+    tell::requesters(machine, &functions, &recorded, (run, cycle, began));
     console::record(&Record::Timing {
         run,
         cycle,
         crash_to_kdump: 0,
         takeover: 0,
         hold: 0,
-        watch: watched,
-        counted: watched,
+        watch: time,
+        counted: time,
         cycle_total: timer::now() - began,
     });
-    match prepared {
-        Err(reason) => ends.not_covered("census.watched", &reason, SOURCE),
-        Ok(()) if recorded.is_lossy => {
-            ends.not_covered("census.watched", "events were lost in a storm: someone may be missing", SOURCE);
+    match prepared.err().or(recorded.broken.take()) {
+        Some(reason) => ends.not_covered("census.watched", &reason, SOURCE),
+        None if recorded.is_lossy => {
+            ends.not_covered("census.watched", "more was seen than there is room for: someone may be missing", SOURCE);
         }
-        Ok(()) => ends.pass("census.watched", SOURCE),
+        None => ends.pass("census.watched", SOURCE),
     }
     match recorded.seen.first() {
         None => ends.pass("census.quiet", SOURCE),
         Some(first) => {
-            let who = name_of(machine, &functions, first);
+            let who = tell::name_of(machine, &functions, first);
             let others = recorded.seen.len() - 1;
             let more = if others == 0 { String::new() } else { format!(", and {others} more") };
             ends.fail("census.quiet", &format!("{who} does DMA that nobody of ours has started{more}"), SOURCE);
@@ -128,77 +165,74 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
     outcome
 }
 
-/// Has every SMMU refuse and record all but what RMR nodes name.
-fn refuse_all(
+/// Has every SMMU mark, or refuse and record, what its streams do.
+fn prepare_all(
     machine: &mut Machine,
     functions: &[Found],
+    ways: &[Way],
     frames: &mut FramePool,
-    units: &mut Vec<Unit>,
+    watched: &mut Vec<Watched>,
 ) -> Result<(), String> {
     if machine.smmus.is_empty() {
         return Err("there is no SMMU to record anything".into());
     }
-    let streams: Vec<(usize, StreamId)> =
-        functions.iter().filter_map(|found| machine.stream_of(found.requester)).collect();
-    for (index, at) in machine.smmus.clone().into_iter().enumerate() {
+    let stream = |found: &Found| {
+        let (smmu, stream_id) = machine.stream_of(found.requester)?;
+        Some((smmu, stream_id, machine.is_coherent(found.bdf)))
+    };
+    let streams: Streams = functions.iter().filter_map(stream).collect();
+    let mut shared = SharedTables::default();
+    for ((index, at), way) in machine.smmus.clone().into_iter().enumerate().zip(ways) {
         let SmmuAt { base, coherent_override, .. } = at;
-        let named = |what: &str, error: &dyn core::fmt::Display| format!("SMMU at {base}: {what}: {error}");
+        let named = |error: BringUpError| format!("SMMU at {base}: {error}");
         let smmu = SmmuIndex(index as u8);
         if Registers::read(&mut machine.hw, smmu).cr0.smmuen() {
             return Err(format!("SMMU at {base} was left translating: who uses its table is not recorded"));
         }
-        let of_this = || streams.iter().filter(|(at, _)| *at == index).map(|(_, stream_id)| *stream_id);
-        let largest = of_this().chain(machine.largest_rmr_stream(index)).max().unwrap_or(StreamId(0));
-        let options = Options {
-            coherent_override,
-            eventq_log2: EVENTQ_LOG2,
-            unknown: Unknown::IsRecorded,
-            ..Options::new(base, largest)
+        let largest = match way {
+            Way::Marks { .. } => largest_stream(&mut machine.hw, smmu),
+            Way::Refuses(_) => refuse::largest_stream(machine, index, &streams),
         };
-        let unit = Unit::prepare(&mut machine.hw, smmu, &options, frames);
-        let mut unit = unit.map_err(|error| named("bring-up", &error))?;
-        streams::attach_foreign_rmrs(machine, &mut unit, index, frames, &[])?;
-        let empty = unit.new_domain(&mut machine.hw, frames).map_err(|error| named("domain", &error))?;
-        for stream_id in of_this() {
-            // Of its range, or of another function that goes by the same name.
-            if unit.table().serves(&mut machine.hw, stream_id).map_err(|error| named("table", &error))? {
-                continue;
+        let options = Options { coherent_override, eventq_log2: EVENTQ_LOG2, ..Options::new(base, largest) };
+        let options = Options { unknown: Unknown::IsRecorded, ..options };
+        let mut unit = Unit::prepare(&mut machine.hw, smmu, &options, frames).map_err(named)?;
+        let census = match *way {
+            Way::Marks { httu, .. } => {
+                Some(mark::attach(machine, &mut unit, httu, &streams, &mut shared, frames).map_err(named)?)
             }
-            unit.attach(&mut machine.hw, frames, stream_id, &empty).map_err(|error| named("attach", &error))?;
-        }
+            Way::Refuses(_) => {
+                streams::attach_foreign_rmrs(machine, &mut unit, index, frames, &[])?;
+                refuse::attach(machine, &mut unit, index, &streams, frames).map_err(named)?;
+                None
+            }
+        };
         let started = unit.start(&mut machine.hw);
-        units.push(unit);
-        started.map_err(|error| named("start", &error))?;
+        watched.push((unit, census));
+        started.map_err(named)?;
     }
     Ok(())
 }
 
-/// Reads the event queues for as long as is watched.
-fn watch(machine: &mut Machine, units: &[Unit], began: u64, watch_us: u64) -> Recorded {
-    let handler = |unit: &Unit| {
+/// Reads flags and event queues for as long as is watched.
+fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u64) -> Recorded {
+    let handler = |(unit, _): &Watched| {
         let (smmu, counts) = (unit.smmu(), Counts::with_capacity(MOST_ROWS));
         EventHandler::new(smmu, EventQueue::new(smmu, unit.eventq()), counts)
     };
-    let mut handlers: Vec<EventHandler> = units.iter().map(handler).collect();
+    let mut handlers: Vec<EventHandler> = watched.iter().map(handler).collect();
     let mut recorded = Recorded::default();
     let deadline = began + timer::ticks_of_us(watch_us);
     loop {
         let now = timer::now();
-        for (smmu, handler) in (0_u8..).zip(&mut handlers) {
+        for ((smmu, handler), (unit, census)) in (0_u8..).zip(&mut handlers).zip(&mut *watched) {
+            if let Some(Err(error)) = census.as_mut().map(|census| census.scan(&mut machine.hw, unit, now)) {
+                recorded.broken = Some(format!("SMMU {smmu}: {error}"));
+                return recorded;
+            }
             let Recorded { seen, is_lossy, .. } = &mut recorded;
             handler.handle_each(&mut machine.hw, &mut |event| {
-                let stream_id = event::decode(event).stream;
-                let has_room = seen.len() < MOST_STREAMS;
-                match seen.iter_mut().find(|seen| (seen.smmu, seen.stream_id) == (smmu, stream_id)) {
-                    Some(seen) => {
-                        seen.events += 1;
-                        seen.last = now;
-                    }
-                    None if has_room => {
-                        seen.push(Seen { smmu, stream_id, first: now, last: now, events: 1 });
-                    }
-                    None => *is_lossy = true,
-                }
+                let stream_id = Some(event::decode(event).stream);
+                *is_lossy |= !note(seen, Seen { smmu, stream_id, first: now, last: now, events: 1 });
             });
         }
         if now >= deadline {
@@ -211,96 +245,21 @@ fn watch(machine: &mut Machine, units: &[Unit], began: u64, watch_us: u64) -> Re
         recorded.counts.push(counts);
         recorded.is_lossy |= is_lossy;
     }
+    recorded.is_lossy |= watched.iter().any(|(_, census)| census.as_ref().is_some_and(Census::is_lossy));
     recorded
 }
 
-/// The function that a StreamID belongs to.
-fn function_of<'a>(machine: &Machine, functions: &'a [Found], seen: &Seen) -> Option<&'a Found> {
-    let key = (usize::from(seen.smmu), seen.stream_id);
-    functions.iter().find(|found| machine.stream_of(found.requester) == Some(key))
-}
-
-fn name_of(machine: &Machine, functions: &[Found], seen: &Seen) -> String {
-    let Seen { smmu, stream_id, .. } = seen;
-    match function_of(machine, functions, seen) {
-        Some(found) => format!("{} (StreamID {stream_id})", found.bdf),
-        None => format!("StreamID {stream_id} of SMMU {smmu}, which is no function's,"),
-    }
-}
-
-/// Records for every function, every stranger, and every kind of event.
-fn tell(machine: &mut Machine, functions: &[Found], recorded: &Recorded, (run, cycle, began): (u32, u32, u64)) {
-    for found in functions {
-        let function = Function::new(&mut machine.config, found.bdf);
-        let bus_master = function.is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
-        let is_own = |seen: &&Seen| function_of(machine, functions, seen).is_some_and(|own| own.bdf == found.bdf);
-        let seen = recorded.seen.iter().find(is_own);
-        console::record(&Record::Requester {
-            run,
-            cycle,
-            bdf: &found.bdf.to_string(),
-            requester: &found.requester.to_string(),
-            bus_master,
-            answers: true,
-            first_dma: None,
-            last_dma: None,
-            first_attempt: seen.map(|seen| seen.first.saturating_sub(began)),
-            last_attempt: seen.map(|seen| seen.last.saturating_sub(began)),
-            stopped: None,
-        });
-    }
-    for seen in &recorded.seen {
-        if function_of(machine, functions, seen).is_none() {
-            let Seen { smmu, stream_id: StreamId(stream_id), first, last, events } = *seen;
-            let (first, last) = (first.saturating_sub(began), last.saturating_sub(began));
-            console::record(&Record::Stranger { run, cycle, smmu, stream_id, first, last, events });
+/// Adds to what is known of a stream; tells whether there was room.
+fn note(seen: &mut Vec<Seen>, more: Seen) -> bool {
+    let has_room = seen.len() < MOST_STREAMS;
+    match seen.iter_mut().find(|seen| (seen.smmu, seen.stream_id) == (more.smmu, more.stream_id)) {
+        Some(known) => {
+            known.first = known.first.min(more.first);
+            known.last = known.last.max(more.last);
+            known.events += more.events;
         }
+        None if has_room => seen.push(more),
+        None => return false,
     }
-    for (smmu, counts) in (0_u8..).zip(&recorded.counts) {
-        for row in counts.rows() {
-            let key = Seen { smmu, stream_id: row.stream, first: 0, last: 0, events: 0 };
-            let bdf = function_of(machine, functions, &key).map_or_else(String::new, |found| found.bdf.to_string());
-            console::record(&Record::Event {
-                run,
-                cycle,
-                smmu,
-                id: row.id,
-                name: event::name(row.id),
-                stream_id: row.stream.0,
-                bdf: &bdf,
-                input_address: row.page.map_or(0, |page| page.0),
-                read: row.read.unwrap_or(false),
-                count: u64::from(row.count),
-            });
-        }
-    }
-}
-
-/// Checks of one census, sent and counted.
-struct Checks {
-    run: u32,
-    cycle: u32,
-    checks: u32,
-    failed: u32,
-}
-
-impl Checks {
-    fn pass(&mut self, id: &str, source: &str) {
-        self.say(id, Verdict::Pass, "", source);
-    }
-
-    fn fail(&mut self, id: &str, reason: &str, source: &str) {
-        self.say(id, Verdict::Fail, reason, source);
-    }
-
-    fn not_covered(&mut self, id: &str, reason: &str, source: &str) {
-        self.say(id, Verdict::NotCovered, reason, source);
-    }
-
-    fn say(&mut self, id: &str, verdict: Verdict, reason: &str, source: &str) {
-        let (run, cycle, expected) = (self.run, self.cycle, Verdict::Pass);
-        self.checks += 1;
-        self.failed += u32::from(verdict != expected);
-        console::record(&Record::Check { run, cycle, id, verdict, expected, must_run: true, reason, source });
-    }
+    true
 }

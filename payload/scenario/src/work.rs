@@ -29,7 +29,7 @@ impl Work {
     pub fn risks(self) -> Risks {
         match self {
             Self::Crash(scenario) => scenario.risks(),
-            // What a device does is refused to it.
+            // What a device does is refused to it, but where hardware marks it: what the SMMUs are decides on the board.
             Self::Census => Risks::BUS_ERROR,
         }
     }
@@ -40,7 +40,7 @@ impl Work {
         match self {
             Self::Crash(scenario) => scenario.documented(),
             Self::Census => Documented {
-                expects: "no device does DMA that nobody of ours has started; one that does is refused it, and named",
+                expects: "no device does DMA that nobody of ours has started; one that does is named, and is refused it unless the SMMU marks it (IDR0.HTTU)",
                 source: "Deacon, 22 Mar 2024: make it easier to diagnose missing ->shutdown() callbacks",
             },
         }

@@ -52,6 +52,8 @@ pub struct Smmu {
     pub base: PhysAddr,
     /// Whether its table and queue accesses are coherent, where firmware overrides what IDR0.COHACC says.
     pub coherent_override: Option<bool>,
+    /// What its IORT node says of hardware updates in translation tables, in place of IDR0.HTTU.
+    pub httu_override: u8,
     /// 0 generic, 1 HiSilicon Hi161x, 2 Cavium CN99xx (no page 1).
     pub model: u32,
     /// Wired interrupts, zero where there is none: event queue, PRI queue, GERROR, CMD_SYNC.
@@ -159,6 +161,7 @@ impl<'a> Platform<'a> {
         let smmus = iort.smmus().filter(|smmu| smmu.base.0 != 0).map(|smmu| Smmu {
             base: smmu.base,
             coherent_override: smmu.is_coherent_override().then_some(true),
+            httu_override: smmu.httu_override(),
             model: smmu.model,
             gsivs: smmu.gsivs,
             node: smmu.node.offset,

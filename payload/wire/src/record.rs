@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,4 +261,22 @@ pub enum Record<'a> {
     PcieErrors { run: u32, cycle: u32, bdf: &'a str, phase: u8, state: &'a [u8] },
     /// The payload waits in this phase (1 blackout, 2 after) for what the host is to do in it.
     Hold { run: u32, cycle: u32, phase: u8 },
+    /// How a census watched an SMMU. `marks`: hardware marked what was used, and nothing was refused; else all was. `how` is that
+    /// in words, with the reason.
+    Watched { run: u32, cycle: u32, smmu: u8, marks: bool, how: &'a str },
+    /// A block of memory that a stream used in a census by marks, or of which somebody did whose StreamID belongs to no function
+    /// that is known (`None`). `written`: `None` where hardware does not tell. Ticks since the census began; `scans` that found it.
+    Mark {
+        run: u32,
+        cycle: u32,
+        smmu: u8,
+        stream_id: Option<u32>,
+        bdf: &'a str,
+        address: u64,
+        bytes: u64,
+        written: Option<bool>,
+        first: u64,
+        last: u64,
+        scans: u32,
+    },
 }

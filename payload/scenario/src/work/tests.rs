@@ -15,5 +15,5 @@ fn names_are_read_as_they_are_written() {
 #[test]
 fn a_census_refuses_dma_and_says_so() {
     assert_eq!(Work::Census.risks(), Risks::BUS_ERROR);
-    assert!(Work::Census.documented().expects.contains("is refused it"));
+    assert!(Work::Census.documented().expects.contains("is refused it unless"));
 }

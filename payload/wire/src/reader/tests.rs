@@ -187,6 +187,20 @@ fn one_of_each() -> Vec<Record<'static>> {
         Record::PcieFunction { bdf: "0000:00:02.0", requester: "0000:00:02.0", state: &[0xff; 68] },
         Record::PcieErrors { run: 0, cycle: 1, bdf: "0000:01:00.0", phase: 2, state: &[0xff; 72] },
         Record::Hold { run: 0, cycle: 1, phase: 1 },
+        Record::Watched { run: 0, cycle: 1, smmu: 0, marks: false, how: "all DMA is refused" },
+        Record::Mark {
+            run: 0,
+            cycle: 1,
+            smmu: 0,
+            stream_id: None,
+            bdf: "",
+            address: 0x4000_0000,
+            bytes: 1 << 30,
+            written: Some(true),
+            first: 1,
+            last: 2,
+            scans: 3,
+        },
     ]
 }
 
