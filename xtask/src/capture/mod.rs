@@ -157,6 +157,8 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Stranger { run, cycle, stream_id, .. } => {
             format!("run {run}, cycle {cycle}: DMA of StreamID {stream_id:#x}")
         }
+        Record::Watched { run, cycle, smmu, .. } => format!("run {run}, cycle {cycle}: how SMMU {smmu} was watched"),
+        Record::Mark { run, cycle, address, .. } => format!("run {run}, cycle {cycle}: DMA at {address:#x}"),
         Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::PcieFunction { bdf, .. } => format!("capabilities of {bdf}"),
         Record::PcieErrors { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: PCI Express errors of {bdf}"),

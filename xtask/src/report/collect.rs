@@ -40,6 +40,10 @@ pub struct Cycle {
     pub attach: Option<Attach>,
     /// Functions, and what their DMA did.
     pub requesters: Vec<requester::Raw>,
+    /// How a census watched each SMMU.
+    pub watched: Vec<Watched>,
+    /// What hardware marked in it, in ticks.
+    pub marks: Vec<requester::RawMark>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
     /// The same as the checker reads them, by their index.
@@ -333,6 +337,10 @@ impl Builder {
                 cycle.attach = Some(Attach { bdf, stream_id, asid, vmid, attempted, delivered, mis_steered });
             }
             Record::Requester { .. } | Record::Stranger { .. } => cycle.requesters.extend(requester::Raw::of(record)),
+            Record::Watched { smmu, marks, how, .. } => {
+                cycle.watched.push(Watched { smmu, marks, how: how.into() });
+            }
+            Record::Mark { .. } => cycle.marks.extend(requester::RawMark::of(record)),
             Record::Timing { crash_to_kdump, takeover, hold, watch, counted, cycle_total, .. } => {
                 let timing =
                     Timing { counter_hz: hz, crash_to_kdump, takeover, hold, watch, counted, cycle: cycle_total };
@@ -363,6 +371,8 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Attach { run, cycle, .. }
         | Record::Requester { run, cycle, .. }
         | Record::Stranger { run, cycle, .. }
+        | Record::Watched { run, cycle, .. }
+        | Record::Mark { run, cycle, .. }
         | Record::PcieErrors { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),

@@ -185,6 +185,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         crash: whole.crash,
         attach: whole.attach,
         requesters,
+        watched: whole.watched,
         failed_cycles: if is_several { failed(raw, &lines, machine) } else { Vec::new() },
         cycle_lines: merge::thinned(lines),
     }
@@ -215,6 +216,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         crash: None,
         attach: None,
         requesters: Vec::new(),
+        watched: Vec::new(),
         failed_cycles: Vec::new(),
         cycle_lines: Vec::new(),
     }

@@ -13,7 +13,7 @@ pub use super::statistics::Blackout;
 pub use super::throughput::Throughput;
 pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};
-pub use requester::{Ending, Requester, Stopped};
+pub use requester::{Ending, Mark, Requester, Stopped, Watched};
 pub use run::{
     Abort, Access, Attach, Check, Crash, CycleLine, CycleStream, Event, FailedCycle, Register, Run, Stream, Timing,
 };

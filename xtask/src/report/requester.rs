@@ -6,7 +6,9 @@ use wire::record;
 
 use super::collect::Cycle;
 use super::model::*;
+pub use marks::RawMark;
 
+mod marks;
 mod sentence;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,8 @@ const NOBODY: &str = "none";
 pub struct Raw {
     pub(super) bdf: String,
     requester: String,
-    /// SMMU and StreamID of one that belongs to no function.
-    pub(super) stranger: Option<(u8, u32)>,
+    /// SMMU and StreamID of one that belongs to no function; without a StreamID all of those that a census does not know.
+    pub(super) stranger: Option<(u8, Option<u32>)>,
     pub(super) bus_master: bool,
     pub(super) answers: bool,
     first_dma: Option<u64>,
@@ -44,7 +46,7 @@ impl Raw {
     /// Of its record.
     pub fn of(told: &Record<'_>) -> Option<Self> {
         if let Record::Stranger { smmu, stream_id, first, last, .. } = *told {
-            let (bdf, stranger) = (NOBODY.into(), Some((smmu, stream_id)));
+            let (bdf, stranger) = (NOBODY.into(), Some((smmu, Some(stream_id))));
             let (first_attempt, last_attempt) = (Some(first), Some(last));
             return Some(Self { bdf, stranger, first_attempt, last_attempt, ..Self::default() });
         }
@@ -90,29 +92,32 @@ impl Raw {
 
 /// All functions that a cycle told of.
 pub fn all(cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) -> Vec<Requester> {
-    cycle.requesters.iter().map(|raw| one(raw, cycle, platform, hz, is_census)).collect()
+    let nobody = marks::nobody(cycle);
+    cycle.requesters.iter().chain(&nobody).map(|raw| one(raw, cycle, platform, hz, is_census)).collect()
 }
 
 fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) -> Requester {
     let endpoint = platform.endpoints.iter().find(|endpoint| endpoint.bdf == raw.bdf);
     let stream = cycle.streams.iter().find(|stream| stream.bdf == raw.bdf);
-    let key = raw.stranger.or(endpoint.and_then(|endpoint| Some((endpoint.smmu?, endpoint.stream_id?))));
-    let is_own = |event: &&Event| Some((event.smmu, event.stream_id)) == key;
+    let of_function = endpoint.and_then(|endpoint| Some((endpoint.smmu?, Some(endpoint.stream_id?))));
+    let key = raw.stranger.or(of_function);
+    let is_own = |event: &&Event| Some((event.smmu, Some(event.stream_id))) == key;
     let faults: Vec<Event> = cycle.events.iter().filter(is_own).cloned().collect();
-    let ending = ending(raw, stream, &faults);
+    let marks = marks::of(cycle, key, hz);
+    let ending = if marks.is_empty() { ending(raw, stream, &faults) } else { marks::ending(raw, cycle) };
     let us = |ticks: Option<u64>| microseconds(ticks?, hz);
     let name = endpoint.and_then(|endpoint| name(endpoint.vendor.0, endpoint.device.0));
     let who = sentence::who(raw, name.as_deref(), key);
     let sentence = if is_census {
         let before_exit = endpoint.and_then(|endpoint| endpoint.bus_master_before_exit);
-        sentence::in_census(raw, &who, &faults, before_exit, hz)
+        sentence::in_census(raw, &who, (&faults, &marks), before_exit, hz)
     } else {
         sentence::after_crash(raw, &who, stream, &faults, ending, hz)
     };
     Requester {
         bdf: raw.bdf.clone(),
         chain: chain(raw, key, platform),
-        stream_id: key.map(|(_, stream_id)| stream_id),
+        stream_id: key.and_then(|(_, stream_id)| stream_id),
         driver: endpoint.and_then(|endpoint| endpoint.driver.clone()),
         bus_master: raw.bus_master,
         answers: raw.answers,
@@ -124,6 +129,7 @@ fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) 
         moved: stream.map(|stream| stream.phases.since_crash()),
         stopped: raw.stopped.as_ref().and_then(|stopped| self::stopped(stopped, hz)),
         faults,
+        marks,
         ending,
         sentence,
         name,
@@ -156,7 +162,7 @@ pub fn name(vendor: u64, device: u64) -> Option<String> {
     })
 }
 
-fn chain(raw: &Raw, key: Option<(u8, u32)>, platform: &Platform) -> String {
+fn chain(raw: &Raw, key: Option<(u8, Option<u32>)>, platform: &Platform) -> String {
     let alias = if raw.requester == raw.bdf || raw.stranger.is_some() {
         String::new()
     } else {
@@ -165,7 +171,8 @@ fn chain(raw: &Raw, key: Option<(u8, u32)>, platform: &Platform) -> String {
     let Some((smmu, stream_id)) = key else { return format!("{}{alias}, behind no SMMU", raw.bdf) };
     let base = platform.smmus.iter().find(|known| known.index == smmu);
     let at = base.map_or_else(String::new, |known| format!(" at {:#x}", known.base.0));
-    format!("{}{alias}, SMMU {smmu}{at}, StreamID {stream_id:#x}", raw.bdf)
+    let stream = stream_id.map_or_else(|| "any StreamID".into(), |stream_id| format!("StreamID {stream_id:#x}"));
+    format!("{}{alias}, SMMU {smmu}{at}, {stream}", raw.bdf)
 }
 
 fn ending(raw: &Raw, stream: Option<&Stream>, faults: &[Event]) -> Ending {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu};
+use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Watched};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -116,6 +116,9 @@ fn one_run(text: &mut String, run: &Run) {
     }
     // How they were stopped, or that they were never told to, is what such a run is about.
     let is_census = super::judge::is_census(&run.scenario);
+    for Watched { smmu, how, .. } in &run.watched {
+        line(text, &format!("  SMMU {smmu}: {how}"));
+    }
     let is_told = |requester: &&Requester| {
         requester.stopped.is_some() || (is_census && (requester.first_attempt_us.is_some() || requester.bus_master))
     };

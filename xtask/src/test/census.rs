@@ -19,6 +19,7 @@ pub fn all() -> Vec<Case> {
             let ended = session.run(&words("run --scenario census"))?;
             expect::outcome(&ended, 0, "pass")?;
             let run = expect::run(&ended, "census")?;
+            watched_by_refusal(&ended, run)?;
             ensure(active(run)?.is_empty() && run["streams"].as_array().is_some_and(Vec::is_empty), || format!("{run}"))
         }),
         Case::new("census-left-running", left_running),
@@ -42,6 +43,14 @@ pub fn all() -> Vec<Case> {
     ]
 }
 
+/// QEMU updates no flags: there the SMMU is watched by refusal, and report and terminal say why.
+fn watched_by_refusal(ended: &Ended, run: &Value) -> Expected {
+    let [watched] = &expect::array(run, "watched")?[..] else { return Err(format!("not one SMMU: {run}")) };
+    let how = watched["how"].as_str().unwrap_or_default();
+    let is_refusal = watched["marks"] == false && how == "all DMA is refused and recorded: IDR0.HTTU is 0";
+    ensure(is_refusal && ended.stdout.contains(how), || format!("{watched}, {}", ended.stdout))
+}
+
 fn active(run: &Value) -> Result<Vec<&Value>, String> {
     let is_active = |told: &&Value| !told["first_attempt_us"].is_null();
     Ok(expect::array(run, "requesters")?.iter().filter(is_active).collect())
@@ -57,6 +66,7 @@ fn left_running(session: &Session<'_>) -> Expected {
     let ended = behind_another(session, "run --scenario census")?;
     expect::outcome(&ended, 1, "fail")?;
     let run = expect::run(&ended, "census")?;
+    watched_by_refusal(&ended, run)?;
     let watched = check(run, "census.watched")?;
     ensure(watched["verdict"] == "pass", || format!("{watched}"))?;
     let quiet = check(run, "census.quiet")?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Event;
+use super::{Event, Hex};
 use crate::report::counts::Phase;
 
 /// A function, and what its DMA was seen to do. Times are microseconds since the crash, or since the census began.
@@ -36,12 +36,43 @@ pub struct Requester {
     pub moved: Option<Phase>,
     /// What the SMMU refused it, by page, direction and kind.
     pub faults: Vec<Event>,
+    /// What hardware marked of its DMA, in a census that refuses nothing.
+    pub marks: Vec<Mark>,
     /// How the policy stopped it.
     pub stopped: Option<Stopped>,
     /// How its DMA ended.
     pub ending: Ending,
     /// All of this for a person.
     pub sentence: String,
+}
+
+/// How a census watched an SMMU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watched {
+    /// Which.
+    pub smmu: u8,
+    /// Hardware marked what was used, and nothing was refused; else all DMA was.
+    pub marks: bool,
+    /// In words, with the reason.
+    pub how: String,
+}
+
+/// A block of addresses that a stream used while a census watched. A mark says that the stream, or a fetch ahead on its behalf,
+/// was translated there; a block that was written is never one fetched ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// First address.
+    pub address: Hex,
+    /// Length: what one mark tells apart.
+    pub bytes: u64,
+    /// It was written; absent where hardware does not tell.
+    pub written: Option<bool>,
+    /// When a scan first found it used, in microseconds since the census began.
+    pub first_us: Option<u64>,
+    /// The last time.
+    pub last_us: Option<u64>,
+    /// How many scans did.
+    pub scans: u32,
 }
 
 /// How a device was stopped before the takeover.

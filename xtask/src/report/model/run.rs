@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict};
+use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict, Watched};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +48,8 @@ pub struct Run {
     pub attach: Option<Attach>,
     /// Who was doing DMA after the crash, of the first cycle that was sent whole.
     pub requesters: Vec<Requester>,
+    /// How a census watched each SMMU; empty otherwise.
+    pub watched: Vec<Watched>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
     /// What the protocol checker says; absent where no takeover began.

@@ -1,21 +1,31 @@
 //! What was seen of a function's DMA, in one sentence.
 
 use super::Raw;
-use crate::report::model::{Ending, Event, Stream};
+use crate::report::model::{Ending, Event, Mark, Stream};
 use crate::report::view::milliseconds;
 
 /// The function with its name and StreamID.
-pub fn who(raw: &Raw, name: Option<&str>, key: Option<(u8, u32)>) -> String {
-    if let Some((smmu, stream_id)) = raw.stranger {
+pub fn who(raw: &Raw, name: Option<&str>, key: Option<(u8, Option<u32>)>) -> String {
+    if let Some((smmu, None)) = raw.stranger {
+        return format!("somebody behind SMMU {smmu} whose StreamID belongs to no PCI function that is there");
+    }
+    if let Some((smmu, Some(stream_id))) = raw.stranger {
         return format!("StreamID {stream_id:#x} of SMMU {smmu}, which belongs to no PCI function that is there,");
     }
     let name = name.map_or_else(String::new, |name| format!(" {name}"));
-    let id = key.map_or_else(String::new, |(_, stream_id)| format!(" (StreamID {stream_id:#x})"));
+    let id = key.and_then(|(_, stream_id)| stream_id);
+    let id = id.map_or_else(String::new, |stream_id| format!(" (StreamID {stream_id:#x})"));
     format!("{}{name}{id}", raw.bdf)
 }
 
 /// What a census says of a function that nobody of ours has started.
-pub fn in_census(raw: &Raw, who: &str, faults: &[Event], before_exit: Option<bool>, hz: u64) -> String {
+pub fn in_census(
+    raw: &Raw,
+    who: &str,
+    (faults, marks): (&[Event], &[Mark]),
+    before_exit: Option<bool>,
+    hz: u64,
+) -> String {
     let was = match (before_exit, raw.bus_master) {
         (Some(true), true) => "; it was bus mastering before the firmware's end, and still is",
         (Some(true), false) => "; it was bus mastering before the firmware's end",
@@ -34,6 +44,12 @@ pub fn in_census(raw: &Raw, who: &str, faults: &[Event], before_exit: Option<boo
     let pages = [page(true), page(false)].into_iter().flatten().collect::<Vec<_>>().join(" and ");
     let pages = if pages.is_empty() { String::new() } else { format!(", among them {pages}") };
     let [first, last] = [first, last].map(|ticks| milliseconds(Some(ticks), hz));
+    if !marks.is_empty() {
+        let blocks = super::marks::in_words(marks);
+        return format!(
+            "{who} was doing DMA that nobody of ours has started: {blocks}, from {first} to {last} of the census; nothing was refused{was}"
+        );
+    }
     format!(
         "{who} was doing DMA that nobody of ours has started: {count} refusals from {first} to {last} of the census{pages}{was}"
     )

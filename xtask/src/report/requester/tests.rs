@@ -104,3 +104,76 @@ fn the_page_has_a_sentence_and_the_terminal_those_of_devices_that_were_stopped()
     assert!(html::render(&report).unwrap().contains(&seen.sentence));
     assert!(!terminal::summary(&report).contains(&seen.sentence));
 }
+
+/// A census by marks: one function and somebody without a name were found, another function was quiet.
+fn census_by_marks() -> Report {
+    let (run, cycle, smmu) = (0, 0, 0);
+    let mut records = vec![hello("primary")];
+    records.extend(platform());
+    records.push(begin(0, "census", 1));
+    if let Record::Hello { counter_hz, .. } = &mut records[0] {
+        *counter_hz = HZ;
+    }
+    let bdf = STREAMS[0];
+    let how = "hardware marks what was used, and what was written, and nothing is refused";
+    records.push(Record::Watched { run, cycle, smmu, marks: true, how });
+    let mark = |stream_id: Option<u32>, address, bytes, written, last, scans| {
+        let bdf = if stream_id.is_some() { bdf } else { "" };
+        Record::Mark { run, cycle, smmu, stream_id, bdf, address, bytes, written, first: 100, last, scans }
+    };
+    records.push(mark(Some(16), 0x8020_0000, 2 << 20, Some(true), 990_000, 900));
+    records.push(mark(Some(16), 0x1_0000_0000, 1 << 30, Some(false), 500, 3));
+    records.push(mark(None, 0x1_4000_0000, 1 << 30, None, 4_000, 7));
+    for (bdf, attempt) in [(bdf, Some(100)), (STREAMS[1], None)] {
+        records.push(Record::Requester {
+            run,
+            cycle,
+            bdf,
+            requester: bdf,
+            bus_master: true,
+            answers: true,
+            first_dma: None,
+            last_dma: None,
+            first_attempt: attempt,
+            last_attempt: attempt.map(|_| 990_000),
+            stopped: None,
+        });
+    }
+    records.push(Record::Timing {
+        run,
+        cycle,
+        crash_to_kdump: 0,
+        takeover: 0,
+        hold: 0,
+        watch: 1_000_000,
+        counted: 1_000_000,
+        cycle_total: 1_000_100,
+    });
+    records.push(check(0, 0, "census.quiet", record::Verdict::Fail, record::Verdict::Pass));
+    records.push(end_of_cycle(0, 0, record::Outcome::Fail, 1, 1));
+    records.push(Record::RunEnd { run, outcome: record::Outcome::Fail, cycles: 1, cycles_failed: 1 });
+    records.push(Record::End { outcome: record::Outcome::Fail, runs: 1 });
+    from_log(&log(None, &records))
+}
+
+#[test]
+fn a_census_by_marks_says_whose_blocks_and_that_nothing_was_refused() {
+    let report = census_by_marks();
+    let [named, quiet, nobody] = &report.runs[0].requesters[..] else { panic!("{:?}", report.runs[0].requesters) };
+    let words = "(StreamID 0x10) was doing DMA that nobody of ours has started: written in 900 scan(s): the 2 MiB at \
+                 0x80200000, read in 3 scan(s): the 1 GiB at 0x100000000, from 0.10 ms to 990.00 ms of the census; nothing \
+                 was refused";
+    assert!(named.sentence.contains(words), "{}", named.sentence);
+    assert_eq!((named.ending, named.marks.len(), named.faults.len()), (Ending::StillGoing, 2, 0));
+    assert!(quiet.sentence.contains("did no DMA"), "{}", quiet.sentence);
+    assert_eq!((quiet.ending, quiet.marks.len()), (Ending::NotSeen, 0));
+    assert!(nobody.sentence.starts_with("somebody behind SMMU 0"), "{}", nobody.sentence);
+    assert!(nobody.sentence.contains("used in 7 scan(s): the 1 GiB at 0x140000000, from 0.10 ms to 4.00 ms"));
+    assert_eq!((nobody.ending, nobody.stream_id, &*nobody.bdf), (Ending::ByItself, None, NOBODY));
+    let watched = &report.runs[0].watched[..];
+    assert!(matches!(watched, [Watched { smmu: 0, marks: true, .. }]), "{watched:?}");
+    let (terminal, page) = (terminal::summary(&report), html::render(&report).unwrap());
+    for text in ["written in 900 scan(s)", "used in 7 scan(s)", &watched[0].how] {
+        assert!(terminal.contains(text) && page.contains(text), "{text}");
+    }
+}
