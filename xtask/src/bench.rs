@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_measured_run_is_the_documented_one() {
-        let args = adopt(101).unwrap();
+        let args = adopt(101).unwrap().payload;
         assert_eq!((args.scenario, args.cycles, args.plant, args.iort), (vec!["adopt".to_owned()], 101, None, None));
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use addr::Bdf;
 use clap::{Args, Parser, Subcommand};
 
+use crate::flash::Way;
 use crate::iort::NodeInput;
 use crate::run::{Injection, Span};
 
@@ -35,6 +36,8 @@ pub enum Command {
     Test(TestArgs),
     /// Build both images
     Build(BuildArgs),
+    /// Build what a board needs and bring it there
+    Flash(FlashArgs),
     /// Measure cycle time, CPU time and image sizes
     Bench(BenchArgs),
     /// Render a report again from a captured console log
@@ -57,18 +60,12 @@ pub struct InstallArgs {
     pub yes: bool,
 }
 
-/// Arguments of `run`.
+/// What the payload is told: the same, whoever brings it to a machine.
 #[derive(Clone, Debug, Args)]
-pub struct RunArgs {
-    /// The board, by the name of its file in board-configs/
-    #[arg(long, value_name = "BOARD", default_value = "qemu-virt")]
-    pub board: String,
+pub struct PayloadArgs {
     /// Scenarios in this order, separated by commas, or `all`
     #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset")]
     pub scenario: Vec<String>,
-    /// Show the scenarios: what is expected, by which source, and their risks
-    #[arg(long)]
-    pub list_scenarios: bool,
     /// Crashes of each scenario in one boot
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub cycles: u32,
@@ -78,23 +75,37 @@ pub struct RunArgs {
     /// A table that replaces the firmware's IORT
     #[arg(long, value_name = "FILE")]
     pub iort: Option<PathBuf>,
+    /// Plant a fault; the report is marked and never passes
+    #[arg(long, value_name = "FAULT")]
+    pub plant: Option<String>,
+    /// Hand an option to the payload as it is (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub option: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The board, by the name of its file in board-configs/
+    #[arg(long, value_name = "BOARD", default_value = "qemu-virt")]
+    pub board: String,
+    /// What the payload is told
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+    /// Show the scenarios: what is expected, by which source, and their risks
+    #[arg(long)]
+    pub list_scenarios: bool,
     /// Where the report goes
     #[arg(long, value_name = "DIR", default_value = "target/report")]
     pub report: PathBuf,
     /// Show the command line that would start the machine, and run nothing
     #[arg(long)]
     pub print_command: bool,
-    /// Plant a fault; the report is marked and never passes
-    #[arg(long, value_name = "FAULT")]
-    pub plant: Option<String>,
     /// Have QEMU inject a PCI Express error while the payload waits for it (repeatable): before, blackout or after, the
     /// function, and QEMU's name of the error, as in blackout=0000:01:00.0:COMP_TIME; four words for the header log may
     /// follow, as in :40000001,100000f,80000000,0. Such a report never passes
     #[arg(long, value_name = "MOMENT=FUNCTION:ERROR", value_parser = Injection::parse)]
     pub inject: Vec<Injection>,
-    /// Hand an option to the payload as it is (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub option: Vec<String>,
     /// Deadline for the whole boot in seconds, instead of the board's
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: Option<u64>,
@@ -132,6 +143,34 @@ pub struct BuildArgs {
     /// Show what cargo does
     #[arg(long, short)]
     pub verbose: bool,
+}
+
+/// Arguments of `flash`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Exit status: 0 it is there, and reads back as written, 1 it reads back as something else,\n\
+                        2 wrong usage, configuration or input, or it could not be written, 4 the host lacks something.")]
+pub struct FlashArgs {
+    /// The board, by the name of its file in board-configs/
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// The way to the board
+    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    pub via: Way,
+    /// Where it goes; for `esp` a folder that is there, a removable drive such as /dev/sdb, or a file for an image of one
+    #[arg(long, value_name = "TARGET")]
+    pub to: Option<PathBuf>,
+    /// Put back what was there before
+    #[arg(long, conflicts_with_all = ["scenario", "cycles", "span", "iort", "plant", "option"])]
+    pub restore: bool,
+    /// Overwrite the drive of this name, such as `sdb`, without asking for it
+    #[arg(long, value_name = "NAME")]
+    pub yes_erase: Option<String>,
+    /// Largest drive to be written, in GiB
+    #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub largest: u64,
+    /// What the payload is told
+    #[command(flatten)]
+    pub payload: PayloadArgs,
 }
 
 /// Arguments of `bench`.

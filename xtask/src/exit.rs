@@ -62,6 +62,11 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     Problem { exit: Exit::Usage, text: text.into() }.into()
 }
 
+/// An error for something that is not as it ought to be.
+pub fn unexpected(text: impl Into<String>) -> anyhow::Error {
+    Problem { exit: Exit::Fail, text: text.into() }.into()
+}
+
 /// An error for something that the host lacks; `text` says how to get it.
 pub fn host_lacks(text: impl Into<String>) -> anyhow::Error {
     Problem { exit: Exit::Host, text: text.into() }.into()

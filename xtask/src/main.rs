@@ -8,7 +8,9 @@ mod capture;
 mod ci;
 mod cli;
 mod exit;
+mod flash;
 mod iort;
+mod lock;
 mod report;
 mod run;
 mod setup;
@@ -46,6 +48,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args),
         Command::Test(args) => test::run(args),
         Command::Build(args) => build::run(args),
+        Command::Flash(args) => flash::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::rerender(args),
         Command::Iort(args) => iort::run(args),

@@ -37,8 +37,8 @@ pub struct Job {
     pub board: Board,
     /// Emulator and firmware.
     pub host: Host,
-    /// The primary image.
-    pub image: PathBuf,
+    /// The primary image. `None`: firmware finds it, options and table on a drive of `qemu_args`, as `flash` left them.
+    pub image: Option<PathBuf>,
     /// What the payload is told.
     pub options: Options,
     /// How long it goes on, where it goes by time.
@@ -82,7 +82,7 @@ impl Job {
             qemu: self.qemu()?,
             program: &self.host.qemu,
             firmware: self.host.firmware.as_deref(),
-            image: &self.image,
+            image: self.image.as_deref(),
             options: &self.options.text,
             iort: self.iort.as_deref(),
             ports,

@@ -14,8 +14,8 @@ pub struct Machine<'a> {
     pub program: &'a Path,
     /// UEFI firmware, where the machine has one.
     pub firmware: Option<&'a Path>,
-    /// The primary image: without firmware the raw one.
-    pub image: &'a Path,
+    /// The primary image: without firmware the raw one. `None`: firmware starts what it finds on a drive.
+    pub image: Option<&'a Path>,
     /// Option text.
     pub options: &'a str,
     /// A table that replaces the firmware's IORT.
@@ -66,11 +66,13 @@ impl Machine<'_> {
         for device in &qemu.devices {
             add("-device", device);
         }
-        // To the firmware through fw_cfg: no disk, and none of its countdown.
-        add("-kernel", &self.image);
-        add("-append", &self.options);
-        if let Some(iort) = self.iort {
-            add("-initrd", &iort);
+        if let Some(image) = self.image {
+            // To the firmware through fw_cfg: no disk, and none of its countdown.
+            add("-kernel", &image);
+            add("-append", &self.options);
+            if let Some(iort) = self.iort {
+                add("-initrd", &iort);
+            }
         }
         if let Some(monitor) = self.monitor {
             // Commas end a value; doubled they do not.

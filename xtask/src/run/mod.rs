@@ -3,7 +3,7 @@
 mod boot;
 mod command;
 mod inject;
-mod options;
+pub mod options;
 mod progress;
 mod qemu;
 mod qmp;
@@ -43,8 +43,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     // All that can be wrong with the input is said before anything is built or started.
     let board = load_board(&args.board)?;
-    let options = options::of(args, &board)?;
-    if let Some(iort) = &args.iort {
+    let options = options::of(&args.payload, &args.inject, &board)?;
+    if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
     }
     if board.qemu.is_none() {
@@ -86,24 +86,24 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
 /// Prepares a boot as `run` with these arguments does, for tests and measurements.
 pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job> {
     let board = load_board(&args.board)?;
-    let options = options::of(args, &board)?;
-    if let Some(iort) = &args.iort {
+    let options = options::of(&args.payload, &args.inject, &board)?;
+    if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
     }
     Ok(job(args, board, options, host, image))
 }
 
 fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBuf) -> Job {
-    let soak_seconds = args.span.map_or(0, |span| span.0.as_secs());
+    let soak_seconds = args.payload.span.map_or(0, |span| span.0.as_secs());
     let boot_seconds = args.timeout.unwrap_or(board.limits.boot_seconds.saturating_add(soak_seconds));
     let limits = Limits { boot_seconds, ..board.limits };
     Job {
         board,
         host,
-        image,
+        image: Some(image),
         options,
-        span: args.span,
-        iort: args.iort.clone(),
+        span: args.payload.span,
+        iort: args.payload.iort.clone(),
         qemu_args: args.qemu_args.clone(),
         injections: args.inject.clone(),
         limits,
@@ -141,7 +141,8 @@ fn folder() -> PathBuf {
     workspace::root().join("board-configs")
 }
 
-fn load_board(name: &str) -> anyhow::Result<Board> {
+/// Reads the board of this name.
+pub fn load_board(name: &str) -> anyhow::Result<Board> {
     board::load(&folder(), name).map_err(|error| usage(error.to_string()))
 }
 
@@ -172,7 +173,7 @@ fn list_scenarios() {
 }
 
 /// Refuses a file that is no IORT at all. What is wrong inside of one is for the payload to find.
-fn check_iort(path: &Path) -> anyhow::Result<()> {
+pub fn check_iort(path: &Path) -> anyhow::Result<()> {
     let wrong = |what: String| Err(usage(format!("--iort {}: {what}; give a whole ACPI table", path.display())));
     let size = match std::fs::metadata(path) {
         Ok(file) if file.is_file() => file.len(),

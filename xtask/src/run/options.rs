@@ -5,9 +5,9 @@ use board::nearest;
 use scenario::options::RunOptions;
 use scenario::{Plant, Scenario, Work};
 
-use super::inject;
+use super::inject::{self, Injection};
 use crate::capture::{Expected, Request};
-use crate::cli::RunArgs;
+use crate::cli::PayloadArgs;
 use crate::exit::usage;
 
 /// The option text, checked, and what it asks for.
@@ -19,8 +19,8 @@ pub struct Options {
     pub request: Request,
 }
 
-/// Joins and checks the options.
-pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
+/// Joins and checks the options. What is to be injected, the payload waits for.
+pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow::Result<Options> {
     let mut words = vec![
         ("scenario".to_owned(), scenarios(&args.scenario)?),
         ("cycles".to_owned(), cycles(args).to_string()),
@@ -52,7 +52,7 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
     if let Some(span) = args.span {
         words.push(("for_s".into(), span.0.as_secs().to_string()));
     }
-    if let Some(plant) = inject::plant(&args.inject, args.plant.as_deref())? {
+    if let Some(plant) = inject::plant(injections, args.plant.as_deref())? {
         words.push(("plant".into(), plant.name().into()));
     } else if let Some(plant) = &args.plant {
         words.push(("plant".into(), known_plant(plant)?));
@@ -83,7 +83,7 @@ pub fn of(args: &RunArgs, board: &Board) -> anyhow::Result<Options> {
 }
 
 /// The oracle of the cycle before takes a second cycle.
-fn cycles(args: &RunArgs) -> u32 {
+fn cycles(args: &PayloadArgs) -> u32 {
     let is_stale = args.plant.as_deref() == Some(Plant::StaleOracle.name());
     if is_stale { args.cycles.max(2) } else { args.cycles }
 }

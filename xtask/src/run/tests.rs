@@ -26,15 +26,20 @@ fn board() -> board::Board {
     super::load_board("qemu-virt").unwrap()
 }
 
+fn told(words: &[&str]) -> anyhow::Result<options::Options> {
+    let args = args(words);
+    options::of(&args.payload, &args.inject, &board())
+}
+
 fn option_error(words: &[&str]) -> String {
-    let error = options::of(&args(words), &board()).unwrap_err();
+    let error = told(words).unwrap_err();
     assert_eq!(status_of(&error), Exit::Usage);
     one_line(&error)
 }
 
 #[test]
 fn the_main_job_needs_no_option() {
-    let options = options::of(&args(&[]), &board()).unwrap();
+    let options = told(&[]).unwrap();
     assert_eq!(
         options.text,
         "scenario=adopt,reset cycles=1 allow_risks=bus-error,stray-write,device-reset,power-cycle rmr=0000:00:03.0:0x10000"
@@ -46,7 +51,7 @@ fn the_main_job_needs_no_option() {
 #[test]
 fn the_users_options_override_and_are_what_is_checked_later() {
     let words = ["--scenario", "all", "--cycles", "4", "--plant", "leaf-canary", "--option", "rmr=0000:00:02.0"];
-    let options = options::of(&args(&words), &board()).unwrap();
+    let options = told(&words).unwrap();
     assert!(options.text.contains("rmr=0000:00:02.0") && options.text.matches("rmr=").count() == 1, "{}", options.text);
     assert_eq!((options.request.cycles, options.request.plant.as_deref()), (4, Some("leaf-canary")));
     assert!(options.request.scenarios.len() > 2);
@@ -59,7 +64,7 @@ fn wrong_options_say_what_would_be_right() {
     assert!(option_error(&["--scenario", "census", "--plant", "leaf-canary"]).contains("takes no fault (leaf-canary)"));
     let inject = ["--scenario", "census", "--inject", "before=0000:01:00.0:COMP_TIME"];
     assert!(option_error(&inject).contains("takes no fault"));
-    assert!(options::of(&args(&["--scenario", "census,adopt", "--plant", "leaf-canary"]), &board()).is_ok());
+    assert!(told(&["--scenario", "census,adopt", "--plant", "leaf-canary"]).is_ok());
     assert!(option_error(&["--option", "cycles=7"]).contains("use --cycles"));
     assert!(option_error(&["--option", "e2h=1", "--option", "e2h=0"]).contains("given twice"));
     assert!(option_error(&["--option", "e2h"]).contains("KEY=VALUE"));
@@ -86,7 +91,7 @@ fn the_command_line_is_fixed() {
         qemu: board.qemu.as_ref().unwrap(),
         program: Path::new("qemu-system-aarch64"),
         firmware: Some(Path::new("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")),
-        image: Path::new("/tmp/my images/primary.efi"),
+        image: Some(Path::new("/tmp/my images/primary.efi")),
         options: "scenario=adopt cycles=1",
         iort: Some(Path::new("it's.bin")),
         ports: Some((1111, 2222)),
@@ -112,7 +117,7 @@ fn drives_stand_before_the_devices_that_have_them() {
         qemu: board.qemu.as_ref().unwrap(),
         program: Path::new("qemu-system-aarch64"),
         firmware: None,
-        image: Path::new("primary.efi"),
+        image: Some(Path::new("primary.efi")),
         options: "",
         iort: None,
         ports: None,

@@ -6,7 +6,7 @@ use super::expect::{self, Expected, ensure};
 use super::session::{Ended, Session};
 
 /// Wrong command lines, and a word that the message must hold.
-const WRONG: [(&str, &str); 13] = [
+const WRONG: [(&str, &str); 22] = [
     ("run --board no-such-board", "qemu-virt"),
     ("run --scenario adpot", "adopt"),
     ("run --scenario adopt+no-such-damage", "no-such-damage"),
@@ -20,6 +20,15 @@ const WRONG: [(&str, &str); 13] = [
     ("run --iort /no/such/file", "/no/such/file"),
     ("run --no-such-option", "--no-such-option"),
     ("report /no/such/log", "/no/such/log"),
+    ("flash --board qemu-vrit --to /no/such/folder/file", "did you mean `qemu-virt`?"),
+    ("flash --board qemu-virt", "--to"),
+    ("flash --board qemu-virt --via epsilon --to /no/such/folder/file", "esp"),
+    ("flash --board qemu-virt --to /no/such/folder/file", "/no/such/folder/file"),
+    ("flash --board qemu-virt --to /dev/full", "neither a folder, a drive nor a file"),
+    ("flash --board qemu-virt --to /dev/null --scenario adpot", "neither a folder, a drive nor a file"),
+    ("flash --board qemu-virt --to /tmp --yes-erase sdb", "--yes-erase is for drives"),
+    ("flash --board qemu-virt --to /tmp --scenario adpot", "did you mean `adopt`?"),
+    ("flash --board qemu-virt-dt --to /tmp", "raw image"),
 ];
 
 /// All of them.

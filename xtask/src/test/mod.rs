@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod devices;
 mod expect;
+mod flash;
 mod found;
 mod host;
 mod input;
@@ -99,6 +100,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(damage::all());
     cases.extend(devices::all());
     cases.extend(crashes::all());
+    cases.extend(flash::all());
     cases.extend(found::all());
     cases.extend(plants::all());
     cases.extend(policies::all());

@@ -55,7 +55,10 @@ impl Session<'_> {
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         // A runner that was started in the background passes an ignored SIGINT on; `env` becomes the program itself.
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT").args(words).arg(self.program);
+        command.arg("--default-signal=INT");
+        // What `flash` keeps is for its user's own folder, and the next start of this session finds it.
+        command.arg(format!("XDG_STATE_HOME={}", self.folder.with_extension("state").display()));
+        command.args(words).arg(self.program);
         let (before, after) = match arguments.iter().position(|argument| argument == "--") {
             Some(at) => arguments.split_at(at),
             None => (arguments, &[][..]),

@@ -1,0 +1,73 @@
+//! What a board needs, whatever way brings it there.
+
+use std::path::Path;
+
+use anyhow::Context;
+use board::{Board, Image};
+
+use super::Piece;
+use crate::cli::PayloadArgs;
+use crate::exit::usage;
+use crate::run::{self, Options};
+use crate::{build, run::options};
+
+/// Where firmware looks for a system on a drive that names none (UEFI 2.11, 3.5.1.1, table 3.2). The file holds both
+/// images: the kdump image travels inside of the primary.
+pub const BOOT_FILE: &str = "EFI/BOOT/BOOTAA64.EFI";
+/// Names that the primary looks for in the root of the volume that it comes from.
+pub const OPTIONS_FILE: &str = "inflight.txt";
+/// The table that replaces the firmware's IORT.
+pub const IORT_FILE: &str = "iort.aml";
+
+/// What the payload will be told, checked before anything is built.
+#[derive(Debug)]
+pub struct Told {
+    options: Options,
+    iort: Option<Vec<u8>>,
+}
+
+impl Told {
+    /// Reads the command line as `run` does.
+    pub fn of(args: &PayloadArgs, board: &Board) -> anyhow::Result<Self> {
+        let options = options::of(args, &[], board)?;
+        let iort = args.iort.as_deref().map(read_iort).transpose()?;
+        Ok(Self { options, iort })
+    }
+}
+
+fn read_iort(path: &Path) -> anyhow::Result<Vec<u8>> {
+    run::check_iort(path)?;
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Builds the images and returns the files that UEFI firmware starts them from, that of the firmware first.
+///
+/// # Errors
+/// The board starts without UEFI firmware, or the images do not build.
+pub fn files(told: &Told) -> anyhow::Result<Vec<Piece>> {
+    let file = build::images()?.file;
+    let image = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(beside(image, told))
+}
+
+/// The files beside each other. A table that nobody asked for must not lie there: the payload would take it.
+pub fn beside(image: Vec<u8>, told: &Told) -> Vec<Piece> {
+    // A word a line: whoever has the drive in hand can read and change it.
+    let options = told.options.text.replace(' ', "\n") + "\n";
+    vec![
+        Piece { at: BOOT_FILE.into(), bytes: Some(image) },
+        Piece { at: OPTIONS_FILE.into(), bytes: Some(options.into_bytes()) },
+        Piece { at: IORT_FILE.into(), bytes: told.iort.clone() },
+    ]
+}
+
+/// Refuses a board whose machine starts the raw image: it has no firmware that would look for a file.
+pub fn needs_uefi(board: &Board) -> anyhow::Result<()> {
+    match &board.qemu {
+        Some(machine) if machine.image == Image::Raw => Err(usage(format!(
+            "board {} starts the raw image, without UEFI firmware that would look for {BOOT_FILE}",
+            board.name
+        ))),
+        _ => Ok(()),
+    }
+}
