@@ -34,6 +34,8 @@ pub enum Exit {
     Lost = 3,
     /// The host lacks something.
     Host = 4,
+    /// Ctrl-C: what a shell reports of a program that a signal ended.
+    Stopped = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -65,6 +67,11 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 /// An error for something that is not as it ought to be.
 pub fn unexpected(text: impl Into<String>) -> anyhow::Error {
     Problem { exit: Exit::Fail, text: text.into() }.into()
+}
+
+/// An error for what Ctrl-C ended.
+pub fn stopped() -> anyhow::Error {
+    Problem { exit: Exit::Stopped, text: "stopped by Ctrl-C".into() }.into()
 }
 
 /// An error for something that the host lacks; `text` says how to get it.

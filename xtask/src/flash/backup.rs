@@ -22,7 +22,7 @@ const MARKED: usize = 1 << 20;
 pub struct Identity {
     /// In words; another target has other words.
     pub text: String,
-    /// Two targets of the same words cannot be.
+    /// Two targets of the same words cannot be. Drives without a serial number can, and so can what is mounted at a folder.
     pub is_certain: bool,
 }
 
@@ -77,11 +77,12 @@ impl Backup {
                 old.save()?;
                 return Ok(old);
             }
-            if !target.is_certain {
+            let is_lost = old.record.places.iter().any(|place| place.kept.is_some());
+            if is_lost && !target.is_certain {
                 return Err(usage(format!(
-                    "{} keeps a backup of a drive that says the same of itself ({}); --restore that drive, or remove the folder",
+                    "{} holds neither what was flashed nor its backup, which is in {}; --restore that where it belongs, or remove it",
+                    target.text,
                     folder.display(),
-                    target.text
                 )));
             }
         }

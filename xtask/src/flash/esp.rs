@@ -17,7 +17,7 @@ use super::payload::{self, Told};
 use super::{Piece, fat};
 use crate::cli::FlashArgs;
 use crate::exit::{Exit, usage};
-use crate::run::Progress;
+use crate::run::{self, Progress};
 
 /// Where the partition goes.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub fn run(args: &FlashArgs, board: &Board) -> anyhow::Result<Exit> {
     let store = backup::store()?;
     if args.restore {
         target.confirm(args, "what was there before comes back")?;
+        run::listen()?;
         restore(&target, &store, &Progress::new())?;
         crate::exit::say!("{} is as it was before", target.identity().text);
         return Ok(Exit::Pass);
@@ -47,6 +48,8 @@ pub fn run(args: &FlashArgs, board: &Board) -> anyhow::Result<Exit> {
     let progress = Progress::new();
     progress.phase("build both images");
     let files = payload::files(&told)?;
+    // From here on Ctrl-C ends it at the next step, with nothing left beside the target.
+    run::listen()?;
     let bytes = flash(&target, &files, &store, &progress)?;
     drop(progress);
     crate::exit::say!("{}: {}, read back as written", target.identity().text, HumanBytes(bytes));
@@ -129,12 +132,12 @@ impl Target {
     }
 
     fn identity(&self) -> Identity {
-        let text = match self {
-            Self::Folder(folder) => folder.display().to_string(),
-            Self::File(folder, name) => folder.join(name).display().to_string(),
+        let (path, is_certain) = match self {
+            Self::Folder(folder) => (folder.clone(), false),
+            Self::File(folder, name) => (folder.join(name), true),
             Self::Drive(drive) => return drive.identity(),
         };
-        Identity { text, is_certain: true }
+        Identity { text: path.display().to_string(), is_certain }
     }
 
     fn folder(&self) -> Folder {

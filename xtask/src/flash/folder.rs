@@ -121,7 +121,7 @@ impl Staged {
         let mut file = File::create(&new).with_context(cannot)?;
         for step in bytes.chunks(STEP) {
             file.write_all(step).with_context(cannot)?;
-            meter.add(step.len());
+            meter.add(step.len())?;
         }
         file.sync_all().with_context(cannot)?;
         // Out of the page cache, so that the medium answers. A file system that cannot forget answers from memory.

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use indicatif::HumanBytes;
 
-use crate::run::Progress;
+use crate::exit::stopped;
+use crate::run::{self, Progress};
 
 /// Counts bytes of one phase.
 pub struct Meter<'a> {
@@ -23,10 +24,14 @@ impl<'a> Meter<'a> {
     }
 
     /// So many bytes more are through.
-    pub fn add(&mut self, bytes: usize) {
+    ///
+    /// # Errors
+    /// Ctrl-C was pressed.
+    pub fn add(&mut self, bytes: usize) -> anyhow::Result<()> {
         self.done += bytes as u64;
         let (done, total, rate) = (HumanBytes(self.done), HumanBytes(self.total), HumanBytes(self.rate()));
         self.progress.detail(&format!("{} {done} of {total}, {rate}/s", self.what));
+        if run::is_stopped() { Err(stopped()) } else { Ok(()) }
     }
 
     /// All are through.

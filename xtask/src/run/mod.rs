@@ -19,7 +19,7 @@ pub use options::Options;
 pub use progress::Progress;
 pub use qemu::Emulator;
 pub use sender::Line;
-pub use soak::Span;
+pub use soak::{Span, is_stopped, listen};
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let image = board.qemu.as_ref().map_or(images.file.clone(), |machine| images.for_machine(machine).to_owned());
     let job = job(args, board, options, host, image);
     if job.span.is_some() {
-        soak::listen()?;
+        listen()?;
     }
     let boot = boot(&job, &progress)?;
     drop(progress);

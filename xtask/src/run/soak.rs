@@ -9,10 +9,10 @@ use anyhow::Context;
 use wire::Record;
 use wire::record::Outcome;
 
+use crate::exit::Exit;
+
 /// Ctrl-C was pressed.
 static IS_STOPPED: AtomicBool = AtomicBool::new(false);
-/// What a shell reports of a program that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
 /// A line is written this often, and at least five of them.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -47,7 +47,7 @@ impl fmt::Display for Span {
 pub fn listen() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if IS_STOPPED.swap(true, Ordering::SeqCst) {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(Exit::Stopped as i32);
         }
     })
     .context("cannot listen for Ctrl-C")

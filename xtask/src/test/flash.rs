@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -57,6 +58,7 @@ pub fn all() -> Vec<Case> {
             ensure(fs::read(&own).is_ok_and(|text| text == b"another loader"), || "the old loader is not back".into())?;
             ensure(!folder.join("inflight.txt").exists(), || "the options are still there".into())
         }),
+        Case::new("flash-interrupted", interrupted),
         Case::new("flash-one-at-a-time", |session| {
             let _held = lock::board("qemu-virt").map_err(|error| error.to_string())?;
             let image = session.folder.with_extension("img");
@@ -67,6 +69,30 @@ pub fn all() -> Vec<Case> {
             ensure(!image.exists(), || "it wrote the image all the same".into())
         }),
     ]
+}
+
+/// Ctrl-C while the image is written: it is there whole or not at all, and nothing is left beside it.
+fn interrupted(session: &Session<'_>) -> Expected {
+    let folder = session.folder.with_extension("images");
+    clear(&folder).and_then(|()| fs::create_dir_all(&folder)).map_err(|error| error.to_string())?;
+    let image = folder.join("stick.img");
+    let running = session.start(&words(&format!("flash --board qemu-virt --to {}", image.display())))?;
+    let begin = Instant::now();
+    while fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) {
+        ensure(begin.elapsed() < session.deadline, || "it writes nothing".into())?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    running.interrupt()?;
+    let ended = running.wait()?;
+    let names: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    match ended.status {
+        Some(130) => ensure(names.is_empty() && ended.stderr.contains("error: stopped by Ctrl-C"), || {
+            format!("left: {names:?}\n{}", ended.stderr)
+        }),
+        // A host that is this fast was done already.
+        Some(0) => ensure(names == ["stick.img"], || format!("left: {names:?}")),
+        other => Err(format!("exit status {other:?}: {}", ended.stderr)),
+    }
 }
 
 fn clear(folder: &Path) -> std::io::Result<()> {

@@ -19,6 +19,9 @@ const STEP: usize = 1 << 20;
 /// What direct reads want of addresses in memory and of lengths: a page is enough for every drive.
 const ALIGNMENT: usize = 4096;
 
+/// What to do with a drive that was written in part.
+const LOST: &str = "it is written in part: put it in again, and flash it again or --restore it";
+
 /// What is written to: a drive, or what plays one in tests.
 pub trait Medium {
     /// Writes all bytes from this place on, down to the medium.
@@ -97,8 +100,7 @@ pub fn read(medium: &mut impl Medium, pieces: &[Piece], progress: &Progress) -> 
         let mut bytes = Vec::new();
         each_step(piece, |at, step| {
             bytes.extend(medium.get(at, step.len()).with_context(|| format!("cannot read at {}", HumanBytes(at)))?);
-            meter.add(step.len());
-            Ok(())
+            meter.add(step.len())
         })?;
         now.push(Piece { at: piece.at.clone(), bytes: Some(bytes) });
     }
@@ -115,10 +117,7 @@ pub fn write(medium: &mut impl Medium, pieces: &[Piece], progress: &Progress) ->
     let total = crate::flash::bytes(pieces);
     let mut meter = Meter::new(progress, "written", total);
     let mut put = |at: u64, bytes: &[u8]| {
-        medium.put(at, bytes).with_context(|| {
-            let at = HumanBytes(at);
-            format!("cannot write at {at}; what was there is lost, so put it in again and flash again, or --restore it")
-        })
+        medium.put(at, bytes).with_context(|| format!("cannot write at {}; {LOST}", HumanBytes(at)))
     };
     let mut steps = Vec::new();
     for piece in pieces {
@@ -133,7 +132,7 @@ pub fn write(medium: &mut impl Medium, pieces: &[Piece], progress: &Progress) ->
     }
     for (at, step) in steps.iter().skip(1).chain(steps.first()) {
         put(*at, step)?;
-        meter.add(step.len());
+        meter.add(step.len()).context(LOST)?;
     }
     meter.end();
     let mut meter = Meter::new(progress, "read back", total);
@@ -143,7 +142,7 @@ pub fn write(medium: &mut impl Medium, pieces: &[Piece], progress: &Progress) ->
         if back != step {
             return Err(unexpected(format!("the drive reads back as other bytes than were written, at {place}")));
         }
-        meter.add(step.len());
+        meter.add(step.len())?;
     }
     meter.end();
     Ok(())
