@@ -111,7 +111,7 @@ impl Target {
                 let number = (rustix::fs::major(it.rdev()), rustix::fs::minor(it.rdev()));
                 Self::Drive(Drive::check(system, to, number, args.largest << 30)?)
             }
-            Ok(it) if !it.is_file() => return no("is neither a folder, a drive nor a file"),
+            Ok(it) if !it.is_file() => return no("it is neither a folder, a drive nor a file"),
             // A file that is there, or not yet.
             _ => {
                 let folder = match to.parent() {
@@ -126,7 +126,7 @@ impl Target {
             }
         };
         if args.yes_erase.is_some() && !matches!(target, Self::Drive(_)) {
-            return no("is no drive, and --yes-erase is for drives");
+            return no("it is no drive, and --yes-erase is for drives");
         }
         Ok(target)
     }
@@ -168,7 +168,7 @@ impl Target {
     }
 
     /// Has the user type the name of a drive that is to be overwritten. Nothing else needs it.
-    fn confirm(&self, args: &FlashArgs, what: &str) -> anyhow::Result<()> {
+    pub fn confirm(&self, args: &FlashArgs, what: &str) -> anyhow::Result<()> {
         let Self::Drive(drive) = self else { return Ok(()) };
         crate::exit::tell!("{}; {what}", drive.describe());
         let answer = match &args.yes_erase {

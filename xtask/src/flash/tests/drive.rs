@@ -2,7 +2,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
+
 use super::{Tmpfs, files, is_root, noise, output, tool};
+use crate::cli::{Cli, Command};
 use crate::exit::{Exit, one_line, status_of};
 use crate::flash::backup::Backup;
 use crate::flash::disk::{self, MARGIN};
@@ -111,6 +114,22 @@ fn a_drive_that_must_not_be_overwritten_is_refused_with_the_reason() {
     let blind = Fake::new();
     fs::remove_dir_all(blind.folder.path().join("proc/self")).unwrap();
     assert!(blind.check((8, 16)).is_err(), "without mounts nobody knows");
+}
+
+#[test]
+fn a_drive_is_overwritten_under_its_own_name_only() {
+    let target = Target::Drive(Fake::new().check((8, 16)).unwrap());
+    let confirm = |name: &str| {
+        let words = ["xtask", "flash", "--board", "b", "--to", "/dev/sdb", "--yes-erase", name];
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Flash(args) => target.confirm(&args, "all is lost"),
+            other => panic!("{other:?}"),
+        }
+    };
+    confirm("sdb").unwrap();
+    for wrong in ["sda", "sdb1", "/dev/sdb", ""] {
+        assert!(one_line(&confirm(wrong).unwrap_err()).contains("is not `sdb`; nothing was written"));
+    }
 }
 
 /// A drive in memory: it goes away after so many writes, or changes a byte on its own.

@@ -96,6 +96,17 @@ fn a_disk_that_is_too_small_is_refused() {
 }
 
 #[test]
+fn folders_name_themselves_and_the_one_above_as_the_specification_has_it() {
+    let volume = fat::volume(&files()).unwrap();
+    let is_dot = |at: &usize| volume[*at..].starts_with(b".          \x10");
+    let folders: Vec<_> = (0..volume.len()).step_by(32).filter(is_dot).collect();
+    let cluster = |at: usize| u16::from_le_bytes([volume[at + 26], volume[at + 27]]);
+    assert!(folders.len() == 2 && folders.iter().all(|at| at % 512 == 0), "no long name before: {folders:?}");
+    assert!(folders.iter().all(|at| volume[at + 32..].starts_with(b"..         \x10")));
+    assert_eq!(folders.iter().map(|at| cluster(at + 32)).collect::<Vec<_>>(), [0, cluster(folders[0])]);
+}
+
+#[test]
 fn programs_from_elsewhere_find_no_fault() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("volume");
