@@ -90,25 +90,36 @@ impl Backup {
     }
 
     fn begin(folder: &Path, target: &Identity, now: &[Piece], new: &[Piece]) -> anyhow::Result<Self> {
-        let cannot = || format!("cannot keep what is overwritten in {}", folder.display());
         // Aside until it is whole.
         let aside = folder.with_extension("new");
-        clear(&aside).and_then(|()| clear(folder)).with_context(cannot)?;
+        let begun = Self::write(&aside, target, now, new).and_then(|record| {
+            clear(folder)?;
+            fs::rename(&aside, folder)?;
+            Ok(Self { folder: folder.into(), record })
+        });
+        if begun.is_err() {
+            // A second fault would hide the first.
+            let _ = clear(&aside);
+        }
+        begun.with_context(|| format!("cannot keep what is to be overwritten in {}", folder.display()))
+    }
+
+    fn write(folder: &Path, target: &Identity, now: &[Piece], new: &[Piece]) -> anyhow::Result<Record> {
+        clear(folder)?;
         // What lies on a drive is its owner's alone.
-        DirBuilder::new().recursive(true).mode(0o700).create(&aside).with_context(cannot)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let mut places = Vec::new();
         for (number, piece) in now.iter().enumerate() {
             let kept = piece.bytes.as_ref().map(|bytes| (format!("{number}.kept"), bytes));
             if let Some((name, bytes)) = &kept {
-                write(&aside.join(name), bytes).with_context(cannot)?;
+                write(&folder.join(name), bytes)?;
             }
             places.push(Place { at: piece.at.clone(), kept: kept.map(|(name, _)| name) });
         }
         let record = Record { target: target.text.clone(), is_whole: false, mark: mark(new), places };
-        let backup = Self { folder: aside, record };
+        let backup = Self { folder: folder.into(), record };
         backup.save()?;
-        fs::rename(&backup.folder, folder).with_context(cannot)?;
-        Ok(Self { folder: folder.into(), ..backup })
+        Ok(backup.record)
     }
 
     /// All was written, and read back.

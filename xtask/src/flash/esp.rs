@@ -63,7 +63,7 @@ pub fn flash(target: &Target, files: &[Piece], store: &Path, progress: &Progress
     let backup = if let Target::Drive(drive) = target {
         let mut device = Device::open(drive)?;
         progress.phase(&format!("keep what is on {}", drive.name));
-        let now = drive::read(&mut device, &pieces, progress)?;
+        let now = drive::read(&mut device, &pieces, progress).with_context(|| drive.name.clone())?;
         let backup = Backup::keep(store, &identity, &now, &pieces)?;
         progress.phase(&format!("write {}", drive.name));
         drive::write(&mut device, &pieces, progress).with_context(|| drive.name.clone())?;
@@ -86,7 +86,8 @@ pub fn restore(target: &Target, store: &Path, progress: &Progress) -> anyhow::Re
     let kept = backup.kept()?;
     if let Target::Drive(drive) = target {
         let mut device = Device::open(drive)?;
-        backup.give_back(&drive::read(&mut device, &kept, progress)?)?;
+        let now = drive::read(&mut device, &kept, progress).with_context(|| drive.name.clone())?;
+        backup.give_back(&now)?;
         drive::write(&mut device, &kept, progress).with_context(|| drive.name.clone())?;
     } else {
         let folder = target.folder();

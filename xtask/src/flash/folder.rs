@@ -53,40 +53,18 @@ impl Folder {
     /// A full disk, or a folder that is read-only. Or bytes that read back differently.
     pub fn stage(&self, pieces: &[Piece], progress: &Progress) -> anyhow::Result<Vec<Staged>> {
         let mut meter = Meter::new(progress, "written and read back", super::bytes(pieces));
-        let stage = |piece: &Piece| Staged::write(self.path(&piece.at), piece.bytes.as_deref(), &mut meter);
-        let staged = pieces.iter().map(stage).collect::<anyhow::Result<_>>();
-        match &staged {
-            Ok(_) => meter.end(),
-            Err(_) => pieces.iter().for_each(|piece| self.prune(&self.path(&piece.at))),
-        }
-        staged
+        let stage = |piece: &Piece| Staged::write(&self.root, self.path(&piece.at), piece.bytes.as_deref(), &mut meter);
+        let staged = pieces.iter().map(stage).collect::<anyhow::Result<_>>()?;
+        meter.end();
+        Ok(staged)
     }
 
     /// Has every piece take its place, the first one last: what firmware starts comes after what it reads.
     pub fn commit(&self, staged: Vec<Staged>) -> anyhow::Result<()> {
         staged.into_iter().rev().try_for_each(|staged| match &staged.new {
             Some(new) => staged.take_place(new),
-            None => self.remove(&staged.path),
+            None => staged.clear_place(),
         })
-    }
-
-    /// Removes a file, and the folders that it leaves empty.
-    fn remove(&self, path: &Path) -> anyhow::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-            }
-            _ => {}
-        }
-        self.prune(path);
-        Ok(())
-    }
-
-    /// Removes folders above this path as far as they are empty.
-    fn prune(&self, path: &Path) {
-        let above = path.ancestors().skip(1).take_while(|folder| *folder != self.root);
-        // The first that is not empty, or not there, ends it.
-        let _ = above.map(fs::remove_dir).take_while(Result::is_ok).count();
     }
 
     /// The path of a piece. FAT knows no case: a name that is there in another case is the same file.
@@ -100,24 +78,26 @@ impl Folder {
     }
 }
 
-/// A piece beside its place, whole and read back; or a place that is to be empty. Dropped, what is beside it is removed.
+/// A piece beside its place, whole and read back; or a place that is to be empty. Dropped, what is beside it is removed, and
+/// what is empty then of the folders below `root`.
 #[derive(Debug)]
 pub struct Staged {
+    root: PathBuf,
     new: Option<PathBuf>,
     path: PathBuf,
 }
 
 impl Staged {
-    fn write(path: PathBuf, bytes: Option<&[u8]>, meter: &mut Meter<'_>) -> anyhow::Result<Self> {
-        let Some(bytes) = bytes else { return Ok(Self { new: None, path }) };
-        let folder = folder_of(&path);
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    fn write(root: &Path, path: PathBuf, bytes: Option<&[u8]>, meter: &mut Meter<'_>) -> anyhow::Result<Self> {
+        let root = root.to_owned();
+        let Some(bytes) = bytes else { return Ok(Self { root, new: None, path }) };
         // What a killed run left under this name goes with the next one.
         let mut name = path.clone().into_os_string();
         name.push(".inflight-new");
         let new = PathBuf::from(name);
-        let staged = Self { new: Some(new.clone()), path };
+        let staged = Self { root, new: Some(new.clone()), path };
         let cannot = || format!("cannot write {}", staged.path.display());
+        fs::create_dir_all(folder_of(&new)).with_context(cannot)?;
         let mut file = File::create(&new).with_context(cannot)?;
         for step in bytes.chunks(STEP) {
             file.write_all(step).with_context(cannot)?;
@@ -138,6 +118,15 @@ impl Staged {
         fs::rename(new, &self.path).with_context(cannot)?;
         File::open(folder_of(&self.path)).and_then(|folder| folder.sync_all()).with_context(cannot)
     }
+
+    fn clear_place(&self) -> anyhow::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for Staged {
@@ -146,6 +135,9 @@ impl Drop for Staged {
             // Gone already where it took its place.
             let _ = fs::remove_file(new);
         }
+        let above = self.path.ancestors().skip(1).take_while(|folder| *folder != self.root);
+        // The first that is not empty, or not there, ends it.
+        let _ = above.map(fs::remove_dir).take_while(Result::is_ok).count();
     }
 }
 

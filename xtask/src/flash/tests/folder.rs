@@ -133,3 +133,21 @@ fn a_full_disk_changes_nothing() {
         assert_eq!(fs::read_dir(store.path()).unwrap().count(), 0, "nothing was overwritten: nothing is kept");
     }
 }
+
+#[test]
+fn what_cannot_be_kept_is_not_overwritten() {
+    let Some(small) = is_root().then(|| Tmpfs::new(100)).flatten() else { return };
+    let (folder, target, _) = place();
+    write(folder.path(), BOOT_FILE, &"loader".repeat(100_000));
+    let before = all(folder.path());
+    let line = one_line(&flash(&target, &files(), small.path(), &Progress::Silent).unwrap_err());
+    assert!(line.starts_with("cannot keep what is to be overwritten") && line.contains("No space left"), "{line}");
+    assert_eq!(all(folder.path()), before);
+    assert!(all(small.path()).is_empty());
+
+    // Nor is an empty folder left where there was none: the boot file is not what cannot be kept here.
+    fs::rename(folder.path().join(BOOT_FILE), folder.path().join(OPTIONS_FILE)).unwrap();
+    fs::remove_dir_all(folder.path().join("EFI")).unwrap();
+    flash(&target, &files(), small.path(), &Progress::Silent).unwrap_err();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
