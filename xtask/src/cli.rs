@@ -44,8 +44,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Read IORT tables: what they say, what is wrong, where a device's IDs go
     Iort(IortArgs),
-    /// List the boards
-    Boards,
+    /// List the boards, check their files, or begin one from what firmware says
+    Boards(BoardsArgs),
     /// Show what the host has and what it lacks; changes nothing
     Doctor(DoctorArgs),
     /// Run exactly what continuous integration runs
@@ -217,6 +217,50 @@ pub struct IortArgs {
     /// The topology as a picture
     #[arg(long, group = "form")]
     pub svg: bool,
+}
+
+/// Arguments of `boards`.
+#[derive(Clone, Debug, Args)]
+pub struct BoardsArgs {
+    /// What to do; without it the boards are listed
+    #[command(subcommand)]
+    pub command: Option<BoardsCommand>,
+}
+
+/// What else than a list `boards` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BoardsCommand {
+    /// Say every mistake in board files, with line and what would be right
+    Check {
+        /// A board's name, or a file; without any, all boards
+        #[arg(value_name = "BOARD")]
+        boards: Vec<String>,
+    },
+    /// Begin a board's file from the tables of its firmware
+    New(NewBoardArgs),
+}
+
+/// Arguments of `boards new`.
+#[derive(Clone, Debug, Args)]
+pub struct NewBoardArgs {
+    /// Its name: lower-case letters, digits and `-`, after the folder of its vendor, as in ampere/altra
+    #[arg(value_name = "NAME", value_parser = board_name)]
+    pub name: String,
+    /// The text of acpidump, a folder of tables (of acpidump -b, or /sys/firmware/acpi/tables), or a devicetree blob
+    /// (/sys/firmware/fdt)
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// Where it goes, and nothing is overwritten; without it to standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Take tables with errors in them, too; the errors become comments
+    #[arg(long)]
+    pub despite_errors: bool,
+}
+
+fn board_name(text: &str) -> Result<String, String> {
+    let wrong = "want lower-case letters, digits and `-`, with one `/` after the vendor, as in ampere/altra";
+    if board::is_name(text) { Ok(text.to_owned()) } else { Err(wrong.into()) }
 }
 
 fn function(text: &str) -> Result<Bdf, String> {

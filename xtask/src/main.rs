@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "nothing of a binary is reachable; `pub` marks what a module shares with others")]
 
 mod bench;
+mod boards;
 mod build;
 mod capture;
 mod ci;
@@ -52,7 +53,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::rerender(args),
         Command::Iort(args) => iort::run(args),
-        Command::Boards => run::boards(),
+        Command::Boards(args) => boards::run(args),
         Command::Doctor(args) => setup::doctor(args),
         Command::Ci(args) => ci::run(args),
     }

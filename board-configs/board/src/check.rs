@@ -5,6 +5,7 @@ use std::ops::Range;
 use addr::Bdf;
 use toml::Spanned;
 
+use crate::collect::Mistakes;
 use crate::{Board, Endpoint, Hands, Image, Limits, Qemu, QemuSender, RmrWish, Sender, Which, known, raw};
 
 /// Granule of reserved memory ranges (IORT E.e, 3.1.1.5: 64 KiB aligned).
@@ -24,72 +25,106 @@ pub(crate) fn mistake<T, V>(value: &Spanned<V>, text: impl Into<String>) -> Resu
     Err(Mistake { span: value.span(), text: text.into() })
 }
 
-pub(crate) fn board(raw: raw::Board) -> Result<Board, Mistake> {
-    name(&raw.name)?;
-    let sources = known::sources(&raw)?;
-    let log = known::log(&raw)?;
-    let power = known::power(raw.power)?;
-    let endpoints = endpoints(raw.endpoints)?;
-    let hands = hands(&raw.deny, &raw.allow, &endpoints)?;
-    let rmr = raw.rmr.map(|rmr| wish(&rmr, &endpoints)).transpose()?;
-    if let Some(console) = &raw.console
-        && console.get_ref().contains(char::is_whitespace)
-    {
-        return mistake(console, "a console is one word such as `pl011:0x09000000`");
-    }
+pub(crate) fn board(raw: raw::Board) -> Result<Board, Vec<Mistake>> {
+    let mut all = Mistakes::default();
+    all.keep(name(&raw.name));
+    let sources = all.keep(known::sources(&raw));
+    let log = all.keep(known::log(&raw));
+    let power = all.keep(known::power(raw.power));
+    let flash = all.keep(known::flash(raw.flash, power.as_ref().and_then(Option::as_ref)));
+    let reach = all.keep(known::reach(raw.reach));
+    let baud = reach.iter().flatten().find_map(|reach| reach.baud);
+    let serial = all.keep(known::serial(raw.serial, baud));
+    let endpoints = all.keep(endpoints(raw.endpoints));
+    // Which functions are endpoints is not known where their list has a mistake.
+    let hands = endpoints.as_deref().and_then(|known| all.keep(hands(&raw.deny, &raw.allow, known)));
+    let rmr = endpoints.as_deref().and_then(|known| all.keep(raw.rmr.map(|rmr| wish(&rmr, known)).transpose()));
+    let console = all.keep(raw.console.map(known::console).transpose());
+    let crash_region = all.keep(raw.crash_region.map(known::crash_region).transpose());
+    let limits = all.keep(limits(&raw.limits));
+    let [hold_us, watch_us] = [raw.hold_us, raw.watch_us].map(|us| all.keep(us.map(wait).transpose()));
     if let Some(sender) = &raw.sender
         && raw.qemu.as_ref().is_some_and(|qemu| qemu.sender.is_some())
     {
-        return mistake(&sender.interface, "the frames come from here or from `qemu.sender`; leave one of them out");
+        let text = "the frames come from here or from `qemu.sender`; leave one of them out";
+        all.keep(mistake::<(), _>(&sender.interface, text));
     }
-    Ok(Board {
-        name: raw.name.into_inner(),
-        description: raw.description,
-        evidence: raw.evidence,
-        allow_risks: raw.allow_risks,
-        console: raw.console.map(Spanned::into_inner),
-        rmr,
-        limits: limits(&raw.limits)?,
-        endpoints,
-        hold_us: raw.hold_us.map(wait).transpose()?,
-        watch_us: raw.watch_us.map(wait).transpose()?,
-        hands,
-        sender: raw.sender.map(sender).transpose()?,
-        qemu: raw.qemu.map(qemu).transpose()?,
-        log,
-        firmware: raw.firmware,
-        smmus: known::smmus(raw.smmus)?,
-        watchdog: raw.watchdog,
-        errata: raw.errata,
-        expectations: raw.expectations.into_iter().map(known::expectation).collect::<Result<_, _>>()?,
-        serial: known::serial(raw.serial)?,
-        flash: known::flash(raw.flash, power.as_ref())?,
-        power,
-        sources,
-    })
+    let sender = all.keep(raw.sender.map(sender).transpose());
+    let qemu = all.keep(raw.qemu.map(qemu).transpose());
+    let smmus = all.keep(known::smmus(raw.smmus));
+    let watchdog = all.keep(raw.watchdog.map(known::watchdog).transpose());
+    let errata = all.keep_all(raw.errata.into_iter().map(known::told));
+    let quirks = all.keep_all(raw.quirks.into_iter().map(known::told));
+    let expectations = all.keep_all(raw.expectations.into_iter().map(known::expectation));
+    // Each of these is there, unless its mistake is.
+    let made = || {
+        Some(Board {
+            name: raw.name.into_inner(),
+            description: raw.description,
+            evidence: raw.evidence,
+            allow_risks: raw.allow_risks,
+            console: console?,
+            crash_region: crash_region?,
+            rmr: rmr?,
+            limits: limits?,
+            endpoints: endpoints?,
+            hold_us: hold_us?,
+            watch_us: watch_us?,
+            hands: hands?,
+            sender: sender?,
+            qemu: qemu?,
+            log: log?,
+            firmware: raw.firmware,
+            smmus: smmus?,
+            watchdog: watchdog?,
+            reach: reach?,
+            errata: errata?,
+            quirks: quirks?,
+            expectations: expectations?,
+            serial: serial?,
+            power: power?,
+            flash: flash?,
+            sources: sources?,
+        })
+    };
+    let made = made();
+    all.or(made)
 }
 
-/// A file's stem, after the folder of its vendor.
-pub(crate) fn name(raw: &Spanned<String>) -> Result<(), Mistake> {
+/// Tells whether a board may have this name: a file's stem, after the folder of its vendor.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let mut parts = raw.get_ref().split('/');
-    let is_legal =
-        raw.get_ref().matches('/').count() <= 1 && parts.all(|part| !part.is_empty() && part.chars().all(legal));
-    if is_legal { Ok(()) } else { mistake(raw, "a name has lower-case letters, digits and `-` only, as its file has") }
+    let mut parts = text.split('/');
+    text.matches('/').count() <= 1 && parts.all(|part| !part.is_empty() && part.chars().all(legal))
+}
+
+fn name(raw: &Spanned<String>) -> Result<(), Mistake> {
+    match is_name(raw.get_ref()) {
+        true => Ok(()),
+        false => mistake(raw, "a name has lower-case letters, digits and `-` only, as its file has"),
+    }
 }
 
 /// Puts what a lab says in the place of what the board's file says.
-pub(crate) fn site(raw: raw::Site, mut board: Board) -> Result<Board, Mistake> {
-    name(&raw.name)?;
-    board.hands.deny.extend(hands(&raw.deny, &[], &board.endpoints)?.deny);
+pub(crate) fn site(raw: raw::Site, mut board: Board) -> Result<Board, Vec<Mistake>> {
+    let mut all = Mistakes::default();
+    all.keep(name(&raw.name));
+    let denied = all.keep(hands(&raw.deny, &[], &board.endpoints));
+    let limits = all.keep(raw.limits.as_ref().map(limits).transpose());
+    let baud = board.reach.as_ref().and_then(|reach| reach.baud);
+    let serial = all.keep(known::serial(raw.serial, baud));
+    let power = all.keep(known::power(raw.power));
+    board.power = power.flatten().or(board.power);
+    let flash = all.keep(known::flash(raw.flash, board.power.as_ref()));
+    board.hands.deny.extend(denied.into_iter().flat_map(|hands| hands.deny));
     board.name = raw.name.into_inner();
     board.description = raw.description.unwrap_or(board.description);
     board.allow_risks = raw.allow_risks.unwrap_or(board.allow_risks);
-    board.limits = raw.limits.as_ref().map(limits).transpose()?.unwrap_or(board.limits);
-    board.serial = known::serial(raw.serial)?.or(board.serial);
-    board.power = known::power(raw.power)?.or(board.power);
-    board.flash = known::flash(raw.flash, board.power.as_ref())?.or(board.flash);
-    Ok(board)
+    board.limits = limits.flatten().unwrap_or(board.limits);
+    board.serial = serial.flatten().or(board.serial);
+    board.flash = flash.flatten().or(board.flash);
+    all.or(Some(board))
 }
 
 fn bdf(text: &Spanned<String>) -> Result<Bdf, Mistake> {

@@ -47,6 +47,14 @@ impl BoardError {
         Self::Unknown { name: name.to_owned(), hint }
     }
 
+    /// Line and column, for an order; the first where there is no other.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        match self {
+            Self::Invalid { line, column, .. } => (*line, *column),
+            _ => (0, 0),
+        }
+    }
+
     pub(crate) fn at(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;

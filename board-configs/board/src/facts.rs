@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::Way;
+
 /// By what the firmware describes the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,7 +74,53 @@ pub struct Watchdog {
     pub control: u64,
 }
 
-/// A defect of the silicon or of the firmware that a run has to know of.
+/// A line to the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// Pins for an adapter with the right voltage.
+    Header,
+    /// A connector with the voltages of RS-232.
+    Rs232,
+    /// The machine's own USB adapter: the host sees a serial port.
+    Usb,
+    /// Serial over LAN of a BMC.
+    Bmc,
+    /// The simulator's own: a Telnet port or standard output.
+    Simulator,
+}
+
+/// A way to switch the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// A BMC that speaks Redfish.
+    Redfish,
+    /// A BMC that speaks IPMI.
+    Ipmi,
+    /// A relay in its supply, or at its buttons.
+    Relay,
+    /// A simulator is a process of the host.
+    Process,
+}
+
+/// What a lab has to choose from: how the machine can be reached. What one lab chose says its site file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reach {
+    /// Lines to its console; an empty list: there is none that can be reached.
+    pub serial: Option<Vec<Line>>,
+    /// Bits per second of that console.
+    pub baud: Option<u32>,
+    /// What its firmware, or its BMC, can boot from.
+    #[serde(default)]
+    pub boot: Vec<Way>,
+    /// How it can be switched.
+    #[serde(default)]
+    pub power: Vec<Switch>,
+}
+
+/// A defect of the silicon or of the firmware that a run has to know of, or a quirk that is none.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Erratum {

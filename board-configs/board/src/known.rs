@@ -1,21 +1,40 @@
 //! Rules for what is known of a machine: each fact has a source, silicon has a log, and what is named exists.
 
+use scenario::options::{REGION_GRANULE, RunOptions};
 use toml::Spanned;
 
 use crate::check::{Mistake, mistake};
-use crate::{Evidence, Expectation, Flash, Power, Serial, Smmus, Sources, Way, nearest, raw};
+use crate::{
+    Architecture, Erratum, Evidence, Expectation, Flash, Power, Reach, Serial, Smmus, Sources, Watchdog, Way, nearest,
+    raw,
+};
 
 /// Keys that state a fact about a machine or a lab.
-const FACTS: [&str; 11] =
-    ["console", "firmware", "smmus", "watchdog", "endpoint", "rmr", "deny", "allow", "serial", "power", "flash"];
+const FACTS: [&str; 13] = [
+    "console",
+    "crash-region",
+    "firmware",
+    "smmus",
+    "watchdog",
+    "reach",
+    "endpoint",
+    "rmr",
+    "deny",
+    "allow",
+    "serial",
+    "power",
+    "flash",
+];
 
 /// Facts of the file that are there.
 fn stated(raw: &raw::Board) -> Vec<&'static str> {
     let there = [
         raw.console.is_some(),
+        raw.crash_region.is_some(),
         raw.firmware.is_some(),
         raw.smmus.is_some(),
         raw.watchdog.is_some(),
+        raw.reach.is_some(),
         !raw.endpoints.is_empty(),
         raw.rmr.is_some(),
         !raw.deny.is_empty(),
@@ -65,6 +84,9 @@ pub(crate) fn log(raw: &raw::Board) -> Result<Option<String>, Mistake> {
 pub(crate) fn smmus(raw: Option<Spanned<Smmus>>) -> Result<Option<Smmus>, Mistake> {
     let Some(raw) = raw else { return Ok(None) };
     let at = &raw.get_ref().at;
+    if raw.get_ref().architecture == Architecture::None && !at.is_empty() {
+        return mistake(&raw, "no SMMU has an address: say its architecture, or take `at` out");
+    }
     // Register frames are 64 KiB apart at least (IHI 0070, 6.1).
     if let Some(odd) = at.iter().find(|base| !base.is_multiple_of(0x1_0000)) {
         return mistake(&raw, format!("an SMMU at {odd:#x} is not aligned to 64 KiB"));
@@ -73,6 +95,59 @@ pub(crate) fn smmus(raw: Option<Spanned<Smmus>>) -> Result<Option<Smmus>, Mistak
         return mistake(&raw, format!("the SMMU at {:#x} is there twice", twice.1));
     }
     Ok(Some(raw.into_inner()))
+}
+
+/// The payload's own option reads it in the end.
+pub(crate) fn console(raw: Spanned<String>) -> Result<String, Mistake> {
+    let option = format!("console={}", raw.get_ref());
+    let mut wrong = raw.get_ref().contains(char::is_whitespace).then(|| "it holds a blank".to_owned());
+    RunOptions::default().apply(&option, |problem| wrong = wrong.take().or(Some(problem.to_string())));
+    match wrong {
+        Some(wrong) => mistake(&raw, format!("{wrong}; a console is one word such as `pl011:0x09000000`")),
+        None => Ok(raw.into_inner()),
+    }
+}
+
+pub(crate) fn crash_region(raw: Spanned<u64>) -> Result<u64, Mistake> {
+    match *raw.get_ref() {
+        at if at != 0 && at.is_multiple_of(REGION_GRANULE) => Ok(at),
+        at => mistake(&raw, format!("{at:#x} is no multiple of {REGION_GRANULE:#x} (2 MiB) above 0")),
+    }
+}
+
+pub(crate) fn watchdog(raw: Spanned<Watchdog>) -> Result<Watchdog, Mistake> {
+    let Watchdog { refresh, control } = *raw.get_ref();
+    // Each frame is a page of its own, so that they can be given away apart (Arm BSA, generic watchdog).
+    if let Some(odd) = [refresh, control].iter().find(|frame| **frame == 0 || !frame.is_multiple_of(0x1000)) {
+        return mistake(&raw, format!("a watchdog's frame at {odd:#x} is not aligned to 4 KiB"));
+    }
+    if refresh == control {
+        return mistake(&raw, format!("both frames of the watchdog are at {refresh:#x}"));
+    }
+    Ok(raw.into_inner())
+}
+
+/// An erratum or a quirk that nobody can look up is hearsay.
+pub(crate) fn told(raw: Spanned<Erratum>) -> Result<Erratum, Mistake> {
+    let Erratum { name, reason, link } = raw.get_ref();
+    filled(&raw, [("name", name), ("reason", reason), ("link", link)])?;
+    Ok(raw.into_inner())
+}
+
+/// Refuses empty texts.
+fn filled<'a, T>(raw: &Spanned<T>, texts: impl IntoIterator<Item = (&'a str, &'a String)>) -> Result<(), Mistake> {
+    match texts.into_iter().find(|(_, text)| text.trim().is_empty()) {
+        Some((key, _)) => mistake(raw, format!("the {key} is empty")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn reach(raw: Option<Spanned<Reach>>) -> Result<Option<Reach>, Mistake> {
+    let Some(raw) = raw else { return Ok(None) };
+    match raw.get_ref().baud {
+        Some(baud) if !BAUD.contains(&baud) => mistake(&raw, impossible(baud)),
+        _ => Ok(Some(raw.into_inner())),
+    }
 }
 
 pub(crate) fn expectation(raw: Spanned<Expectation>) -> Result<Expectation, Mistake> {
@@ -88,20 +163,28 @@ pub(crate) fn expectation(raw: Spanned<Expectation>) -> Result<Expectation, Mist
         return mistake(&raw, format!("there is no scenario `{name}`; `run --list-scenarios` shows them"));
     }
     let Expectation { reason, link, .. } = raw.get_ref();
-    let empty = [("reason", reason), ("link", link)].into_iter().find(|(_, text)| text.trim().is_empty());
-    let empty = empty.map(|(key, _)| key);
-    empty.map_or_else(|| Ok(raw.get_ref().clone()), |key| mistake(&raw, format!("the {key} is empty")))
+    filled(&raw, [("reason", reason), ("link", link)])?;
+    Ok(raw.into_inner())
 }
 
 /// Speeds that serial ports have.
 const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
 
-pub(crate) fn serial(raw: Option<Spanned<Serial>>) -> Result<Option<Serial>, Mistake> {
-    let Some(raw) = raw else { return Ok(None) };
+/// That of a server's console (SBSA; SPCR).
+const USUAL_BAUD: u32 = 115_200;
+
+fn impossible(baud: u32) -> String {
+    format!("{baud} baud; between {} and {} are possible", BAUD.start(), BAUD.end())
+}
+
+/// `of_board`: the speed of the board's console, for a port whose own is not written.
+pub(crate) fn serial(raw: Option<Spanned<Serial>>, of_board: Option<u32>) -> Result<Option<Serial>, Mistake> {
+    let Some(mut raw) = raw else { return Ok(None) };
+    if let Serial::Tty { baud: baud @ 0, .. } = raw.get_mut() {
+        *baud = of_board.unwrap_or(USUAL_BAUD);
+    }
     let wrong = match raw.get_ref() {
-        Serial::Tty { baud, .. } if !BAUD.contains(baud) => {
-            Some(format!("{baud} baud; between 300 and 4000000 are possible"))
-        }
+        Serial::Tty { baud, .. } if !BAUD.contains(baud) => Some(impossible(*baud)),
         Serial::Tcp(at) | Serial::Telnet(at) if !is_host_and_port(at) => Some(format!("`{at}` is no HOST:PORT")),
         Serial::Command(words) if words.is_empty() => Some("the command is empty".to_owned()),
         _ => None,

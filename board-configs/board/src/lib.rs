@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod collect;
 mod error;
 mod facts;
 mod find;
 mod known;
 mod raw;
+mod read;
 mod site;
 mod suggest;
 #[cfg(test)]
@@ -21,9 +23,10 @@ pub use raw::Image;
 pub use scenario::{Hands, Which};
 use serde::Deserialize;
 
+pub use check::is_name;
 pub use error::BoardError;
 pub use facts::*;
-pub use find::{load, names, parse};
+pub use find::{load, mistakes, names, parse};
 pub use site::*;
 pub use suggest::nearest;
 
@@ -87,6 +90,8 @@ pub struct Board {
     pub allow_risks: Vec<Risk>,
     /// The console, where the firmware's tables name none.
     pub console: Option<String>,
+    /// Where the second image's memory is to begin, where it may not lie just anywhere.
+    pub crash_region: Option<u64>,
     /// A reserved range to add to the firmware's IORT.
     pub rmr: Option<RmrWish>,
     /// Deadlines of one boot.
@@ -111,8 +116,12 @@ pub struct Board {
     pub smmus: Option<Smmus>,
     /// What ends a payload that hangs.
     pub watchdog: Option<Watchdog>,
+    /// By what means a lab can reach it.
+    pub reach: Option<Reach>,
     /// Defects that a run has to know of.
     pub errata: Vec<Erratum>,
+    /// What is no defect, and surprises all the same.
+    pub quirks: Vec<Erratum>,
     /// Checks that go otherwise here.
     pub expectations: Vec<Expectation>,
     /// The console's line to this host.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Erratum, Evidence, Expectation, Firmware, Flash, Power, Risk, Serial, Smmus, Watchdog};
+use crate::{Erratum, Evidence, Expectation, Firmware, Flash, Power, Reach, Risk, Serial, Smmus, Watchdog};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -17,6 +17,7 @@ pub(crate) struct Board {
     #[serde(default)]
     pub(crate) allow_risks: Vec<Risk>,
     pub(crate) console: Option<Spanned<String>>,
+    pub(crate) crash_region: Option<Spanned<u64>>,
     pub(crate) rmr: Option<Rmr>,
     pub(crate) limits: Limits,
     #[serde(default, rename = "endpoint")]
@@ -33,9 +34,12 @@ pub(crate) struct Board {
     pub(crate) log: Option<Spanned<String>>,
     pub(crate) firmware: Option<Firmware>,
     pub(crate) smmus: Option<Spanned<Smmus>>,
-    pub(crate) watchdog: Option<Watchdog>,
+    pub(crate) watchdog: Option<Spanned<Watchdog>>,
+    pub(crate) reach: Option<Spanned<Reach>>,
     #[serde(default, rename = "erratum")]
-    pub(crate) errata: Vec<Erratum>,
+    pub(crate) errata: Vec<Spanned<Erratum>>,
+    #[serde(default, rename = "quirk")]
+    pub(crate) quirks: Vec<Spanned<Erratum>>,
     #[serde(default, rename = "expect")]
     pub(crate) expectations: Vec<Spanned<Expectation>>,
     pub(crate) serial: Option<Spanned<Serial>>,

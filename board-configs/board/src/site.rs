@@ -12,8 +12,8 @@ pub enum Serial {
     Tty {
         /// Its device file.
         device: PathBuf,
-        /// Bits per second.
-        #[serde(default = "usual_baud")]
+        /// Bits per second; where none is written, what the board's [`crate::Reach`] says, or 115200.
+        #[serde(default)]
         baud: u32,
     },
     /// `HOST:PORT` of a console server that passes bytes on.
@@ -22,11 +22,6 @@ pub enum Serial {
     Telnet(String),
     /// A command whose input and output are the console, such as `ipmitool … sol activate` or `ssh … console`.
     Command(Vec<String>),
-}
-
-/// That of a server's console (SBSA; SPCR).
-fn usual_baud() -> u32 {
-    115_200
 }
 
 /// How the board is switched on and off.

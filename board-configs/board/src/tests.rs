@@ -184,7 +184,7 @@ fn an_unknown_board_brings_the_nearest_name_or_all() {
     let error = load(folder(), "qemu-vrit").unwrap_err().to_string();
     assert_eq!(error, "no board `qemu-vrit`; did you mean `qemu-virt`?");
     let error = load(folder(), "zzz").unwrap_err().to_string();
-    assert!(error.contains("there are: qemu-virt"), "{error}");
+    assert!(error.contains("there are: ") && error.contains(", qemu-virt,"), "{error}");
     assert!(load(folder(), "../board-configs/qemu-virt").is_err());
 }
 
@@ -266,6 +266,139 @@ fn what_is_known_of_a_machine_is_checked() {
     for (from, to, wanted) in cases {
         let error = documented(from, to).unwrap_err();
         assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn one_mistake_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.toml");
+    let told = |text: &str| -> Vec<String> {
+        std::fs::write(&path, text).unwrap();
+        let all = mistakes(self::folder(), path.to_str().unwrap());
+        all.iter().map(|error| error.to_string().rsplit_once(".toml:").unwrap().1.to_owned()).collect()
+    };
+    let line = |text: &str, needle: &str| text.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    let of = |pairs: &[(&str, &str)]| {
+        pairs.iter().fold(DOCUMENTED.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        })
+    };
+    assert!(told(DOCUMENTED).is_empty());
+    // Unknown keys beside what only the rules see.
+    let text = of(&[
+        ("description =", "descripton = \"x\"\ndescription ="),
+        ("at = [0x4f40_0000]", "at = [0x4f40_1000]\nproducts = \"MMU-600\""),
+        ("boot-seconds = 600", "boot-seconds = 0"),
+        ("reason = \"a reason\"", "reason = \"\""),
+    ]);
+    let wanted = [
+        ("descripton", "did you mean `description`?"),
+        ("boot-seconds", "between 1 and 86400"),
+        ("[smmus]", "not aligned to 64 KiB"),
+        ("products", "did you mean `product`?"),
+        ("[[expect]]", "the reason is empty"),
+    ];
+    let found = told(&text);
+    assert_eq!(found.len(), wanted.len(), "{found:?}");
+    for (found, (needle, words)) in found.iter().zip(wanted) {
+        assert!(found.starts_with(&format!("{}:", line(&text, needle))) && found.contains(words), "{found}");
+    }
+    // A value that cannot be read makes a guess of what the rules would say, not of the other values.
+    let text = of(&[("\"documented\"", "\"documentd\""), ("\"SMMUv3\"", "\"SMMU3\""), ("= 600", "= 0")]);
+    let found = told(&text);
+    assert!(found.len() == 2 && found[0].contains("documented`?") && found[1].contains("SMMUv3`?"), "{found:?}");
+    // In one list, two.
+    let text = of(&[("evidence", "allow-risks = [\"bus-eror\", \"stray-write\", \"reset\"]\nevidence")]);
+    let found = told(&text);
+    assert!(found.len() == 2 && found[0].contains("bus-error`?") && found[1].contains("`reset`"), "{found:?}");
+    // Of broken grammar, only that.
+    let text = of(&[("boot-seconds = 600", "boot-seconds = "), ("\"SMMUv3\"", "\"SMMUv3"), ("reason", "resaon")]);
+    let found = told(&text);
+    assert!(found.len() >= 2 && found.iter().all(|found| !found.contains("resaon")), "{found:?}");
+    assert!(told("").iter().all(|found| found.contains("missing field")), "an empty file has no board");
+    // The file of a known board has its name, by whatever path it is named.
+    assert!(mistakes(self::folder(), self::folder().join("qemu-virt.toml").to_str().unwrap()).is_empty());
+    let copy = folder.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::write(copy.join("other.toml"), virt()).unwrap();
+    let found = mistakes(&copy, copy.join("other.toml").to_str().unwrap());
+    assert!(found.len() == 1 && found[0].to_string().contains("in a file for `other`"), "{found:?}");
+    assert_eq!(mistakes(self::folder(), "no-such-board").len(), 1);
+}
+
+#[test]
+fn facts_about_a_machine_have_their_rules() {
+    let with = |section: &str, key: &str| {
+        let text = DOCUMENTED.replacen("[sources]", &format!("{section}\n\n[sources]\n{key} = \"x\""), 1);
+        parse(Path::new("b.toml"), &text).map_err(|error| error.to_string())
+    };
+    let reach = with("[reach]\nserial = []\nboot = [\"esp\", \"redfish\"]\npower = [\"relay\"]", "reach").unwrap();
+    assert_eq!(reach.reach.unwrap().serial, Some(Vec::new()));
+    let told = "name = \"n\"\nreason = \"r\"\nlink = \"l\"";
+    let text = DOCUMENTED.replacen("[sources]", &format!("[[erratum]]\n{told}\n[[quirk]]\n{told}\n[sources]"), 1);
+    let board = parse(Path::new("b.toml"), &text).unwrap();
+    assert_eq!((board.errata.len(), board.quirks.len()), (1, 1));
+    for (section, key, wanted) in [
+        ("[reach]\nserial = [\"heder\"]", "reach", "did you mean `header`?"),
+        ("[reach]\nboot = [\"pxe\"]", "reach", "expected one of"),
+        ("[reach]\nbaud = 4", "reach", "4 baud; between 300 and 4000000"),
+        ("[reach]\nspeed = 4", "reach", "unknown field `speed`"),
+        ("[watchdog]\nrefresh = 0x1000\ncontrol = 0x1000", "watchdog", "both frames of the watchdog are at 0x1000"),
+        ("[watchdog]\nrefresh = 0x1000\ncontrol = 0x2004", "watchdog", "0x2004 is not aligned to 4 KiB"),
+        ("[watchdog]\nrefresh = 0\ncontrol = 0x2000", "watchdog", "0x0 is not aligned"),
+    ] {
+        let error = with(section, key).unwrap_err();
+        assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
+    }
+    for (key, empty) in [("reason", "reason = \"r\""), ("link", "link = \"l\""), ("name", "name = \"n\"")] {
+        for list in ["erratum", "quirk"] {
+            let told = told.replace(empty, &format!("{key} = \"\""));
+            let text = DOCUMENTED.replacen("[sources]", &format!("[[{list}]]\n{told}\n[sources]"), 1);
+            let error = parse(Path::new("b.toml"), &text).unwrap_err().to_string();
+            assert!(error.contains(&format!("the {key} is empty")), "{error}");
+        }
+    }
+    for (from, to, wanted) in [
+        ("pl011:0x2a400000", "pl012:0x2a400000", "not pl011:ADDRESS"),
+        ("pl011:0x2a400000", "pl011:0x2a400000:12", "not pl011:ADDRESS"),
+        ("pl011:0x2a400000", "pl011:0x2a400000 allow_risks=all", "it holds a blank"),
+        ("\"SMMUv3\"", "\"none\"", "no SMMU has an address"),
+        ("[limits]", "crash-region = 0x8020_0000\n[limits]", "`crash-region` has no source"),
+    ] {
+        let error = documented(from, to).unwrap_err();
+        assert!(error.contains(wanted) && error.starts_with("b.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn memory_of_the_second_image_begins_at_a_block() {
+    let at = |at: &str| {
+        let text = DOCUMENTED.replacen("[limits]", &format!("crash-region = {at}\n[limits]"), 1);
+        parse(Path::new("b.toml"), &format!("{text}crash-region = \"x\"\n")).map_err(|error| error.to_string())
+    };
+    assert_eq!(at("0x8020_0000").unwrap().crash_region, Some(0x8020_0000));
+    for (wrong, wanted) in
+        [("0x8010_0000", "0x80100000 is no multiple of 0x200000 (2 MiB)"), ("0", "0x0 is no multiple")]
+    {
+        assert!(at(wrong).unwrap_err().contains(wanted), "{wrong}");
+    }
+}
+
+#[test]
+fn a_port_has_the_speed_of_the_boards_console() {
+    let known = tempfile::tempdir().unwrap();
+    let reach = "[reach]\nbaud = 1500000\n\n[sources]\nreach = \"manual\"";
+    std::fs::create_dir(known.path().join("some")).unwrap();
+    std::fs::write(known.path().join("some/board.toml"), DOCUMENTED.replacen("[sources]", reach, 1)).unwrap();
+    let lab = known.path().join("lab.toml");
+    for (written, baud) in [("", 1_500_000), ("baud = 9600", 9600)] {
+        let text =
+            format!("extends = \"some/board\"\nname = \"lab\"\n[serial.tty]\ndevice = \"/dev/ttyUSB0\"\n{written}\n");
+        std::fs::write(&lab, text).unwrap();
+        let board = load(known.path(), lab.to_str().unwrap()).unwrap();
+        assert_eq!(board.serial, Some(Serial::Tty { device: "/dev/ttyUSB0".into(), baud }));
     }
 }
 

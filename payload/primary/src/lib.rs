@@ -34,15 +34,16 @@ mod session;
 mod streams;
 mod virtual_functions;
 
+use addr::PhysAddr;
 use alloc::{format, string::String};
 use arch::{exceptions, jump, lost, power};
 use core::{convert::Infallible, panic::PanicInfo};
-use firmware::{Firmware, Given, Purpose};
+use firmware::{Firmware, Given, Purpose, Reserved};
 use kdump_image::KdumpImage;
 use machine::{ConsoleAt, Machine, Memory};
 use notes::Notes;
 use region::Places;
-use scenario::Plant;
+use scenario::{Plant, options::REGION_GRANULE};
 use session::Session;
 use wire::{
     Record,
@@ -65,6 +66,14 @@ pub fn run(firmware: &mut dyn Firmware, given: Given) -> Result<Infallible, Stri
     power::off(session.machine.conduit)
 }
 
+/// The kdump image's memory at the address that was asked for.
+fn region_at(firmware: &mut dyn Firmware, at: PhysAddr) -> Result<Reserved, String> {
+    let mib = region::BYTES >> 20;
+    firmware
+        .reserve_at(at, region::BYTES)
+        .map_err(|why| format!("option region={at}: {mib} MiB are not free there: {why}"))
+}
+
 /// Everything up to the first run.
 fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String> {
     let mut notes = Notes::default();
@@ -81,8 +90,13 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let console = ConsoleAt::choose(described.platform.console, &options).ok_or(
         "no console: the firmware names no PL011, SBSA UART or 16550; give console=pl011:ADDRESS or 16550:ADDRESS",
     )?;
+    // Where a board says where, before anything else can lie there.
+    let wished = options.region.map(|at| region_at(firmware, at)).transpose()?;
     let arena = firmware.reserve("DMA windows", ARENA_BYTES, 0x1_0000, platform::BELOW_4G, Purpose::Own)?;
-    let region = firmware.reserve("the kdump image", region::BYTES, 2 << 20, u64::MAX, Purpose::Kept)?;
+    let region = match wished {
+        Some(region) => region,
+        None => firmware.reserve("the kdump image", region::BYTES, REGION_GRANULE, u64::MAX, Purpose::Kept)?,
+    };
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
 
     let masters = firmware.bus_masters();

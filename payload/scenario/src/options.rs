@@ -47,6 +47,8 @@ pub struct ConsoleWish {
 
 /// Granule of a reserved memory range (IORT RMR descriptor: 64 KiB aligned).
 const RMR_GRANULE: u64 = 0x1_0000;
+/// The second image is mapped by blocks of 2 MiB.
+pub const REGION_GRANULE: u64 = 2 << 20;
 /// Scenarios that one boot takes.
 const MAX_SCENARIOS: usize = 256;
 
@@ -81,6 +83,8 @@ pub struct RunOptions {
     pub step_hold: bool,
     /// Console, where the firmware names none.
     pub console: Option<ConsoleWish>,
+    /// Where the second image's memory is to begin; `None`: wherever there is room.
+    pub region: Option<PhysAddr>,
     /// Risks that the board allows.
     pub allow_risks: Risks,
 }
@@ -102,6 +106,7 @@ impl Default for RunOptions {
             watch_us: 100_000,
             step_hold: false,
             console: None,
+            region: None,
             allow_risks: Risks::NONE,
         }
     }
@@ -150,7 +155,7 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "scenario",
     "cycles",
     "for_s",
@@ -166,11 +171,12 @@ const NAMES: [&str; 16] = [
     "watch_us",
     "step-hold",
     "console",
+    "region",
     "allow_risks",
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, console, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, console, region, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -238,6 +244,11 @@ impl RunOptions {
                 let right =
                     "pl011:ADDRESS[:WIDTH] or 16550:ADDRESS[:WIDTH[:STRIDE]] (8, 16 or 32 bits; 1, 2, 4 or 8 bytes)";
                 self.console = Some(console(value).ok_or(or(right))?);
+            }
+            "region" => {
+                let is_right = |at: &u64| *at != 0 && at.is_multiple_of(REGION_GRANULE);
+                let region = wide(value).filter(is_right).ok_or(or("an address, a multiple of 0x200000"))?;
+                self.region = Some(PhysAddr(region));
             }
             "allow_risks" => {
                 let right = "all, none, or some of bus-error,stray-write,device-reset,power-cycle";

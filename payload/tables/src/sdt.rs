@@ -23,6 +23,26 @@ struct Header {
 }
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 
+/// Who made a table, by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// Vendor; firmware pads with blanks or NULs.
+    pub id: [u8; 6],
+    /// Machine or table.
+    pub table_id: [u8; 8],
+    /// The vendor's own count.
+    pub revision: u32,
+}
+
+impl Maker {
+    /// Reads it from a table's first bytes; `None` where they are no header.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let header: Header = read::record(bytes, 0)?;
+        Some(Self { id: header.oem_id, table_id: header.oem_table_id, revision: header.oem_revision.get() })
+    }
+}
+
 /// A table cut to its own Length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sdt<'a> {
@@ -106,6 +126,14 @@ mod tests {
     #[test]
     fn whole_table_has_no_findings() {
         assert_eq!(parse(&table()), (Some(40), std::vec![]));
+    }
+
+    #[test]
+    fn header_names_its_maker() {
+        let mut bytes = table();
+        bytes[10..28].copy_from_slice(b"Ampere Altra  \x02\0\0\x01");
+        let maker = Maker { id: *b"Ampere", table_id: *b" Altra  ", revision: 0x0100_0002 };
+        assert_eq!((Maker::of(&bytes), Maker::of(&bytes[..35])), (Some(maker), None));
     }
 
     #[test]

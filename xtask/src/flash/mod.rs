@@ -15,7 +15,7 @@ use clap::ValueEnum;
 
 use crate::cli::FlashArgs;
 use crate::exit::Exit;
-use crate::{lock, run};
+use crate::{boards, lock};
 
 /// A way to a board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -36,7 +36,7 @@ pub struct Piece {
 
 /// Runs the command.
 pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
-    let board = run::load_board(&args.board)?;
+    let board = boards::load(&args.board)?;
     let _lock = lock::board(&board.name)?;
     match args.via {
         Way::Esp => esp::run(args, &board),

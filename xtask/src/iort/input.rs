@@ -37,13 +37,19 @@ pub fn read(path: &Path) -> Vec<Input> {
     }
 }
 
-enum Found {
+/// What a path holds.
+pub enum Found {
+    /// A file that is no dump: a table, a devicetree, or something else.
     Raw(Vec<u8>),
     /// Tables and where each is from, if that is a file of its own.
     Many(Vec<(Option<String>, dump::Table)>),
 }
 
-fn tables_at(path: &Path) -> Result<Found, String> {
+/// All that `path` holds, whatever is asked about it.
+///
+/// # Errors
+/// One line: it cannot be read, it is too large, or a dump was cut.
+pub fn tables_at(path: &Path) -> Result<Found, String> {
     if path.is_dir() {
         return folder(path).map(Found::Many);
     }

@@ -3,13 +3,13 @@
 //! `input` finds tables in files, `answer` reads one, and `tree`, `json` and `draw` each print one way.
 
 mod answer;
-mod describe;
+pub mod describe;
 mod draw;
-mod dump;
-mod input;
+pub mod dump;
+pub mod input;
 mod json;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod tree;
 
 use std::io::{ErrorKind, Write};

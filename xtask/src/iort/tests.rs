@@ -46,7 +46,7 @@ fn ids(object: &Value) -> BTreeSet<String> {
 }
 
 /// Tables as text of `acpidump`.
-fn dumped(tables: &[(&str, &[u8])]) -> String {
+pub fn dumped(tables: &[(&str, &[u8])]) -> String {
     let mut text = String::new();
     for (signature, bytes) in tables {
         text += &format!("{signature} @ 0x0000000012345678\n");

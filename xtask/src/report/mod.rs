@@ -25,7 +25,7 @@ mod write;
 pub use collect::Builder;
 use model::UNKNOWN_BOARD;
 pub use model::{Outcome, Report};
-pub use write::{CONSOLE_LOG, clear, write};
+pub use write::{CONSOLE_LOG, anew, clear, write};
 
 use std::path::Path;
 

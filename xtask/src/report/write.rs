@@ -54,6 +54,13 @@ pub fn atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     place(staged(folder, bytes)?, path)
 }
 
+/// As [`atomically`], but never in the place of a file that is there.
+pub fn anew(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let place = staged(folder, bytes)?.persist_noclobber(path);
+    place.map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+}
+
 fn staged(folder: &Path, bytes: &[u8]) -> anyhow::Result<NamedTempFile> {
     // Beside its place: a rename does not cross file systems.
     let mut builder = tempfile::Builder::new();

@@ -1,4 +1,4 @@
-//! `run` and `boards`: from the command line to a boot and its verdict.
+//! `run`: from the command line to a boot and its verdict.
 
 mod boot;
 mod command;
@@ -30,7 +30,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
 use crate::report::{exit_of, terminal};
 use crate::setup::Host;
-use crate::{build, setup, workspace};
+use crate::{boards, build, setup, workspace};
 
 /// A table file is at least a header (ACPI 6.5, 5.2.6) and the IORT's own fields (IORT E.e, 2), and never this big.
 const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=4 << 20;
@@ -42,7 +42,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Pass);
     }
     // All that can be wrong with the input is said before anything is built or started.
-    let board = load_board(&args.board)?;
+    let board = boards::load(&args.board)?;
     let options = options::of(&args.payload, &args.inject, &board)?;
     if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
@@ -85,7 +85,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
 
 /// Prepares a boot as `run` with these arguments does, for tests and measurements.
 pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job> {
-    let board = load_board(&args.board)?;
+    let board = boards::load(&args.board)?;
     let options = options::of(&args.payload, &args.inject, &board)?;
     if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
@@ -122,28 +122,6 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let ports = is_loopback.then(sender::Loopback::open).transpose()?.map(|loopback| loopback.ports());
     crate::exit::say!("{}", command::quoted(&job.machine(ports, None)?.command()));
     Ok(Exit::Pass)
-}
-
-/// `cargo xtask boards`.
-pub fn boards() -> anyhow::Result<Exit> {
-    for name in board::names(&folder()).map_err(|error| usage(error.to_string()))? {
-        let board = load_board(&name)?;
-        crate::exit::say!("{name:<16} {:<11} {}", board.evidence.to_string(), board.description);
-        for endpoint in &board.endpoints {
-            let rmr = board.rmr.filter(|rmr| rmr.bdf == endpoint.bdf).map_or("", |_| ", in an RMR");
-            crate::exit::say!("{:<16} {} {}{rmr}", "", endpoint.bdf, endpoint.driver);
-        }
-    }
-    Ok(Exit::Pass)
-}
-
-fn folder() -> PathBuf {
-    workspace::root().join("board-configs")
-}
-
-/// Reads the board of this name.
-pub fn load_board(name: &str) -> anyhow::Result<Board> {
-    board::load(&folder(), name).map_err(|error| usage(error.to_string()))
 }
 
 /// All that can be asked for by name and is documented: what `all` stands for, and the census.

@@ -49,6 +49,9 @@ pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow
     if let Some(console) = &board.console {
         words.push(("console".into(), console.clone()));
     }
+    if let Some(region) = board.crash_region {
+        words.push(("region".into(), format!("{region:#x}")));
+    }
     if let Some(span) = args.span {
         words.push(("for_s".into(), span.0.as_secs().to_string()));
     }

@@ -23,7 +23,7 @@ fn args(words: &[&str]) -> RunArgs {
 }
 
 fn board() -> board::Board {
-    super::load_board("qemu-virt").unwrap()
+    crate::boards::load("qemu-virt").unwrap()
 }
 
 fn told(words: &[&str]) -> anyhow::Result<options::Options> {
@@ -112,7 +112,7 @@ fn the_command_line_is_fixed() {
 
 #[test]
 fn drives_stand_before_the_devices_that_have_them() {
-    let board = super::load_board("qemu-virt-storage").unwrap();
+    let board = crate::boards::load("qemu-virt-storage").unwrap();
     let machine = Machine {
         qemu: board.qemu.as_ref().unwrap(),
         program: Path::new("qemu-system-aarch64"),

@@ -16,9 +16,9 @@ use std::process::{Command, Stdio};
 
 use board::{Board, Image, Qemu};
 
+use crate::boards;
 use crate::cli::{DoctorArgs, InstallArgs};
 use crate::exit::{self, Exit};
-use crate::workspace;
 
 use plan::{Firmware, Missing};
 use version::Version;
@@ -81,7 +81,7 @@ pub fn doctor(_args: &DoctorArgs) -> anyhow::Result<Exit> {
             exit = if is_gettable { exit } else { Exit::Host };
         }
     }
-    let board = load_board("qemu-virt")?;
+    let board = boards::load("qemu-virt")?;
     let Some(needs) = &board.qemu else {
         return Ok(exit);
     };
@@ -141,7 +141,7 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
 /// newer is put beside it.
 fn program(needs: &Qemu, oldest: Version) -> anyhow::Result<PathBuf> {
     let program = PathBuf::from(&needs.program);
-    let least = load_board("qemu-virt")?.qemu.map_or(oldest, |needs| self::oldest(&needs));
+    let least = boards::load("qemu-virt")?.qemu.map_or(oldest, |needs| self::oldest(&needs));
     match qemu_version(&program) {
         Some(version) if (least..oldest).contains(&version) => beside::get(oldest),
         _ => Ok(program),
@@ -151,7 +151,7 @@ fn program(needs: &Qemu, oldest: Version) -> anyhow::Result<PathBuf> {
 /// Why a case that takes this QEMU cannot run here, after an attempt to get it.
 pub fn lacks_qemu((major, minor): (u32, u32)) -> Option<String> {
     let oldest = Version(major, minor);
-    let board = load_board("qemu-virt").ok()?;
+    let board = boards::load("qemu-virt").ok()?;
     let has = qemu_version(Path::new(&board.qemu.as_ref()?.program));
     if has.is_some_and(|version| version >= oldest) {
         return None;
@@ -162,11 +162,7 @@ pub fn lacks_qemu((major, minor): (u32, u32)) -> Option<String> {
 /// Makes everything that building and testing on the default board need available.
 pub fn ensure_all(install: &InstallArgs) -> anyhow::Result<Host> {
     targets::ensure()?;
-    ensure(&load_board("qemu-virt")?, install)
-}
-
-fn load_board(name: &str) -> anyhow::Result<Board> {
-    board::load(&workspace::root().join("board-configs"), name).map_err(|error| exit::usage(error.to_string()))
+    ensure(&boards::load("qemu-virt")?, install)
 }
 
 fn shown(path: &Path) -> String {

@@ -12,7 +12,7 @@ use super::expect::{self, Expected, ensure};
 use super::session::{Ended, Session};
 use crate::cli::{Cli, Command, InstallArgs};
 use crate::run::{self, Progress};
-use crate::{lock, setup};
+use crate::{boards, lock, setup};
 
 /// What is asked for. The drive is the payload's only by this option that it finds there: the boot disk stays its own.
 const ASKED: &str = "--scenario adopt --cycles 2 --option deny=0000:00:05.0";
@@ -116,7 +116,7 @@ fn boot(session: &Session<'_>, asked: &str, drive: &str, device: &str) -> Result
         Command::Run(args) => args,
         _ => return Err("`run` is not `run`".into()),
     };
-    let board = run::load_board(&args.board).map_err(|error| wrong(&error))?;
+    let board = boards::load(&args.board).map_err(|error| wrong(&error))?;
     let host = setup::ensure(&board, &InstallArgs::default()).map_err(|error| wrong(&error))?;
     let mut job = run::prepare(&args, host, Path::new("").into()).map_err(|error| wrong(&error))?;
     job.image = None;

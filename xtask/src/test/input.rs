@@ -6,7 +6,7 @@ use super::expect::{self, Expected, ensure};
 use super::session::{Ended, Session};
 
 /// Wrong command lines, and a word that the message must hold.
-const WRONG: [(&str, &str); 22] = [
+const WRONG: [(&str, &str); 24] = [
     ("run --board no-such-board", "qemu-virt"),
     ("run --scenario adpot", "adopt"),
     ("run --scenario adopt+no-such-damage", "no-such-damage"),
@@ -20,6 +20,8 @@ const WRONG: [(&str, &str); 22] = [
     ("run --iort /no/such/file", "/no/such/file"),
     ("run --no-such-option", "--no-such-option"),
     ("report /no/such/log", "/no/such/log"),
+    ("boards new Altra --from x", "lower-case"),
+    ("boards new altra --from /no/such/file", "/no/such/file"),
     ("flash --board qemu-vrit --to /no/such/folder/file", "did you mean `qemu-virt`?"),
     ("flash --board qemu-virt", "--to"),
     ("flash --board qemu-virt --via epsilon --to /no/such/folder/file", "esp"),
@@ -62,6 +64,8 @@ pub fn all() -> Vec<Case> {
             let ended = session.run(&words("boards"))?;
             expect::status(&ended, 0)?;
             ensure(ended.stdout.contains("qemu-virt"), || format!("no qemu-virt in:\n{}", ended.stdout))?;
+            expect::status(&session.run(&words("boards check"))?, 0)?;
+            expect::status(&session.run(&words("boards check qemu-vrit qemu-virt"))?, 2)?;
             let ended = session.run(&words("run --list-scenarios"))?;
             expect::status(&ended, 0)?;
             ensure(["adopt", "reset"].iter().all(|name| ended.stdout.contains(name)), || ended.stdout.clone())?;

@@ -118,6 +118,14 @@ pub fn all() -> Vec<Case> {
         expect::outcome(&ended, 1, "fail")?;
         expect::finding(&ended, id)
     }));
+    cases.push(Case::new("crash-region", |session| {
+        // This plant has the payload say where the second image's memory begins.
+        let line = "run --scenario adopt --plant iova-in-kdump --option region=0x50000000";
+        expect::finding(&session.run(&words(line))?, "uses 0x50000000, which is an address of the kdump region")?;
+        let outside = session.run(&words("run --scenario adopt --option region=0x80000000"))?;
+        expect::outcome(&outside, 1, "fail")?;
+        expect::finding(&outside, "option region=0x80000000: 32 MiB are not free there")
+    }));
     cases.push(Case::new("plant-kdump-digest", |session| {
         let ended = session.run_with_witness(&words("run --scenario adopt --plant kdump-digest"), true)?;
         expect::outcome(&ended, 1, "fail")?;
