@@ -30,7 +30,8 @@ fn folder() -> PathBuf {
 }
 
 fn take(folder: &Path, name: &str) -> anyhow::Result<Lock> {
-    let path = folder.join(format!("{name}.lock"));
+    // A vendor's folder is part of a name.
+    let path = folder.join(format!("{}.lock", name.replace('/', "-")));
     let cannot = || format!("cannot lock board {name} by {}", path.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
     let mut file =

@@ -1,34 +1,28 @@
 //! One boot of an emulated machine, from its start to a report.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use board::{Board, Image, Limits, Qemu};
 
 use super::command::Machine;
 use super::inject::Injection;
+use super::log;
 use super::options::Options;
 use super::progress::Progress;
 use super::qemu::Emulator;
 use super::qmp::Monitor;
 use super::sender::Line;
 use super::soak::{Soak, Span};
-use super::watch::{End, GRACE, Watch};
-use crate::capture::{Capture, HostLine};
+use super::watch::{End, GRACE, Watch, reader};
 use crate::exit::usage;
-use crate::report::{self, CONSOLE_LOG, Report};
+use crate::report::{CONSOLE_LOG, Report};
 use crate::setup::Host;
 
 /// What the emulator itself says: its messages, and traces where they are not sent elsewhere.
 pub const MESSAGES: &str = "qemu.log";
 /// Why a raw image says nothing at all.
 const MUTE: &str = "; a raw image without a word found no devicetree (2 MiB at most), or one that names no console";
-/// The fault that this side plants.
-const SENDER_STOPPED: &str = "sender-stopped";
 
 /// A boot, ready to start.
 #[derive(Clone, Debug)]
@@ -100,38 +94,18 @@ impl Job {
 /// Boots, captures, judges and writes the report.
 pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let folder = &job.folder;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut log = own(folder)?;
-    report::clear(folder)?;
-    let first = HostLine::Request(job.options.request.clone());
-    log.write_all(first.write().as_bytes()).context("cannot write the console log")?;
+    let log = log::begin(folder, &job.options.request)?;
     let messages = folder.join(MESSAGES);
-
     let line = job.line()?;
     let ports = line.as_ref().and_then(Line::ports);
     let monitor = Monitor::of(&job.injections)?;
     let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
     progress.phase("start of the firmware");
     let start = Instant::now();
-    let (emulator, console) = Emulator::start(&command, create(&messages)?)?;
-    let mut watch = Watch {
-        capture: Capture::new(Some(job.options.request.clone())),
-        log,
-        sender: None,
-        is_fed: line.is_some(),
-        unfed: BTreeSet::new(),
-        line,
-        is_to_stop: job.options.request.plant.as_deref() == Some(SENDER_STOPPED),
-        monitor,
-        is_alive: false,
-        stays_on: false,
-        end: None,
-        cycle_ends: Vec::new(),
-        soak: job.span.map(|span| Soak::new(start, span)),
-        is_stopped: false,
-        progress,
-    };
-    let stopped = watch.follow(console, start, job.limits)?;
+    let (emulator, console) = Emulator::start(&command, log::create(&messages)?)?;
+    let soak = job.span.map(|span| Soak::new(start, span));
+    let mut watch = Watch { monitor, soak, ..Watch::new(log, &job.options.request, line, progress) };
+    let stopped = watch.follow(&reader(console), start, job.limits)?;
     let has_ended = watch.capture.has_ended();
     let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn) && !watch.is_stopped;
     let ended = emulator.end(if is_to_wait { GRACE } else { Duration::ZERO })?;
@@ -154,39 +128,9 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         // Nothing was said: nothing to keep. A file that stays does no harm.
         let _ = std::fs::remove_file(&messages);
     }
-    if let Some(reason) = &lost {
-        let line = HostLine::Lost(reason.clone()).write();
-        watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
-    }
-    if watch.is_stopped {
-        let line = HostLine::Stopped.write();
-        watch.keep_whole_lines()?;
-        watch.log.write_all(line.as_bytes()).context("cannot write the console log")?;
-        watch.capture.stop();
-    }
-    watch.tell_of_frames()?;
-    let report = watch.capture.finish(lost);
-    report::write(folder, &report)?;
-    Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends: watch.cycle_ends })
-}
-
-/// Opens the console log for this run alone, empty.
-fn own(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join(CONSOLE_LOG);
-    let cannot = || format!("cannot write {}", path.display());
-    let log = File::options().create(true).read(true).write(true).truncate(false).open(&path).with_context(cannot)?;
-    if log.try_lock().is_err() {
-        return Err(usage(format!(
-            "{}: another run writes its report here; give another folder by --report",
-            folder.display()
-        )));
-    }
-    log.set_len(0).with_context(cannot)?;
-    Ok(log)
-}
-
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+    let cycle_ends = std::mem::take(&mut watch.cycle_ends);
+    let report = watch.finish(folder, lost)?;
+    Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends })
 }
 
 /// The last line that the emulator said, for one line of our own.

@@ -2,7 +2,9 @@
 
 mod boot;
 mod command;
+mod hardware;
 mod inject;
+mod log;
 pub mod options;
 mod progress;
 mod qemu;
@@ -18,12 +20,13 @@ pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;
 pub use qemu::Emulator;
+pub use qmp::Qmp;
 pub use sender::Line;
 pub use soak::{Span, is_stopped, listen};
 
 use std::path::{Path, PathBuf};
 
-use board::{Board, Limits};
+use board::{Board, Limits, Serial};
 use scenario::{Scenario, Work};
 
 use crate::cli::RunArgs;
@@ -47,11 +50,18 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
     }
-    if board.qemu.is_none() {
-        return Err(usage(format!("board {} has no [qemu] section; this version runs emulated boards", board.name)));
-    }
     if args.print_command {
         return print_command(args, board, options);
+    }
+    // A board that is reached over a line is no emulated one, whatever it extends.
+    if let Some(serial) = &board.serial {
+        return on_hardware(args, &board, serial, &options);
+    }
+    if board.qemu.is_none() {
+        let name = &board.name;
+        return Err(usage(format!(
+            "board {name}: nobody said how to reach it; put [serial] and [power] into a file of your own that `extends` it"
+        )));
     }
     // Closed again: whether it opens is what has to be known before anything is built.
     drop(Line::of(&board)?);
@@ -83,6 +93,33 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(exit_of(boot.report.outcome))
 }
 
+/// Runs what was brought to the board before.
+fn on_hardware(args: &RunArgs, board: &Board, serial: &Serial, options: &Options) -> anyhow::Result<Exit> {
+    if let Some(first) = args.qemu_args.first() {
+        return Err(usage(format!("{first}: arguments for QEMU, and board {} is none of QEMU's", board.name)));
+    }
+    if !args.inject.is_empty() {
+        return Err(usage("--inject: errors are injected by QEMU's monitor only"));
+    }
+    let (folder, limits) = (workspace::output(&args.report), limits(args, board));
+    let job = hardware::Job { board, serial, options, span: args.payload.span, limits, folder: &folder };
+    if job.span.is_some() {
+        listen()?;
+    }
+    let progress = Progress::new();
+    let boot = hardware::boot(&job, &progress)?;
+    drop(progress);
+    terminal::print(&boot.report, &folder);
+    crate::exit::say!("{:.2} s", boot.wall.as_secs_f64());
+    Ok(exit_of(boot.report.outcome))
+}
+
+fn limits(args: &RunArgs, board: &Board) -> Limits {
+    let soak_seconds = args.payload.span.map_or(0, |span| span.0.as_secs());
+    let boot_seconds = args.timeout.unwrap_or(board.limits.boot_seconds.saturating_add(soak_seconds));
+    Limits { boot_seconds, ..board.limits }
+}
+
 /// Prepares a boot as `run` with these arguments does, for tests and measurements.
 pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job> {
     let board = boards::load(&args.board)?;
@@ -94,9 +131,7 @@ pub fn prepare(args: &RunArgs, host: Host, image: PathBuf) -> anyhow::Result<Job
 }
 
 fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBuf) -> Job {
-    let soak_seconds = args.payload.span.map_or(0, |span| span.0.as_secs());
-    let boot_seconds = args.timeout.unwrap_or(board.limits.boot_seconds.saturating_add(soak_seconds));
-    let limits = Limits { boot_seconds, ..board.limits };
+    let limits = limits(args, &board);
     Job {
         board,
         host,

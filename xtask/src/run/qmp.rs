@@ -43,6 +43,11 @@ impl Qmp {
         Ok(qmp)
     }
 
+    /// A command without arguments, whose answer says nothing more.
+    pub fn simple(&mut self, name: &str) -> anyhow::Result<()> {
+        self.command(name, &json!({})).map(drop)
+    }
+
     /// Injects an error.
     pub fn inject(&mut self, injection: &Injection) -> anyhow::Result<()> {
         let Injection { bdf, error, .. } = injection;

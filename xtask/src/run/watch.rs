@@ -102,18 +102,25 @@ impl Watch<'_> {
                 format!("the board's file has no [sender], and {few}{more} moves only what is sent to its network");
             findings.push(("no-sender", text));
         }
-        for (id, text) in findings {
-            let line = HostLine::Finding { id: id.into(), text }.write();
-            self.log.write_all(line.as_bytes()).context("cannot write the console log")?;
-            // As a kept log is read.
-            self.capture.feed(line.as_bytes(), |_| {});
-        }
+        findings.into_iter().try_for_each(|(id, text)| self.tell(id, text))
+    }
+
+    /// Puts a finding of the host's into the log.
+    pub fn tell(&mut self, id: &str, text: String) -> anyhow::Result<()> {
+        let line = HostLine::Finding { id: id.into(), text }.write();
+        self.log.write_all(line.as_bytes()).context("cannot write the console log")?;
+        // As a kept log is read.
+        self.capture.feed(line.as_bytes(), |_| {});
         Ok(())
     }
 
     /// Reads the console to its end. Tells why it stopped before, if it did.
-    pub fn follow(&mut self, console: ChildStdout, start: Instant, limits: Limits) -> anyhow::Result<Option<String>> {
-        let chunks = reader(console);
+    pub fn follow(
+        &mut self,
+        chunks: &Receiver<Vec<u8>>,
+        start: Instant,
+        limits: Limits,
+    ) -> anyhow::Result<Option<String>> {
         let deadline = start + Duration::from_secs(limits.boot_seconds);
         let silence = Duration::from_secs(limits.silence_seconds);
         let mut heard = start;
@@ -237,7 +244,7 @@ fn takes_frames(driver: &str) -> bool {
 const TOGETHER: Duration = Duration::from_millis(1);
 
 /// Reads a pipe in a thread of its own, so that waiting for it can have a deadline.
-fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
+pub fn reader(mut console: ChildStdout) -> Receiver<Vec<u8>> {
     let (sender, receiver) = sync_channel(64);
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];

@@ -12,6 +12,7 @@ mod found;
 mod host;
 mod input;
 mod interface;
+mod lab;
 mod many;
 mod pcie;
 mod plants;
@@ -113,6 +114,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(storage::all());
     cases.extend(input::all());
     cases.extend(interface::all());
+    cases.extend(lab::all());
     cases.extend(many::all());
     cases.extend(pcie::all());
     cases.extend(testdev::all());

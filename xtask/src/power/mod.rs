@@ -1,0 +1,73 @@
+//! A board's power, switched as its board file says.
+
+mod credentials;
+
+use std::time::Duration;
+
+use board::Power;
+
+use crate::child;
+use crate::exit::usage;
+use crate::run::Qmp;
+
+/// A relay or a BMC answers within this time, or not at all.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between off and on: supplies discharge.
+const DARK: Duration = Duration::from_secs(2);
+
+/// Not built yet.
+const REDFISH: &str = "power by Redfish is not built yet; use [power.ipmi] or [power.command]";
+
+/// Switches a board off and on again.
+///
+/// # Errors
+/// One line that names the command or service, and what it said.
+pub fn cycle(power: &Power) -> anyhow::Result<()> {
+    off(power)?;
+    if !matches!(power, Power::Qmp(_)) {
+        std::thread::sleep(DARK);
+    }
+    on(power)
+}
+
+/// Switches a board on.
+///
+/// # Errors
+/// As [`cycle`].
+pub fn on(power: &Power) -> anyhow::Result<()> {
+    match power {
+        Power::Command { on, .. } => command(on),
+        Power::Ipmi { host, credentials } => ipmi(host, credentials, "on"),
+        Power::Qmp(socket) => {
+            let mut qmp = Qmp::connect(socket)?;
+            qmp.simple("system_reset")?;
+            qmp.simple("cont")
+        }
+        Power::Redfish(_) => Err(usage(REDFISH)),
+    }
+}
+
+/// Switches a board off.
+///
+/// # Errors
+/// As [`cycle`].
+pub fn off(power: &Power) -> anyhow::Result<()> {
+    match power {
+        Power::Command { off, .. } => command(off),
+        Power::Ipmi { host, credentials } => ipmi(host, credentials, "off"),
+        Power::Qmp(socket) => Qmp::connect(socket)?.simple("stop"),
+        Power::Redfish(_) => Err(usage(REDFISH)),
+    }
+}
+
+fn command(words: &[String]) -> anyhow::Result<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    child::run(&words, &[], DEADLINE).map(drop)
+}
+
+/// With `-E` the tool takes the password from its environment: a command line can be read by everybody.
+fn ipmi(host: &str, credentials: &board::Credentials, what: &str) -> anyhow::Result<()> {
+    let login = credentials::read(credentials)?;
+    let words = ["ipmitool", "-I", "lanplus", "-H", host, "-U", &login.user, "-E", "chassis", "power", what];
+    child::run(&words, &[("IPMI_PASSWORD", &login.password)], DEADLINE).map(drop)
+}

@@ -1,0 +1,78 @@
+//! One boot of a board in a lab: its console is opened, its power switched, and what it tells is captured as an emulator's is.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use board::{Board, Limits, Serial};
+
+use super::boot::Boot;
+use super::log;
+use super::options::Options;
+use super::progress::Progress;
+use super::sender::Line;
+use super::soak::{Soak, Span};
+use super::watch::Watch;
+use crate::serial::Console;
+use crate::{lock, power};
+
+/// A boot of a board that is reached over a line.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Its console.
+    pub serial: &'a Serial,
+    /// What the image there was told.
+    pub options: &'a Options,
+    /// How long it goes on, where it goes by time.
+    pub span: Option<Span>,
+    /// Deadlines.
+    pub limits: Limits,
+    /// Where console.log and the report go.
+    pub folder: &'a Path,
+}
+
+/// Switches the board on, captures, judges and writes the report. The board is off afterwards, where its power can be switched.
+pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
+    let Job { board, folder, .. } = job;
+    let _lock = lock::board(&board.name)?;
+    // All that can be wrong with this side is wrong before the board is touched.
+    let line = Line::of(board)?;
+    progress.phase("open the console");
+    let console = Console::open(job.serial)?;
+    let log = log::begin(folder, &job.options.request)?;
+    match &board.power {
+        Some(power) => {
+            progress.phase("switch the board off and on");
+            power::cycle(power)?;
+        }
+        None => progress.phase("waiting for the board: its file has no [power], so switch it on by hand"),
+    }
+    let start = Instant::now();
+    let mut watch = Watch {
+        soak: job.span.map(|span| Soak::new(start, span)),
+        // Nobody here can wait for its power to go off.
+        stays_on: true,
+        ..Watch::new(log, &job.options.request, line, progress)
+    };
+    let stopped = watch.follow(&console.said, start, job.limits)?;
+    let wall = start.elapsed();
+    let lost = match stopped {
+        None if watch.capture.has_ended() || watch.is_stopped => None,
+        None => Some("the console was cut and could not be opened again".to_owned()),
+        Some(reason) if !watch.is_alive => {
+            Some(format!("{reason}; the console never spoke: wrong port, speed or cable, or no power"))
+        }
+        reason => reason,
+    };
+    for why in console.cuts() {
+        watch.tell("console-cut", format!("{why}; what the board said meanwhile is lost"))?;
+    }
+    drop(console);
+    let cycle_ends = std::mem::take(&mut watch.cycle_ends);
+    let report = watch.finish(folder, lost)?;
+    if let Some(power) = &board.power {
+        power::off(power)?;
+    }
+    Ok(Boot { report, wall, cpu: Duration::ZERO, cycle_ends })
+}

@@ -1,0 +1,205 @@
+//! A board in a lab: QEMU stands for it, its power is QMP, and its console a line over loopback that makes noise, loses bytes and
+//! is cut.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Case;
+use super::cases::words;
+use super::expect::{self, Expected, ensure};
+use super::session::{Ended, Session};
+use crate::build;
+
+const SCENARIOS: &str = "adopt,reset";
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    vec![
+        Case::new("lab-quiet", |session| {
+            let ended = on(session, &|_, bytes| vec![bytes.to_vec()])?;
+            expect::outcome(&ended, 0, "pass")?;
+            expect::followed(expect::run(&ended, "adopt")?, "ADOPT v10")
+        }),
+        Case::new("lab-noise", |session| {
+            // A BMC that talks into the line, and escape sequences of a terminal.
+            let ended = on(session, &|at, bytes| {
+                let noise = b"\x1b[2J\x1b[1;1H[SOL session is active]\r\n\xff\xfe\x00";
+                if at / 2_000 == (at + bytes.len()) / 2_000 {
+                    vec![bytes.to_vec()]
+                } else {
+                    between_lines(bytes, noise)
+                }
+            })?;
+            expect::outcome(&ended, 0, "pass")
+        }),
+        Case::new("lab-loss", |session| {
+            // One byte of a record is gone: no verdict is made of the rest.
+            let lost = AtomicBool::new(false);
+            let ended = on(session, &|at, bytes| {
+                let without = lose(bytes);
+                let is_time = at > 8_000 && without.len() != bytes.len() && !lost.swap(true, Ordering::Relaxed);
+                vec![if is_time { without } else { bytes.to_vec() }]
+            })?;
+            ensure(lost.into_inner(), || "nothing was lost".to_owned())?;
+            ensure(ended.status == Some(3), || format!("status {:?} after a lost byte", ended.status))
+        }),
+        Case::new("lab-cut", |session| {
+            // The line is cut and comes back: what was said meanwhile is lost, and told.
+            let ended = on(session, &|at, bytes| {
+                if (20_000..22_000).contains(&at) { Vec::new() } else { vec![bytes.to_vec()] }
+            })?;
+            ensure(ended.status == Some(3), || format!("status {:?} after a cut", ended.status))?;
+            expect::finding(&ended, "console-cut")
+        }),
+        Case::new("lab-silent", silent),
+        Case::new("lab-nobody", |session| {
+            let folder = board(session, "127.0.0.1:9", None)?;
+            let ended = session.run(&run(&folder))?;
+            ensure(ended.status == Some(2) && ended.stderr.contains("console 127.0.0.1:9: "), || ended.stderr.clone())
+        }),
+    ]
+}
+
+/// What the line makes of the bytes that come at a place: pieces; none: it is cut.
+type Change<'a> = dyn Fn(usize, &[u8]) -> Vec<Vec<u8>> + Sync + 'a;
+
+/// Noise after the first line end.
+fn between_lines(bytes: &[u8], noise: &[u8]) -> Vec<Vec<u8>> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if end == 0 { vec![bytes.to_vec()] } else { vec![bytes[..end].to_vec(), noise.to_vec(), bytes[end..].to_vec()] }
+}
+
+/// Without a byte of the first record that begins in here, if one does.
+fn lose(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let record = bytes.windows(wire::PREFIX.len()).position(|window| window == wire::PREFIX.as_bytes());
+    if let Some(at) = record.map(|at| at + wire::PREFIX.len() + 1).filter(|at| *at < bytes.len()) {
+        bytes.remove(at);
+    }
+    bytes
+}
+
+/// Runs the board on a line that changes what passes.
+fn on(session: &Session<'_>, change: &Change<'_>) -> Result<Ended, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let (line, machine) =
+        (TcpListener::bind("127.0.0.1:0").map_err(text)?, TcpListener::bind("127.0.0.1:0").map_err(text)?);
+    let at = |listener: &TcpListener| listener.local_addr().map(|at| at.to_string()).map_err(text);
+    let site = board(session, &at(&line)?, Some(&monitor(session)))?;
+    let mut emulated = start(&monitor(session), &at(&machine)?)?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(&line, &machine, change));
+        let ended = session.run(&run(&site));
+        // It was killed or has ended: either way this returns, and ends the line.
+        let _ = emulated.kill();
+        let _ = emulated.wait();
+        ended
+    })
+}
+
+/// Passes what the machine says on to whoever listens, until the listener is gone for good.
+fn pass_on(line: &TcpListener, machine: &TcpListener, change: &Change<'_>) {
+    let accept = |listener: &TcpListener| {
+        let _ = listener.set_nonblocking(true);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if let Ok((stream, _)) = listener.accept() {
+                let _ = stream.set_nonblocking(false);
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+                return Some(stream);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    };
+    let (Some(mut from), Some(mut to)) = (accept(machine), accept(line)) else { return };
+    let (mut buffer, mut passed) = ([0; 512], 0);
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let pieces = change(passed, &buffer[..count]);
+        if pieces.is_empty() && passed != 0 {
+            let _ = TcpStream::shutdown(&to, std::net::Shutdown::Both);
+            match accept(line) {
+                Some(stream) => to = stream,
+                None => return,
+            }
+        }
+        passed += count;
+        for piece in pieces {
+            if to.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn monitor(session: &Session<'_>) -> PathBuf {
+    session.folder.with_extension("qmp")
+}
+
+/// A lab's file for it.
+fn board(session: &Session<'_>, console: &str, power: Option<&Path>) -> Result<PathBuf, String> {
+    let power = power.map_or_else(String::new, |socket| format!("[power]\nqmp = \"{}\"\n", socket.display()));
+    let text = format!(
+        "name = \"lab\"\ndescription = \"QEMU as a board\"\nevidence = \"emulated\"\n\
+         allow-risks = [\"bus-error\", \"stray-write\", \"device-reset\", \"power-cycle\"]\n\
+         [limits]\nboot-seconds = 60\nsilence-seconds = 8\n\
+         [[endpoint]]\nbdf = \"0000:00:02.0\"\ndriver = \"hda\"\n\
+         [[endpoint]]\nbdf = \"0000:00:03.0\"\ndriver = \"hda\"\n\
+         [rmr]\nbdf = \"0000:00:03.0\"\nbytes = 0x1_0000\n\
+         [serial]\ntcp = \"{console}\"\n{power}"
+    );
+    let path = session.folder.with_extension("board.toml");
+    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn run(site: &Path) -> Vec<String> {
+    words(&format!("run --board {} --scenario {SCENARIOS}", site.display()))
+}
+
+/// The machine, off until its power is switched on.
+fn start(monitor: &Path, console: &str) -> Result<Child, String> {
+    let virt = board::load(&crate::workspace::root().join("board-configs"), "qemu-virt-dt")
+        .map_err(|error| error.to_string())?;
+    let qemu = virt.qemu.ok_or("qemu-virt-dt is emulated")?;
+    let _ = std::fs::remove_file(monitor);
+    let options = format!(
+        "scenario={SCENARIOS} cycles=1 allow_risks=bus-error,stray-write,device-reset,power-cycle rmr=0000:00:03.0:0x10000"
+    );
+    let mut command = Command::new(&qemu.program);
+    command.args(["-machine", &qemu.machine, "-cpu", &qemu.cpu, "-smp", "2", "-m", &qemu.memory]);
+    command.args(["-nodefaults", "-display", "none", "-no-shutdown", "-S"]);
+    command.args([
+        "-chardev",
+        &format!("socket,id=console,host={}", console.replace(':', ",port=")),
+        "-serial",
+        "chardev:console",
+    ]);
+    command.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
+    let words = [("-audiodev", &qemu.audiodevs), ("-device", &qemu.devices)];
+    for (option, value) in words.iter().flat_map(|(option, values)| values.iter().map(move |value| (option, value))) {
+        if !value.contains("netdev=") {
+            command.args([option, &value.as_str()]);
+        }
+    }
+    command.arg("-kernel").arg(build::places().for_machine(&qemu)).args(["-append", &options]);
+    let child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("{}: {error}", qemu.program))?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !monitor.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(child)
+}
+
+/// A console that never speaks.
+fn silent(session: &Session<'_>) -> Expected {
+    let line = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let at = line.local_addr().map_err(|error| error.to_string())?.to_string();
+    let ended = session.run(&run(&board(session, &at, None)?))?;
+    ensure(ended.status == Some(3), || format!("status {:?}", ended.status))?;
+    ensure(ended.report()?.to_string().contains("the console never spoke"), || ended.stderr.clone())
+}
