@@ -106,6 +106,9 @@ pub struct RunArgs {
     /// follow, as in :40000001,100000f,80000000,0. Such a report never passes
     #[arg(long, value_name = "MOMENT=FUNCTION:ERROR", value_parser = Injection::parse)]
     pub inject: Vec<Injection>,
+    /// Deviations that are accepted; without it board-configs/waivers.toml, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub waivers: Option<PathBuf>,
     /// Deadline for the whole boot in seconds, instead of the board's
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: Option<u64>,
@@ -186,13 +189,54 @@ pub struct BenchArgs {
 
 /// Arguments of `report`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ReportArgs {
+    /// What to do with reports that are there
+    #[command(subcommand)]
+    pub command: Option<ReportCommand>,
     /// A console log, as `run` leaves it
-    #[arg(value_name = "LOG")]
-    pub log: PathBuf,
+    #[arg(value_name = "LOG", required = true)]
+    pub log: Option<PathBuf>,
     /// Where the report goes; without it beside the log
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Deviations that are accepted; without it board-configs/waivers.toml, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub waivers: Option<PathBuf>,
+}
+
+/// What `report` does with reports that are there.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Compare two reports: new failures first. Exit status 1 where there are any
+    Diff(DiffArgs),
+    /// Put many reports together as a matrix, board by policy
+    Merge(MergeArgs),
+}
+
+/// Arguments of `report diff`.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// The earlier report: its folder, or its report.json
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// The later one
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// The differences as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `report merge`.
+#[derive(Clone, Debug, Args)]
+pub struct MergeArgs {
+    /// Folders of reports, or their report.json
+    #[arg(value_name = "DIR", required = true)]
+    pub reports: Vec<PathBuf>,
+    /// Where fleet.html and fleet.json go
+    #[arg(long, value_name = "DIR", default_value = "target/fleet")]
+    pub report: PathBuf,
 }
 
 /// Arguments of `iort`.

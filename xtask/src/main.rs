@@ -54,7 +54,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Build(args) => build::run(args),
         Command::Flash(args) => flash::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::Report(args) => report::rerender(args),
+        Command::Report(args) => report::run(args),
         Command::Iort(args) => iort::run(args),
         Command::Boards(args) => boards::run(args),
         Command::Doctor(args) => setup::doctor(args),

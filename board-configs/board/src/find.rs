@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::Mistake;
 use crate::read::read;
-use crate::{Board, BoardError, check, raw};
+use crate::{Board, BoardError, check, raw, waivers};
 
 /// A board, or all that is wrong with its file, in the order of its lines; never an empty list.
 type Found = Result<Board, Vec<BoardError>>;
@@ -139,7 +139,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, BoardError> {
 }
 
 fn stem(path: &Path) -> Option<String> {
-    let is_board = path.extension().is_some_and(|extension| extension == "toml");
+    let is_board = path.extension().is_some_and(|extension| extension == "toml")
+        && path.file_name().is_none_or(|name| name != waivers::FILE);
     path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_board).map(str::to_owned)
 }
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod collect;
+mod date;
 mod error;
 mod facts;
 mod find;
@@ -14,6 +15,7 @@ mod site;
 mod suggest;
 #[cfg(test)]
 mod tests;
+pub mod waivers;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ pub use scenario::{Hands, Which};
 use serde::Deserialize;
 
 pub use check::is_name;
+pub use date::Date;
 pub use error::BoardError;
 pub use facts::*;
 pub use find::{load, mistakes, names, parse};

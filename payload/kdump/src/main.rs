@@ -284,7 +284,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         cycle.stream_lines(&streams);
     }
     if tell::is_worth_sending(boot.cycle, outcome) {
-        cycle.checks(&checks);
+        cycle.checks(&checks, options.lava);
         cycle.streams(&streams, boot.crash_tick);
         cycle.log(log.entries());
         if let Some(again) = &again {

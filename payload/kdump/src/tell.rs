@@ -82,8 +82,8 @@ impl Cycle {
         }
     }
 
-    /// Every check, as a record and as KTAP.
-    pub(crate) fn checks(self, checks: &[Check]) {
+    /// Every check, as a record, as KTAP, and as a LAVA signal where it is wanted.
+    pub(crate) fn checks(self, checks: &[Check], is_lava: bool) {
         for check in checks {
             console::record(&check.record(self.run, self.cycle));
         }
@@ -97,6 +97,9 @@ impl Cycle {
             for (number, check) in (1..).zip(checks) {
                 let Check { id, verdict, expected, reason, .. } = check;
                 let _ = writer.ktap_check(1, number, id, *verdict, *expected, reason);
+                if is_lava {
+                    let _ = writer.lava_case(id, *verdict, *expected);
+                }
             }
         });
     }

@@ -191,13 +191,14 @@ fn crash(
     let mut left = oracle::smmus(setting, units, live)?;
     damage::mark(&mut left, &damaged);
     let mut options = format!(
-        "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={}",
+        "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={} lava={}",
         setting.scenario,
         setting.cycles,
         setting.options.plant.map_or("none", Plant::name),
         setting.options.hold_us,
         setting.options.watch_us,
         u32::from(setting.options.step_hold),
+        u32::from(setting.options.lava),
     );
     setting.options.hands.write(&mut options);
     let mut boot = setting.places.fill(setting.machine, setting.prepared, &options)?;

@@ -41,11 +41,20 @@ impl Session {
         let span = timer::ticks_of_us(u64::from(self.options.for_s) * 1_000_000) / (scenarios.len() as u64).max(1);
         let mut outcome = Outcome::Pass;
         for (run, work) in (0..).zip(&scenarios) {
+            if self.options.lava {
+                console::with(|writer| {
+                    // As above.
+                    let _ = writer.lava_set(&work.to_string());
+                });
+            }
             self.deadline = (span != 0).then(|| timer::now() + span);
             let of_run = self.run_work(run, *work);
             console::with(|writer| {
                 // As above.
                 let _ = writer.ktap_result(0, run + 1, &work.to_string(), of_run);
+                if self.options.lava {
+                    let _ = writer.lava_end(of_run);
+                }
             });
             if of_run != Outcome::Pass {
                 outcome = of_run;

@@ -81,6 +81,8 @@ pub struct RunOptions {
     pub watch_us: u32,
     /// Between two steps of a takeover, too, every stream attempts DMA.
     pub step_hold: bool,
+    /// Results as LAVA signals, too.
+    pub lava: bool,
     /// Console, where the firmware names none.
     pub console: Option<ConsoleWish>,
     /// Where the second image's memory is to begin; `None`: wherever there is room.
@@ -105,6 +107,7 @@ impl Default for RunOptions {
             hold_us: 100_000,
             watch_us: 100_000,
             step_hold: false,
+            lava: false,
             console: None,
             region: None,
             allow_risks: Risks::NONE,
@@ -155,7 +158,7 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "scenario",
     "cycles",
     "for_s",
@@ -170,13 +173,14 @@ const NAMES: [&str; 17] = [
     "hold_us",
     "watch_us",
     "step-hold",
+    "lava",
     "console",
     "region",
     "allow_risks",
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, console, region, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -220,6 +224,7 @@ impl RunOptions {
             "plant" => self.plant = plant(value).ok_or(or(Plant::NAMES))?,
             "e2h" => self.e2h = switch(value).ok_or(or("0 or 1"))?,
             "step-hold" => self.step_hold = switch(value).ok_or(or("0 or 1"))?,
+            "lava" => self.lava = switch(value).ok_or(or("0 or 1"))?,
             "firmware-smmu" => self.firmware_smmu = switch(value).ok_or(or("0 or 1"))?,
             "strtab" => self.strtab = Some(strtab(value).ok_or(or("linear or 2lvl"))?),
             "rmr" => {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod ktap;
+mod lava;
 mod line;
 pub mod reader;
 pub mod record;

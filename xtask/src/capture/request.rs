@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::model::Provenance;
+
 /// Begins a line that the host, not the board, put into the log.
 pub const HOST_PREFIX: &str = "# inflight host: ";
 const REQUEST: &str = "request ";
@@ -25,6 +27,9 @@ pub struct Request {
     pub plant: Option<String>,
     /// Functions that must be live streams.
     pub endpoints: Vec<Expected>,
+    /// What ran, on what.
+    #[serde(default)]
+    pub provenance: Option<Box<Provenance>>,
 }
 
 /// A function that must be a live stream.

@@ -148,7 +148,7 @@ fn a_finding_of_the_host_survives_its_line_and_ends_no_run() {
     assert_eq!((report.outcome, report.lost.is_none()), (Outcome::Pass, true));
     let told = report.platform.findings.last().unwrap();
     assert_eq!(
-        (told.severity, &*told.table, &*told.id, &*told.text),
+        (&*told.severity, &*told.table, &*told.id, &*told.text),
         ("warning", "host", "frames-not-sent", "eth1 is gone")
     );
     assert_eq!(HostLine::read(finding.write().trim()), Some(finding));

@@ -34,10 +34,10 @@ pub fn smmu(record: &Record<'_>) -> Option<Smmu> {
         cr0: word(cr0),
         gbpa: word(gbpa),
         coherent,
-        gbpa_reset: if Gbpa::from(gbpa).abort() { "abort" } else { "bypass" },
+        gbpa_reset: if Gbpa::from(gbpa).abort() { "abort" } else { "bypass" }.into(),
         architecture: architecture(aidr),
         product: product(iidr),
-        words: named.map(|(name, value)| (name, words::of(name, value.into()))).to_vec(),
+        words: named.map(|(name, value)| (name.into(), words::of(name, value.into()))).to_vec(),
     })
 }
 

@@ -121,7 +121,13 @@ impl Builder {
 
     /// What is wrong on the host's side.
     pub fn warn_of_host(&mut self, id: String, text: String) {
-        self.platform.findings.push(Finding { severity: "warning", table: "host".into(), id, offset: None, text });
+        self.platform.findings.push(Finding {
+            severity: "warning".into(),
+            table: "host".into(),
+            id,
+            offset: None,
+            text,
+        });
     }
 
     /// Judges and renders the model.
@@ -201,7 +207,8 @@ impl Builder {
                     Severity::Note => "note",
                     Severity::Warning => "warning",
                     Severity::Error => "error",
-                },
+                }
+                .into(),
                 table: table.into(),
                 id: id.into(),
                 offset,
@@ -215,7 +222,7 @@ impl Builder {
                     IortOrigin::Devicetree => "devicetree",
                 };
                 let firmware_sha256 = firmware_sha256.map(|digest| hex(&digest));
-                platform.iort = Some(Iort { origin, sha256: hex(&sha256), firmware_sha256, bytes });
+                platform.iort = Some(Iort { origin: origin.into(), sha256: hex(&sha256), firmware_sha256, bytes });
             }
             Record::Smmu { .. } => platform.smmus.extend(board::smmu(record)),
             Record::Endpoint {
@@ -275,6 +282,7 @@ impl Builder {
                 must_run,
                 reason: text(reason),
                 source: source.into(),
+                waived: None,
             }),
             Record::Stream { bdf, stream_id, endpoint, rmr, unit, witness, phases, gap_ticks, .. } => {
                 cycle.streams.push(Stream {

@@ -1,9 +1,10 @@
 //! What became of a stream's DMA, phase by phase.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Units of one stream in one phase; `None` where the device has no attempt count that avoids the SMMU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phase {
     /// Units that the device tried to move.
     pub attempted: Option<u64>,
@@ -48,7 +49,8 @@ impl From<wire::record::Phase> for Phase {
 }
 
 /// Counts of one stream in the three phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phases {
     /// Armed to crash.
     pub before: Phase,

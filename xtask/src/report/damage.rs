@@ -68,7 +68,7 @@ fn rule(run: &Run) -> String {
 
 fn did(run: &Run) -> String {
     let Some(protocol) = &run.protocol else { return "nothing".into() };
-    let names = protocol.smmus.iter().map(|smmu| smmu.profile.unwrap_or("no known sequence"));
+    let names = protocol.smmus.iter().map(|smmu| smmu.profile.as_deref().unwrap_or("no known sequence"));
     names.collect::<Vec<_>>().join(", ")
 }
 

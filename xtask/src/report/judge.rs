@@ -55,7 +55,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
         && planted.is_none()
         && runs.iter().all(|run| run.outcome == Outcome::Pass);
     Report {
-        schema: SCHEMA,
+        schema: SCHEMA.into(),
         board: request.map_or_else(|| UNKNOWN_BOARD.into(), |request| request.board.clone()),
         outcome: match (&lost, is_all_well) {
             (Some(_), _) => Outcome::Lost,
@@ -65,6 +65,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
         payload_outcome,
         planted,
         stopped: is_stopped.then(|| format!("by Ctrl-C, after {ended} cycles")),
+        provenance: request.and_then(|request| request.provenance.as_deref().cloned()),
         lost,
         problems,
         images: raw.images,
@@ -84,6 +85,11 @@ fn drop_unfinished(raw: &mut Builder) {
 /// Nothing was told of the run but that it does not apply.
 fn is_skipped(run: &Run) -> bool {
     !run.checks.is_empty() && run.checks.iter().all(|check| SKIPPED.contains(&&*check.id))
+}
+
+/// Why a run did not apply; `None` where it did.
+pub fn skipped_for(run: &Run) -> Option<&str> {
+    run.checks.iter().filter(|_| is_skipped(run)).find_map(|check| check.reason.as_deref())
 }
 
 /// The first reasons; a torn console brings hundreds.

@@ -3,6 +3,7 @@
 use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 
 use super::model::{Check, Outcome, Report, Run, Verdict};
+use super::waive;
 
 /// Renders the report.
 pub fn render(report: &Report) -> anyhow::Result<String> {
@@ -61,6 +62,7 @@ fn suite(run: &Run) -> TestSuite {
 fn case(scenario: &str, name: String, check: &Check) -> TestCase {
     let reason = check.reason.clone().unwrap_or_default();
     let status = match (check.verdict, check.is_as_expected()) {
+        (_, false) if let Some(waived) = waive::words(check) => skipped(waived),
         (Verdict::Pass, true) => TestCaseStatus::success(),
         // JUnit has no expected failure; as with other runners it is skipped, so that it never counts as passed.
         (Verdict::Fail, true) => skipped(format!("fails as expected: {reason}")),

@@ -4,6 +4,8 @@ mod board;
 mod collect;
 mod counts;
 mod damage;
+mod diff;
+mod fleet;
 mod html;
 mod judge;
 mod junit;
@@ -12,27 +14,34 @@ mod merge;
 pub mod model;
 mod pcie;
 mod protocol;
+mod read;
 mod requester;
+#[cfg(test)]
+mod schema;
 mod statistics;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
 mod throughput;
 mod view;
+mod waive;
 mod words;
 mod write;
 
 pub use collect::Builder;
 use model::UNKNOWN_BOARD;
 pub use model::{Outcome, Report};
+pub use waive::load as load_waivers;
 pub use write::{CONSOLE_LOG, anew, clear, write};
 
 use std::path::Path;
 
+use ::board::Date;
+use ::board::waivers::Waiver;
 use anyhow::Context;
 
 use crate::capture::{Capture, HostLine};
-use crate::cli::ReportArgs;
+use crate::cli::{ReportArgs, ReportCommand};
 use crate::exit::{Exit, usage};
 
 /// A log of ten million lines.
@@ -47,28 +56,45 @@ pub const fn exit_of(outcome: Outcome) -> Exit {
     }
 }
 
+/// Accepts what is waived today.
+pub fn waive(report: &mut Report, waivers: &[Waiver]) {
+    waive::apply(report, waivers, Date::today());
+}
+
+/// `cargo xtask report`.
+pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    match (&args.command, &args.log) {
+        (Some(ReportCommand::Diff(args)), _) => diff::run(args),
+        (Some(ReportCommand::Merge(args)), _) => fleet::run(args),
+        (None, Some(log)) => rerender(log, args),
+        (None, None) => Err(usage("report: give a console log, or `diff` or `merge`")),
+    }
+}
+
 /// `cargo xtask report LOG`.
-pub fn rerender(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let refuse = |what: String| usage(format!("{}: {what}; give the console log of a run", args.log.display()));
-    let file = std::fs::metadata(&args.log).map_err(|error| refuse(error.to_string()))?;
+fn rerender(path: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
+    let refuse = |what: String| usage(format!("{}: {what}; give the console log of a run", path.display()));
+    let file = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if !file.is_file() || file.len() > LONGEST_LOG {
         return Err(refuse(format!("no file of at most {LONGEST_LOG} bytes")));
     }
-    let log = std::fs::read(&args.log).map_err(|error| refuse(error.to_string()))?;
-    let report = from_log(&log);
+    let log = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let waivers = load_waivers(args.waivers.as_deref())?;
+    let mut report = from_log(&log);
+    waive(&mut report, &waivers);
     // A boot that was lost before its first record still begins with the host's own line.
     if report.images.is_empty() && report.runs.is_empty() && report.board == UNKNOWN_BOARD {
-        let path = args.log.display();
+        let path = path.display();
         return Err(usage(format!("{path}: no record of the payload in it; give the console log of a run")));
     }
     let folder = match &args.report {
         Some(folder) => folder.clone(),
-        None => args.log.parent().map_or_else(Default::default, Path::to_owned),
+        None => path.parent().map_or_else(Default::default, Path::to_owned),
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".").to_owned() } else { folder };
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     write(&folder, &report)?;
-    keep_log(&log, &args.log, &folder.join(CONSOLE_LOG))?;
+    keep_log(&log, path, &folder.join(CONSOLE_LOG))?;
     terminal::print(&report, &folder);
     Ok(exit_of(report.outcome))
 }

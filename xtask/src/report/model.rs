@@ -2,10 +2,13 @@
 
 mod machine;
 mod protocol;
+mod provenance;
 mod requester;
 mod run;
 
-use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::counts::Phases;
 pub use super::pcie::{Pcie, PcieErrors};
@@ -13,9 +16,11 @@ pub use super::statistics::Blackout;
 pub use super::throughput::Throughput;
 pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};
+pub use provenance::{Artifact, Provenance};
 pub use requester::{Ending, Mark, Requester, Stopped, Watched};
 pub use run::{
     Abort, Access, Attach, Check, Crash, CycleLine, CycleStream, Event, FailedCycle, Register, Run, Stream, Timing,
+    Waived,
 };
 
 /// Value of the key `schema`.
@@ -24,8 +29,12 @@ pub const SCHEMA: &str = "inflight-report/1";
 /// The board of a log that does not say it.
 pub const UNKNOWN_BOARD: &str = "unknown";
 
+/// A word that this tool knows, or one that an older report brought.
+pub type Name = Cow<'static, str>;
+
 /// How a run, a cycle or a whole boot ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All as expected.
@@ -58,7 +67,8 @@ impl From<wire::record::Outcome> for Outcome {
 }
 
 /// Verdict of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The rule holds.
@@ -114,11 +124,33 @@ impl Serialize for Hex {
     }
 }
 
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        digits.map(Self).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no number such as 0x1f")))
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for Hex {
+    fn schema_name() -> Cow<'static, str> {
+        "Hex".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let description =
+            "An address or register value: hexadecimal text, since JSON's numbers end at 2^53 in most readers.";
+        schemars::json_schema!({ "type": "string", "pattern": "^0x[0-9a-f]{1,16}$", "description": description })
+    }
+}
+
 /// A whole report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: Name,
     /// Name of the board's file.
     pub board: String,
     /// How the boot ended, after the host's own check.
@@ -129,6 +161,9 @@ pub struct Report {
     pub planted: Option<String>,
     /// The user ended a run that went on by time: when.
     pub stopped: Option<String>,
+    /// What ran, on what, and how to run it again; absent in logs that do not tell.
+    #[serde(default)]
+    pub provenance: Option<Provenance>,
     /// Why there is no verdict.
     pub lost: Option<Lost>,
     /// What the host found wrong with the payload's report.
@@ -142,7 +177,8 @@ pub struct Report {
 }
 
 /// Why there is no verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Lost {
     /// What happened.
     pub reason: String,
@@ -151,7 +187,8 @@ pub struct Lost {
 }
 
 /// An image that said hello.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Image {
     /// `primary` or `kdump`.
     pub image: String,

@@ -3,17 +3,18 @@
 use addr::Bdf;
 use pci::state::{Has, State, Word};
 use pci::{ErrorRegister, ErrorState, isolation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::model::Hex;
+use super::model::{Hex, Name};
 
 /// A function's capabilities and their state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pcie {
     /// Device/Port Type, or `conventional`.
-    pub kind: &'static str,
+    pub kind: Name,
     /// Capabilities that it has, by their usual short names.
-    pub capabilities: Vec<&'static str>,
+    pub capabilities: Vec<Name>,
     /// A list of capabilities could not be walked to its end.
     pub cut: bool,
     /// In whose name its requests reach the host bridge, where that is not its own.
@@ -39,18 +40,19 @@ pub struct Pcie {
     /// Physical slot number, and what is in it.
     pub slot: Option<String>,
     /// How long it waits for a completion.
-    pub completion_timeout: Option<&'static str>,
+    pub completion_timeout: Option<Name>,
     /// What Device Status told when the machine was looked at.
     pub device_status: Option<String>,
 }
 
 /// What one function told anew in one phase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PcieErrors {
     /// The function.
     pub bdf: String,
     /// `before`, `blackout` or `after`.
-    pub phase: &'static str,
+    pub phase: Name,
     /// Registers and bits by name.
     pub text: String,
     /// Of messages that a root port or event collector keeps: whose they are.
@@ -89,8 +91,8 @@ pub fn describe(all: &[Told], bdf: &str) -> Option<Pcie> {
     let enabled = |what, word, bit: u32| has(what).then(|| state.word(word) & bit != 0);
     let vfs = state.word(Word::Vfs);
     Some(Pcie {
-        kind: kind(state.kind()),
-        capabilities: NAMES.iter().filter(|(what, _)| has(*what)).map(|(_, name)| *name).collect(),
+        kind: kind(state.kind()).into(),
+        capabilities: NAMES.iter().filter(|(what, _)| has(*what)).map(|(_, name)| (*name).into()).collect(),
         cut: has(Has::CUT),
         alias: Some(requester.clone()).filter(|name| *name != bdf.to_string()),
         isolated: path.is_ok(),
@@ -103,7 +105,7 @@ pub fn describe(all: &[Told], bdf: &str) -> Option<Pcie> {
         virtual_functions: has(Has::SR_IOV).then_some([(vfs >> 16) as u16, vfs as u16]),
         link: link(state.word(Word::Link)),
         slot: slot(state),
-        completion_timeout: timeout(state),
+        completion_timeout: timeout(state).map(Into::into),
         device_status: device_status(state.word(Word::Device) >> 16),
     })
 }
@@ -191,7 +193,7 @@ pub fn errors(bdf: &str, phase: u8, state: &[u8]) -> Option<PcieErrors> {
     sources.dedup();
     Some(PcieErrors {
         bdf: bdf.into(),
-        phase: ["before", "blackout", "after"].get(usize::from(phase)).unwrap_or(&"unknown"),
+        phase: ["before", "blackout", "after"].get(usize::from(phase)).unwrap_or(&"unknown").to_owned().into(),
         text: state.to_string(),
         sources,
         header: is_logged.then(|| hex(state.header)),

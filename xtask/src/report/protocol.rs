@@ -75,6 +75,7 @@ fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
         must_run: true,
         reason,
         source: SOURCE.into(),
+        waived: None,
     };
     (check, section(number, &report, missing.is_none()))
 }
@@ -148,7 +149,7 @@ fn verdict(report: &Judged, missing: Option<String>, scenario: &str) -> (Verdict
 fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
     let smmus = report.followed.iter().map(|(smmu, followed)| ProtocolSmmu {
         smmu: smmu.0,
-        profile: followed.profile.map(smmu::checker::Profile::name),
+        profile: followed.profile.map(|profile| profile.name().into()),
         left: followed.left.as_ref().map(|left| Departure {
             entry: left.at,
             expected: left.expected.clone(),
@@ -171,8 +172,8 @@ fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
 
 fn broken(found: &Violation) -> Broken {
     Broken {
-        rule: found.rule,
-        clause: found.clause,
+        rule: found.rule.into(),
+        clause: found.clause.into(),
         smmu: found.smmu.0,
         entries: found.entries.clone(),
         text: found.text.clone(),

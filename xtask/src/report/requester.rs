@@ -14,7 +14,7 @@ mod sentence;
 mod tests;
 
 /// Instead of a function's address.
-const NOBODY: &str = "none";
+pub const NOBODY: &str = "none";
 
 /// A function as its record told it. Ticks since the crash, as in [`Record::Requester`].
 #[derive(Clone, Debug, Default)]

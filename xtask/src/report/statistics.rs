@@ -1,11 +1,12 @@
 //! Times over all cycles of a run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::collect::Cycle;
 
 /// The blackouts of a run's cycles, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blackout {
     /// How many cycles told theirs.
     pub cycles: u64,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Watched};
+use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Waived, Watched};
 use super::view::{self, Line, Row};
 
 /// Failed checks and cycles that are shown; the report has all.
@@ -27,7 +27,7 @@ pub fn summary(report: &Report) -> String {
     let mut text = String::new();
     for finding in report.platform.findings.iter().filter(|finding| finding.severity != "note").take(SHOWN) {
         let at = finding.offset.map_or_else(String::new, |offset| format!("+{offset:#x}"));
-        let (severity, table) = (finding.severity, &finding.table);
+        let (severity, table) = (&finding.severity, &finding.table);
         line(&mut text, &format!("{severity} {table}{at} {}: {}", finding.id, finding.text));
     }
     for smmu in &report.platform.smmus {
@@ -135,7 +135,11 @@ fn one_run(text: &mut String, run: &Run) {
     for check in unexpected.iter().take(SHOWN) {
         let reason = check.reason.as_deref().unwrap_or("no reason given");
         let (verdict, expected) = (check.verdict.word(), check.expected.word());
-        line(text, &format!("  {}: {verdict}, expected {expected}: {reason} [{}]", check.id, check.source));
+        let waived = check
+            .waived
+            .as_ref()
+            .map_or_else(String::new, |Waived { reason, expires }| format!("; waived until {expires}: {reason}"));
+        line(text, &format!("  {}: {verdict}, expected {expected}: {reason} [{}]{waived}", check.id, check.source));
     }
     if unexpected.len() > SHOWN {
         line(text, &format!("  and {} more", unexpected.len() - SHOWN));

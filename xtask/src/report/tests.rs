@@ -413,7 +413,7 @@ fn a_log_is_rendered_again_where_it_is_or_where_it_is_asked_for() {
     let path = folder.path().join("board.log");
     let rendered = |bytes: &[u8], report| {
         std::fs::write(&path, bytes).unwrap();
-        super::rerender(&ReportArgs { log: path.clone(), report })
+        super::run(&ReportArgs { command: None, log: Some(path.clone()), report, waivers: None })
     };
     let whole = log(Some(&request()), &two_runs());
     assert_eq!(rendered(&whole, None).unwrap(), Exit::Pass);

@@ -1,12 +1,13 @@
 //! Bytes a second, stream by stream and in sum, against what the endpoints could do.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::collect::Cycle;
 use super::model::Stream;
 
 /// What arrived where it belongs since the crash, over the time until the end of the watch, of all cycles that told theirs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Throughput {
     pub streams: Vec<Rate>,
     /// Sum over the streams whose units have a known weight; absent where none has.
@@ -16,7 +17,8 @@ pub struct Throughput {
 }
 
 /// One stream's.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rate {
     pub bdf: String,
     pub unit: String,

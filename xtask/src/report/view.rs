@@ -1,14 +1,24 @@
 //! What the page and the terminal show beside the model itself: one line for each run, the comparison, the events by rate.
 
+mod timeline;
+mod topology;
+mod verdict;
+
 use serde::Serialize;
 
 use super::damage::{self, Damaged};
 use super::judge;
 use super::model::{Report, Run, Stream};
+use timeline::Timeline;
+use topology::Topology;
 
 /// All tables over more than one run.
 #[derive(Debug, Serialize)]
 pub struct View {
+    pub verdict: String,
+    pub topology: Option<Topology>,
+    /// Timelines are few enough to be shown from the start.
+    pub has_few_timelines: bool,
     pub lines: Vec<Line>,
     pub comparison: Vec<Row>,
     pub damages: Vec<Damaged>,
@@ -73,10 +83,16 @@ pub struct RunView {
     pub broken: Vec<u64>,
     /// The section is shown from the start.
     pub is_open: bool,
+    /// The streams across crash and takeover.
+    pub timeline: Option<Timeline>,
+    /// The same of each failed cycle.
+    pub failed_timelines: Vec<Option<Timeline>>,
 }
 
 /// Runs that are few enough to be shown from the start.
 const FEW: usize = 2;
+/// Lanes of timelines that are.
+const FEW_LANES: usize = 24;
 
 impl View {
     /// Of a whole report.
@@ -84,6 +100,9 @@ impl View {
         // What became of damage has its own table.
         let compared = report.runs.iter().filter(|run| !run.scenario.contains('+'));
         Self {
+            verdict: verdict::sentence(report),
+            topology: topology::of(report),
+            has_few_timelines: report.runs.iter().map(|run| run.streams.len()).sum::<usize>() <= FEW_LANES,
             lines: report.runs.iter().map(Line::of).collect(),
             comparison: compared.flat_map(|run| run.streams.iter().map(|stream| Row::of(run, stream))).collect(),
             damages: report.runs.iter().filter_map(damage::row).collect(),
@@ -136,6 +155,8 @@ impl RunView {
     fn of(run: &Run, is_one_of_few: bool) -> Self {
         use super::model::{Outcome, Verdict};
         let unexpected: Vec<bool> = run.checks.iter().map(|check| !check.is_as_expected()).collect();
+        let (timeline, failed_timelines) =
+            (timeline::of_run(run), run.failed_cycles.iter().map(timeline::of_cycle).collect());
         let has_failures = unexpected.contains(&true) || run.checks.iter().any(|check| check.verdict == Verdict::Fail);
         let change = |register: &super::model::Register| {
             let change = super::words::change(&register.name, register.before.0, register.after.0)?;
@@ -144,7 +165,8 @@ impl RunView {
         let changes = run.registers.iter().filter_map(change).collect();
         let violations = run.protocol.iter().flat_map(|protocol| &protocol.violations);
         let broken = violations.flat_map(|violation| violation.entries.iter().copied()).collect();
-        Self { unexpected, has_failures, changes, broken, is_open: is_one_of_few || run.outcome != Outcome::Pass }
+        let is_open = is_one_of_few || run.outcome != Outcome::Pass;
+        Self { unexpected, has_failures, changes, broken, is_open, timeline, failed_timelines }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use board::waivers::Waiver;
 use board::{Board, Image, Limits, Qemu};
 
 use super::command::Machine;
@@ -10,6 +11,7 @@ use super::inject::Injection;
 use super::log;
 use super::options::Options;
 use super::progress::Progress;
+use super::provenance;
 use super::qemu::Emulator;
 use super::qmp::Monitor;
 use super::sender::Line;
@@ -45,6 +47,8 @@ pub struct Job {
     pub injections: Vec<Injection>,
     /// Deadlines.
     pub limits: Limits,
+    /// Deviations that are accepted.
+    pub waivers: Vec<Waiver>,
     /// Where console.log and the report go.
     pub folder: PathBuf,
 }
@@ -94,17 +98,19 @@ impl Job {
 /// Boots, captures, judges and writes the report.
 pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let folder = &job.folder;
-    let log = log::begin(folder, &job.options.request)?;
     let messages = folder.join(MESSAGES);
     let line = job.line()?;
     let ports = line.as_ref().and_then(Line::ports);
     let monitor = Monitor::of(&job.injections)?;
     let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
+    let mut request = job.options.request.clone();
+    request.provenance = Some(Box::new(provenance::of(job, &command)));
+    let log = log::begin(folder, &request)?;
     progress.phase("start of the firmware");
     let start = Instant::now();
     let (emulator, console) = Emulator::start(&command, log::create(&messages)?)?;
     let soak = job.span.map(|span| Soak::new(start, span));
-    let mut watch = Watch { monitor, soak, ..Watch::new(log, &job.options.request, line, progress) };
+    let mut watch = Watch { monitor, soak, ..Watch::new(log, &request, line, progress) };
     let stopped = watch.follow(&reader(console), start, job.limits)?;
     let has_ended = watch.capture.has_ended();
     let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn) && !watch.is_stopped;
@@ -129,7 +135,7 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
         let _ = std::fs::remove_file(&messages);
     }
     let cycle_ends = std::mem::take(&mut watch.cycle_ends);
-    let report = watch.finish(folder, lost)?;
+    let report = watch.finish(folder, lost, &job.waivers)?;
     Ok(Boot { report, wall, cpu: ended.cpu, cycle_ends })
 }
 

@@ -3,15 +3,18 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use board::waivers::Waiver;
 use board::{Board, Limits, Serial};
 
 use super::boot::Boot;
 use super::log;
 use super::options::Options;
 use super::progress::Progress;
+use super::provenance;
 use super::sender::Line;
 use super::soak::{Soak, Span};
 use super::watch::Watch;
+use crate::capture::Request;
 use crate::serial::Console;
 use crate::{lock, power};
 
@@ -28,6 +31,8 @@ pub struct Job<'a> {
     pub span: Option<Span>,
     /// Deadlines.
     pub limits: Limits,
+    /// Deviations that are accepted.
+    pub waivers: &'a [Waiver],
     /// Where console.log and the report go.
     pub folder: &'a Path,
 }
@@ -40,7 +45,8 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     let line = Line::of(board)?;
     progress.phase("open the console");
     let console = Console::open(job.serial)?;
-    let log = log::begin(folder, &job.options.request)?;
+    let request = Request { provenance: Some(Box::new(provenance::of_command())), ..job.options.request.clone() };
+    let log = log::begin(folder, &request)?;
     match &board.power {
         Some(power) => {
             progress.phase("switch the board off and on");
@@ -53,7 +59,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         soak: job.span.map(|span| Soak::new(start, span)),
         // Nobody here can wait for its power to go off.
         stays_on: true,
-        ..Watch::new(log, &job.options.request, line, progress)
+        ..Watch::new(log, &request, line, progress)
     };
     let stopped = watch.follow(&console.said, start, job.limits)?;
     let wall = start.elapsed();
@@ -70,7 +76,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     }
     drop(console);
     let cycle_ends = std::mem::take(&mut watch.cycle_ends);
-    let report = watch.finish(folder, lost)?;
+    let report = watch.finish(folder, lost, job.waivers)?;
     if let Some(power) = &board.power {
         power::off(power)?;
     }

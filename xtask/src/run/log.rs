@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use board::waivers::Waiver;
 
 use super::progress::Progress;
 use super::sender::Line;
@@ -69,8 +70,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Ends the log, judges it, and writes the report beside it. `lost` says why the host gave up.
-    pub fn finish(mut self, folder: &Path, lost: Option<String>) -> anyhow::Result<Report> {
+    /// Ends the log, judges it, and writes the report beside it. `lost` says why the host gave up, `waivers`
+    /// what is accepted.
+    pub fn finish(mut self, folder: &Path, lost: Option<String>, waivers: &[Waiver]) -> anyhow::Result<Report> {
         if let Some(reason) = &lost {
             let line = HostLine::Lost(reason.clone()).write();
             self.log.write_all(line.as_bytes()).context("cannot write the console log")?;
@@ -82,7 +84,8 @@ impl<'a> Watch<'a> {
             self.capture.stop();
         }
         self.tell_of_frames()?;
-        let report = self.capture.finish(lost);
+        let mut report = self.capture.finish(lost);
+        report::waive(&mut report, waivers);
         report::write(folder, &report)?;
         Ok(report)
     }

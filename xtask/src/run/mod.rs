@@ -7,6 +7,7 @@ mod inject;
 mod log;
 pub mod options;
 mod progress;
+mod provenance;
 mod qemu;
 mod qmp;
 mod sender;
@@ -26,12 +27,13 @@ pub use soak::{Span, is_stopped, listen};
 
 use std::path::{Path, PathBuf};
 
+use board::waivers::Waiver;
 use board::{Board, Limits, Serial};
 use scenario::{Scenario, Work};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
-use crate::report::{exit_of, terminal};
+use crate::report::{self, exit_of, terminal};
 use crate::setup::Host;
 use crate::{boards, build, setup, workspace};
 
@@ -47,6 +49,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     // All that can be wrong with the input is said before anything is built or started.
     let board = boards::load(&args.board)?;
     let options = options::of(&args.payload, &args.inject, &board)?;
+    let waivers = report::load_waivers(args.waivers.as_deref())?;
     if let Some(iort) = &args.payload.iort {
         check_iort(iort)?;
     }
@@ -55,7 +58,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     // A board that is reached over a line is no emulated one, whatever it extends.
     if let Some(serial) = &board.serial {
-        return on_hardware(args, &board, serial, &options);
+        return on_hardware(args, &board, serial, &options, &waivers);
     }
     if board.qemu.is_none() {
         let name = &board.name;
@@ -82,7 +85,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     progress.phase("build both images");
     let images = build::images()?;
     let image = board.qemu.as_ref().map_or(images.file.clone(), |machine| images.for_machine(machine).to_owned());
-    let job = job(args, board, options, host, image);
+    let mut job = job(args, board, options, host, image);
+    job.waivers = waivers;
     if job.span.is_some() {
         listen()?;
     }
@@ -94,7 +98,13 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
 }
 
 /// Runs what was brought to the board before.
-fn on_hardware(args: &RunArgs, board: &Board, serial: &Serial, options: &Options) -> anyhow::Result<Exit> {
+fn on_hardware(
+    args: &RunArgs,
+    board: &Board,
+    serial: &Serial,
+    options: &Options,
+    waivers: &[Waiver],
+) -> anyhow::Result<Exit> {
     if let Some(first) = args.qemu_args.first() {
         return Err(usage(format!("{first}: arguments for QEMU, and board {} is none of QEMU's", board.name)));
     }
@@ -102,7 +112,7 @@ fn on_hardware(args: &RunArgs, board: &Board, serial: &Serial, options: &Options
         return Err(usage("--inject: errors are injected by QEMU's monitor only"));
     }
     let (folder, limits) = (workspace::output(&args.report), limits(args, board));
-    let job = hardware::Job { board, serial, options, span: args.payload.span, limits, folder: &folder };
+    let job = hardware::Job { board, serial, options, span: args.payload.span, limits, waivers, folder: &folder };
     if job.span.is_some() {
         listen()?;
     }
@@ -142,6 +152,7 @@ fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBu
         qemu_args: args.qemu_args.clone(),
         injections: args.inject.clone(),
         limits,
+        waivers: Vec::new(),
         folder: workspace::output(&args.report),
     }
 }
@@ -150,7 +161,7 @@ fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBu
 fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Result<Exit> {
     let Some(qemu) = &board.qemu else { return Ok(Exit::Usage) };
     let found = qemu.firmware.iter().find(|path| path.is_file()).or(qemu.firmware.first());
-    let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned() };
+    let host = Host { qemu: PathBuf::from(&qemu.program), firmware: found.cloned(), version: None };
     let image = build::places().for_machine(qemu).to_owned();
     let job = job(args, board, options, host, image);
     let is_loopback = job.qemu()?.sender.is_some();

@@ -158,7 +158,7 @@ fn job(script: &str) -> (tempfile::TempDir, Job) {
     let program = folder.path().join("emulator");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let host = Host { qemu: program, firmware: Some("/firmware".into()) };
+    let host = Host { qemu: program, firmware: Some("/firmware".into()), version: None };
     let report = folder.path().join("report");
     let mut job = prepare(&args(&["--report", report.to_str().unwrap()]), host, "/primary.efi".into()).unwrap();
     job.options.request = fixture::request();

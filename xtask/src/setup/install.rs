@@ -85,7 +85,7 @@ fn is_confirmed() -> anyhow::Result<bool> {
     Ok(bytes > 0 && matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"))
 }
 
-fn carry_out(step: &Step, facts: &Facts) -> anyhow::Result<()> {
+pub fn carry_out(step: &Step, facts: &Facts) -> anyhow::Result<()> {
     match step {
         Step::Run(words) => run(words, facts),
         Step::Write { path, text } => {

@@ -6,6 +6,7 @@ mod plan;
 mod sources;
 mod system;
 pub mod targets;
+pub mod tool;
 mod version;
 
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub struct Host {
     pub qemu: PathBuf,
     /// AArch64 firmware image; none for a machine into which the emulator loads the raw image.
     pub firmware: Option<PathBuf>,
+    /// What the emulator says of its version, with the package that it is of.
+    pub version: Option<String>,
 }
 
 /// What was found for one emulated board.
@@ -61,8 +64,12 @@ impl Found {
 
 /// The version that a program prints.
 fn qemu_version(program: &Path) -> Option<Version> {
+    Version::from_qemu(&qemu_says(program)?)
+}
+
+fn qemu_says(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    Version::from_qemu(&String::from_utf8_lossy(&output.ok()?.stdout))
+    Some(String::from_utf8_lossy(&output.ok()?.stdout).into_owned())
 }
 
 fn oldest(needs: &Qemu) -> Version {
@@ -127,7 +134,8 @@ pub fn ensure(board: &Board, install: &InstallArgs) -> anyhow::Result<Host> {
     }
     let still = found.missing(oldest);
     if still == Missing::default() {
-        return Ok(Host { qemu, firmware: found.firmware });
+        let version = qemu_says(&qemu).and_then(|text| text.lines().next().map(|line| line.trim().to_owned()));
+        return Ok(Host { qemu, firmware: found.firmware, version });
     }
     Err(exit::host_lacks(format!(
         "after the installation there is still no {}; looked for {} in PATH and for {}",

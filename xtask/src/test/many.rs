@@ -27,7 +27,7 @@ pub fn all() -> Vec<Case> {
         long(Case::new("many-quiesced", quiesced)),
         long(Case::new("virtual-functions", virtual_functions)),
         Case::new("virtual-functions-quiesced", virtual_quiesced),
-        Case { needs: Some((11, 0)), ..Case::new("two-smmus", two_smmus) },
+        Case { needs: Some(super::Need::Qemu(11, 0)), ..Case::new("two-smmus", two_smmus) },
         Case::new("endpoint-without-link", |session| {
             // The board does not name the card: the run is as good without it.
             let ended = without_link(session, "card", CARD)?;

@@ -19,6 +19,7 @@ mod plants;
 mod policies;
 mod quiesce;
 mod raw;
+mod reports;
 mod session;
 mod soak;
 mod stops;
@@ -36,6 +37,7 @@ use crate::cli::TestArgs;
 use crate::exit::{Exit, usage};
 use crate::{build, setup, workspace};
 
+use crate::setup::tool::Tool;
 use session::Session;
 use tally::Tally;
 
@@ -45,12 +47,31 @@ pub struct Case {
     pub name: String,
     /// No case takes longer.
     pub deadline: Duration,
-    /// The oldest QEMU, where it is newer than the one that all need.
-    pub needs: Option<(u32, u32)>,
+    /// What it takes beside what all need.
+    pub needs: Option<Need>,
     /// Why this host cannot run it.
     pub lacks: fn() -> Option<String>,
     /// The test.
     pub test: Box<Test>,
+}
+
+/// What a case takes.
+#[derive(Clone, Copy)]
+pub enum Need {
+    /// The oldest QEMU, where it is newer than the one that all need.
+    Qemu(u32, u32),
+    /// Another program.
+    Tool(Tool),
+}
+
+impl Need {
+    /// Why it is not there, after an attempt to get it; `yes`: without a question.
+    fn lacks(self, yes: bool) -> Option<String> {
+        match self {
+            Self::Qemu(major, minor) => setup::lacks_qemu((major, minor)),
+            Self::Tool(tool) => setup::tool::lacks(tool, yes),
+        }
+    }
 }
 
 /// What a case does. The error says in words what differs.
@@ -90,7 +111,7 @@ pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
         if !cases.is_empty() {
             setup::ensure_all(&args.install)?;
             build::images()?;
-            on_qemu(&cases, tally)?;
+            on_qemu(&cases, args.install.yes, tally)?;
         }
     }
     Ok(())
@@ -118,17 +139,19 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(many::all());
     cases.extend(pcie::all());
     cases.extend(testdev::all());
+    // Last: they read what the cases before have left.
+    cases.extend(reports::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
     cases
 }
 
-fn on_qemu(cases: &[Case], tally: &mut Tally) -> anyhow::Result<()> {
+fn on_qemu(cases: &[Case], yes: bool, tally: &mut Tally) -> anyhow::Result<()> {
     let folder = workspace::target().join("inflight/test");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let program = copy_of_this_tool(&folder)?;
     for case in cases {
         let name = format!("qemu {}", case.name);
-        if let Some(lack) = case.needs.and_then(setup::lacks_qemu).or_else(case.lacks) {
+        if let Some(lack) = case.needs.and_then(|need| need.lacks(yes)).or_else(case.lacks) {
             tally.skip(&name, &lack);
             continue;
         }

@@ -64,7 +64,8 @@ impl Session<'_> {
             None => (arguments, &[][..]),
         };
         command.args(before);
-        if before.first().is_some_and(|first| first == "run" || first == "report") {
+        let is_diff = before.get(1).is_some_and(|word| word == "diff");
+        if before.first().is_some_and(|first| first == "run" || (first == "report" && !is_diff)) {
             command.arg("--report").arg(self.report());
         }
         command.args(after).stdin(Stdio::null());

@@ -40,7 +40,7 @@ pub fn all() -> Vec<Case> {
         }),
         Case::new("testdev-without-bus-master", without_bus_master),
     ];
-    cases.into_iter().map(|case| Case { needs: Some((11, 0)), ..case }).collect()
+    cases.into_iter().map(|case| Case { needs: Some(super::Need::Qemu(11, 0)), ..case }).collect()
 }
 
 /// Four policies in one boot, and the device's own word for each transfer.

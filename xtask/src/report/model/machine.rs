@@ -1,11 +1,12 @@
 //! The machine that a boot found.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Hex, Pcie};
+use super::{Hex, Name, Pcie};
 
 /// The machine, as the payload found it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Platform {
     /// The IORT in force; absent where there is none.
     pub iort: Option<Iort>,
@@ -20,10 +21,11 @@ pub struct Platform {
 }
 
 /// The IORT in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Iort {
     /// `firmware`, `amended`, `file`, or `devicetree` where it was written from one.
-    pub origin: &'static str,
+    pub origin: Name,
     /// Digest of the table in force.
     pub sha256: String,
     /// Digest of the firmware's own table.
@@ -33,7 +35,8 @@ pub struct Iort {
 }
 
 /// An SMMU as found at start.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Smmu {
     pub index: u8,
     pub base: Hex,
@@ -47,17 +50,21 @@ pub struct Smmu {
     pub gbpa: Hex,
     pub coherent: bool,
     /// What became of DMA before anybody set the SMMU up: GBPA.ABORT as found, `abort` or `bypass`.
-    pub gbpa_reset: &'static str,
+    #[serde(default)]
+    pub gbpa_reset: Name,
     /// The version by AIDR, such as `SMMUv3.1`.
+    #[serde(default)]
     pub architecture: String,
     /// Implementer and product by IIDR, where they are known.
     pub product: Option<String>,
     /// The registers above, field by field: name and words.
-    pub words: Vec<(&'static str, String)>,
+    #[serde(default)]
+    pub words: Vec<(Name, String)>,
 }
 
 /// A PCI function.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Endpoint {
     /// The function.
     pub bdf: String,
@@ -80,13 +87,15 @@ pub struct Endpoint {
     /// It was chosen to become a live stream.
     pub armed: bool,
     /// The board keeps the payload's hands off it.
+    #[serde(default)]
     pub denied: bool,
     /// Its capabilities, their state, and its path to the SMMU; absent where the payload told nothing of it.
     pub pcie: Option<Pcie>,
 }
 
 /// A reserved memory range with one of its streams.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rmr {
     /// First address.
     pub base: Hex,
@@ -101,10 +110,11 @@ pub struct Rmr {
 }
 
 /// Something wrong with firmware tables, options or the platform.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// `note`, `warning` or `error`.
-    pub severity: &'static str,
+    pub severity: Name,
     /// Where: a table's signature or a word such as `options`.
     pub table: String,
     /// Stable name.

@@ -1,9 +1,12 @@
 //! What the protocol checker says.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::Name;
 
 /// What the protocol checker says of one cycle's access log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Protocol {
     /// The cycle: the first that is not as expected, else the first that told its log.
     pub cycle: u32,
@@ -20,17 +23,19 @@ pub struct Protocol {
 }
 
 /// The reference sequence that is followed on one SMMU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProtocolSmmu {
     pub smmu: u8,
     /// `ADOPT v7`, `ADOPT v10`, `RESET` or `RESET (fallback)`; `None` where too little of any is there.
-    pub profile: Option<&'static str>,
+    pub profile: Option<Name>,
     /// Where it is left first.
     pub left: Option<Departure>,
 }
 
 /// Where a log leaves its reference sequence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Departure {
     /// First entry that does not fit; the number of entries where the log ends too early.
     pub entry: u64,
@@ -41,12 +46,13 @@ pub struct Departure {
 }
 
 /// A rule that the log breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Broken {
     /// Its name.
-    pub rule: &'static str,
+    pub rule: Name,
     /// Where it comes from.
-    pub clause: &'static str,
+    pub clause: Name,
     pub smmu: u8,
     /// Entries of the log that prove it.
     pub entries: Vec<u64>,

@@ -1,12 +1,13 @@
 //! Who was doing DMA after the crash, or in a census.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, Hex};
 use crate::report::counts::Phase;
 
 /// A function, and what its DMA was seen to do. Times are microseconds since the crash, or since the census began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Requester {
     /// The function; `none` for a StreamID that belongs to none.
     pub bdf: String,
@@ -37,6 +38,7 @@ pub struct Requester {
     /// What the SMMU refused it, by page, direction and kind.
     pub faults: Vec<Event>,
     /// What hardware marked of its DMA, in a census that refuses nothing.
+    #[serde(default)]
     pub marks: Vec<Mark>,
     /// How the policy stopped it.
     pub stopped: Option<Stopped>,
@@ -47,7 +49,8 @@ pub struct Requester {
 }
 
 /// How a census watched an SMMU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Watched {
     /// Which.
     pub smmu: u8,
@@ -59,7 +62,8 @@ pub struct Watched {
 
 /// A block of addresses that a stream used while a census watched. A mark says that the stream, or a fetch ahead on its behalf,
 /// was translated there; a block that was written is never one fetched ahead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mark {
     /// First address.
     pub address: Hex,
@@ -76,7 +80,8 @@ pub struct Mark {
 }
 
 /// How a device was stopped before the takeover.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stopped {
     /// By what, in words.
     pub means: String,
@@ -93,7 +98,8 @@ pub struct Stopped {
 }
 
 /// How the DMA of a function ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// None was seen.

@@ -1,11 +1,12 @@
 //! What became of one scenario.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict, Watched};
 
 /// One scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// Its name.
     pub scenario: String,
@@ -41,14 +42,17 @@ pub struct Run {
     /// Bus errors, of the first cycle that was sent whole.
     pub aborts: Vec<Abort>,
     /// What PCI functions told anew of errors, by phase, of the first cycle that was sent whole.
+    #[serde(default)]
     pub pcie_errors: Vec<PcieErrors>,
     /// How the image died and what its other CPUs did, of the first cycle that was sent whole.
     pub crash: Option<Crash>,
     /// The stream that was moved to a new domain, of the first cycle that was sent whole.
     pub attach: Option<Attach>,
     /// Who was doing DMA after the crash, of the first cycle that was sent whole.
+    #[serde(default)]
     pub requesters: Vec<Requester>,
     /// How a census watched each SMMU; empty otherwise.
+    #[serde(default)]
     pub watched: Vec<Watched>,
     /// The takeover's accesses, of the first cycle that was sent whole.
     pub access_log: Vec<Access>,
@@ -61,7 +65,8 @@ pub struct Run {
 }
 
 /// A check in one cycle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
     /// Stable name.
     pub id: String,
@@ -75,6 +80,9 @@ pub struct Check {
     pub reason: Option<String>,
     /// Clause, mail or patch.
     pub source: String,
+    /// Why and until when the deviation is accepted; only on a check that is not as expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
 }
 
 impl Check {
@@ -82,10 +90,26 @@ impl Check {
     pub fn is_as_expected(&self) -> bool {
         self.verdict == self.expected && !(self.must_run && self.verdict == Verdict::NotCovered)
     }
+
+    /// As expected, or accepted as it is.
+    pub fn is_accepted(&self) -> bool {
+        self.is_as_expected() || self.waived.is_some()
+    }
+}
+
+/// A deviation that is known and accepted for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Waived {
+    /// As the waivers file says.
+    pub reason: String,
+    /// The last day on which it counts, as in 2027-01-31.
+    pub expires: String,
 }
 
 /// A live stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stream {
     /// The function.
     pub bdf: String,
@@ -107,7 +131,8 @@ pub struct Stream {
 }
 
 /// Decoded SMMU events of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// The SMMU.
     pub smmu: u8,
@@ -128,7 +153,8 @@ pub struct Event {
 }
 
 /// Ticks of a cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timing {
     pub counter_hz: u64,
     pub crash_to_kdump: u64,
@@ -136,25 +162,29 @@ pub struct Timing {
     pub hold: u64,
     pub watch: u64,
     /// From the crash to the end of the watch, with all that was looked at in between.
+    #[serde(default)]
     pub counted: u64,
     pub cycle: u64,
 }
 
 /// A register of an SMMU before the takeover and after the watch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Register {
     pub smmu: u8,
     pub name: String,
     pub before: Hex,
     pub after: Hex,
     /// The fields before; empty where no layout is known.
+    #[serde(default)]
     pub words: String,
     /// What differs, field by field; absent where nothing does.
     pub change: Option<String>,
 }
 
 /// An SError or external abort.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Abort {
     pub step: String,
     pub esr: Hex,
@@ -165,7 +195,8 @@ pub struct Abort {
 }
 
 /// How an image died. Counts are before the takeover's first access, after its last, and after the watch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Crash {
     /// Affinity of the CPU that firmware booted.
     pub boot_cpu: Hex,
@@ -183,7 +214,8 @@ pub struct Crash {
 }
 
 /// A stream that was moved to a new domain after an adoption, and what it moved there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attach {
     /// The function.
     pub bdf: String,
@@ -202,7 +234,8 @@ pub struct Attach {
 }
 
 /// An entry of the access log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Access {
     /// Its number.
     pub index: u32,
@@ -223,13 +256,16 @@ pub struct Access {
     /// Accesses merged in it.
     pub count: u32,
     /// Bytes from one word of a scan or fill to the next.
+    #[serde(default)]
     pub stride: u32,
     /// The load met no memory.
+    #[serde(default)]
     pub unbacked: bool,
 }
 
 /// One cycle in one line.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CycleLine {
     /// Its number.
     pub cycle: u32,
@@ -244,7 +280,8 @@ pub struct CycleLine {
 }
 
 /// One stream in one cycle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CycleStream {
     /// The function.
     pub bdf: String,
@@ -254,7 +291,8 @@ pub struct CycleStream {
 }
 
 /// A failed cycle, whole; the fields are those of [`Run`], for one cycle.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedCycle {
     pub cycle: u32,
     pub checks: Vec<Check>,
@@ -264,9 +302,11 @@ pub struct FailedCycle {
     pub timing: Option<Timing>,
     pub registers: Vec<Register>,
     pub aborts: Vec<Abort>,
+    #[serde(default)]
     pub pcie_errors: Vec<PcieErrors>,
     pub crash: Option<Crash>,
     pub attach: Option<Attach>,
+    #[serde(default)]
     pub requesters: Vec<Requester>,
     pub access_log: Vec<Access>,
 }

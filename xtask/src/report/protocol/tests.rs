@@ -36,7 +36,7 @@ fn adopt_and_reset_pass_with_their_profiles() {
         let protocol = run.protocol.as_ref().unwrap();
         assert!(protocol.complete && protocol.entries as usize > run.access_log.len());
         assert_eq!((protocol.violations.len(), protocol.remarks.len()), (0, 0));
-        assert_eq!((protocol.smmus[0].profile, &protocol.smmus[0].left), (Some(profile), &None));
+        assert_eq!((protocol.smmus[0].profile.as_deref(), &protocol.smmus[0].left), (Some(profile), &None));
         assert_eq!(run.outcome, Outcome::Pass);
     }
 }

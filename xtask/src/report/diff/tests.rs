@@ -1,0 +1,155 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::capture::fixture::*;
+use crate::report::from_log;
+use crate::report::model::{Blackout, Hex, Verdict};
+
+fn report() -> Report {
+    from_log(&log(Some(&request()), &two_runs()))
+}
+
+/// The second report is changed.
+fn changed(change: impl FnOnce(&mut Report)) -> Diff {
+    let (before, mut after) = (report(), report());
+    change(&mut after);
+    of(("A", &before), ("B", &after))
+}
+
+fn failing(report: &mut Report) {
+    let check = &mut report.runs[0].checks[0];
+    (check.verdict, check.reason) = (Verdict::Fail, Some("SMMUEN was cleared".into()));
+    report.runs[0].outcome = Outcome::Fail;
+}
+
+fn names(list: &[Verdicts]) -> Vec<String> {
+    list.iter().map(|it| format!("{} {}", it.scenario, it.check)).collect()
+}
+
+#[test]
+fn equal_reports_do_not_differ() {
+    let diff = changed(|_| {});
+    assert!(text::of(&diff).ends_with("Nothing differs beyond noise.\n"), "{}", text::of(&diff));
+}
+
+#[test]
+fn a_new_failure_comes_first_and_the_other_way_round_it_is_fixed() {
+    let diff = changed(|after| {
+        failing(after);
+        after.platform.smmus.clear();
+        after.board = "another".into();
+    });
+    assert_eq!(names(&diff.new_failures), ["adopt adopt.smmuen-kept"]);
+    let text = text::of(&diff);
+    let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("no {word} in {text}"));
+    assert!(at("New failures (1)") < at("Machine and images"), "{text}");
+    assert!(text.contains("adopt adopt.smmuen-kept: pass -> fail, expected pass: SMMUEN was cleared"), "{text}");
+    let mut worse = report();
+    failing(&mut worse);
+    let diff = of(("A", &worse), ("B", &report()));
+    assert_eq!((names(&diff.fixed), diff.new_failures.len()), (vec!["adopt adopt.smmuen-kept".to_owned()], 0));
+    // It failed before: no new failure.
+    assert!(of(("A", &worse), ("B", &worse)).new_failures.is_empty());
+}
+
+#[test]
+fn what_no_check_says_is_a_new_failure_too() {
+    let lost = |after: &mut Report| {
+        after.lost = Some(crate::report::model::Lost { reason: "silence".into(), last_seen: "nothing".into() });
+    };
+    assert_eq!(names(&changed(lost).new_failures), ["boot whole-log"]);
+    let cycles = changed(|after| after.runs[1].outcome = Outcome::Fail);
+    assert_eq!(names(&cycles.new_failures), ["reset run.outcome"]);
+    // A scenario that only the second has brings its failures along.
+    let mut before = report();
+    before.runs.remove(0);
+    let mut after = report();
+    failing(&mut after);
+    let diff = of(("A", &before), ("B", &after));
+    assert_eq!(
+        (names(&diff.new_failures), diff.added),
+        (vec!["adopt adopt.smmuen-kept".into()], vec!["adopt".to_owned()])
+    );
+    let diff = of(("A", &after), ("B", &before));
+    assert_eq!((diff.gone, diff.new_failures.len()), (vec!["adopt".to_owned()], 0));
+}
+
+#[test]
+fn a_waived_deviation_is_no_failure() {
+    let diff = changed(|after| {
+        failing(after);
+        let waived = crate::report::model::Waived { reason: "known".into(), expires: "2027-01-31".into() };
+        after.runs[0].checks[0].waived = Some(waived);
+        after.runs[0].outcome = Outcome::Pass;
+    });
+    assert!(diff.new_failures.is_empty());
+    assert_eq!(names(&diff.changed), ["adopt adopt.smmuen-kept"]);
+}
+
+#[test]
+fn figures_are_told_only_beyond_their_noise() {
+    let figures = |change: &dyn Fn(&mut Report)| {
+        changed(|after| change(after)).figures.into_iter().map(|it| it.what).collect::<Vec<_>>()
+    };
+    let gap = |ticks| figures(&|after: &mut Report| after.runs[0].streams[0].gap_ticks = Some(ticks));
+    assert!(gap(3000).is_empty() && !gap(6001).is_empty(), "1500 before");
+    let never = figures(&|after: &mut Report| after.runs[0].streams[0].gap_ticks = None);
+    assert_eq!(never, ["adopt 0000:00:02.0 hda: gap"]);
+    let astray = figures(&|after: &mut Report| after.runs[0].streams[1].phases.after.mis_steered = 1);
+    assert_eq!(astray, ["adopt 0000:00:03.0 hda: mis-steered since the crash"]);
+    let stopped = figures(&|after: &mut Report| after.runs[0].streams[1].phases.after.delivered = 0);
+    assert_eq!(stopped, ["adopt 0000:00:03.0 hda: delivered after the takeover"]);
+    // Half as many are no news.
+    assert!(figures(&|after: &mut Report| after.runs[0].streams[1].phases.after.delivered /= 2).is_empty());
+}
+
+#[test]
+fn blackouts_differ_by_their_standard_error() {
+    let of_mean = |mean_us, deviation_us| Blackout { cycles: 100, mean_us, deviation_us, p99_us: 0, max_us: 0 };
+    let differs = |deviation, mean| {
+        let (mut before, mut after) = (report(), report());
+        before.runs[0].blackout = Some(of_mean(100.0, deviation));
+        after.runs[0].blackout = Some(of_mean(mean, deviation));
+        !of(("A", &before), ("B", &after)).figures.is_empty()
+    };
+    // Standard error of the difference: deviation times the root of 2 / 100.
+    assert!(differs(10.0, 110.0) && !differs(30.0, 110.0) && !differs(10.0, 104.0));
+}
+
+#[test]
+fn machine_firmware_tables_and_images_are_compared() {
+    let diff = changed(|after| {
+        after.platform.iort.as_mut().unwrap().sha256 = "cd".repeat(32);
+        after.platform.endpoints[0].stream_id = Some(17);
+        after.platform.findings.clear();
+        after.images[0].version = "0.2.0".into();
+        after.platform.rmrs.push(crate::report::model::Rmr {
+            base: Hex(0x8000_0000),
+            bytes: 65536,
+            smmu: Some(0),
+            stream_id: 24,
+            flags: Hex(0),
+        });
+    });
+    let told: Vec<&str> = diff.machine.iter().map(|it| &*it.what).collect();
+    let wanted = [
+        "IORT",
+        "function 0000:00:02.0",
+        "reserved range of StreamID 0x18",
+        "finding IORT iort.node-unknown",
+        "image primary",
+    ];
+    assert_eq!(told, wanted);
+    assert_eq!((&*diff.machine[3].after, &*diff.machine[2].before), ("none", "none"));
+}
+
+#[test]
+fn the_differences_are_json_too() {
+    let diff = changed(failing);
+    let json: Value = serde_json::to_value(&diff).unwrap();
+    let wanted = json!([{
+        "scenario": "adopt", "check": "adopt.smmuen-kept", "before": "pass", "after": "fail, expected pass",
+        "reason": "SMMUEN was cleared"
+    }]);
+    assert_eq!(json["new_failures"], wanted);
+}
