@@ -156,10 +156,11 @@ pub struct FlashArgs {
     /// The board, by the name of its file in board-configs/
     #[arg(long, value_name = "BOARD")]
     pub board: String,
-    /// The way to the board
-    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
-    pub via: Way,
-    /// Where it goes; for `esp` a folder that is there, a removable drive such as /dev/sdb, or a file for an image of one
+    /// The way to the board; without it that of the board's file, and else `esp`
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub via: Option<Way>,
+    /// Where it goes; for `esp` a folder that is there, a removable drive such as /dev/sdb, or a file for an image of one; for
+    /// `uboot` bootefi or booti
     #[arg(long, value_name = "TARGET")]
     pub to: Option<PathBuf>,
     /// Put back what was there before

@@ -1,6 +1,7 @@
 //! `cargo xtask flash`: what a board needs, brought to it by one of the ways.
 
 mod backup;
+mod command;
 mod disk;
 mod drive;
 mod esp;
@@ -10,19 +11,26 @@ mod meter;
 mod payload;
 #[cfg(test)]
 mod tests;
+pub mod uboot;
 
+use std::path::PathBuf;
+
+use board::Board;
 use clap::ValueEnum;
 
 use crate::cli::FlashArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::{boards, lock};
 
 /// A way to a board.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
     /// An EFI System Partition: a folder, a removable drive, or a file that is an image of one
-    #[default]
     Esp,
+    /// U-Boot's prompt, over the board's console, into memory
+    Uboot,
+    /// The lab's own command, which the board's file names
+    Command,
 }
 
 /// What is to be at one place of a target: nothing there before it is flashed, or all of it.
@@ -38,9 +46,37 @@ pub struct Piece {
 pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
     let board = boards::load(&args.board)?;
     let _lock = lock::board(&board.name)?;
-    match args.via {
+    let way = way(args.via, &board)?;
+    // What the board says of one way says nothing of another.
+    let own = own_target(&board).filter(|_| self::way(None, &board).is_ok_and(|its| its == way));
+    let args = &FlashArgs { to: args.to.clone().or_else(|| own.map(PathBuf::from)), ..args.clone() };
+    match way {
         Way::Esp => esp::run(args, &board),
+        Way::Uboot => uboot::run(args, &board, target(args)?),
+        Way::Command => command::run(args, &board, target(args)?),
     }
+}
+
+/// The command line's word goes over the board's; without either it is `esp`.
+pub fn way(via: Option<Way>, board: &Board) -> anyhow::Result<Way> {
+    match (via, board.flash.as_ref().map(|flash| flash.way)) {
+        (Some(way), _) => Ok(way),
+        (None, None | Some(board::Way::Esp)) => Ok(Way::Esp),
+        (None, Some(board::Way::Uboot)) => Ok(Way::Uboot),
+        (None, Some(board::Way::Command)) => Ok(Way::Command),
+        (None, Some(other)) => Err(usage(format!("board {}: the way {other:?} is not built yet", board.name))),
+    }
+}
+
+/// Where to, in text.
+fn target(args: &FlashArgs) -> anyhow::Result<Option<&str>> {
+    let wrong = |to: &PathBuf| usage(format!("--to {}: is no text", to.display()));
+    args.to.as_ref().map(|to| to.to_str().ok_or_else(|| wrong(to))).transpose()
+}
+
+/// Where to, as the board says.
+pub fn own_target(board: &Board) -> Option<String> {
+    board.flash.as_ref().and_then(|flash| flash.to.clone())
 }
 
 /// Bytes of all of them.

@@ -1,8 +1,10 @@
 //! One boot of a board in a lab: its console is opened, its power switched, and what it tells is captured as an emulator's is.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use board::waivers::Waiver;
 use board::{Board, Limits, Serial};
 
@@ -15,6 +17,8 @@ use super::sender::Line;
 use super::soak::{Soak, Span};
 use super::watch::Watch;
 use crate::capture::Request;
+use crate::exit::{self, Exit};
+use crate::flash::uboot::Plan;
 use crate::serial::Console;
 use crate::{lock, power};
 
@@ -27,6 +31,8 @@ pub struct Job<'a> {
     pub serial: &'a Serial,
     /// What the image there was told.
     pub options: &'a Options,
+    /// How it comes into the board's memory, where it is not there already.
+    pub plan: Option<&'a Plan>,
     /// How long it goes on, where it goes by time.
     pub span: Option<Span>,
     /// Deadlines.
@@ -46,7 +52,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     progress.phase("open the console");
     let console = Console::open(job.serial)?;
     let request = Request { provenance: Some(Box::new(provenance::of_command())), ..job.options.request.clone() };
-    let log = log::begin(folder, &request)?;
+    let mut log = log::begin(folder, &request)?;
     match &board.power {
         Some(power) => {
             progress.phase("switch the board off and on");
@@ -54,6 +60,11 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         }
         None => progress.phase("waiting for the board: its file has no [power], so switch it on by hand"),
     }
+    let started = job.plan.map_or(Ok(()), |plan| {
+        let (said, started) = plan.start(&console, progress, false);
+        log.write_all(&said).context("cannot write the console log")?;
+        started
+    });
     let start = Instant::now();
     let mut watch = Watch {
         soak: job.span.map(|span| Soak::new(start, span)),
@@ -61,12 +72,16 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         stays_on: true,
         ..Watch::new(log, &request, line, progress)
     };
-    let stopped = watch.follow(&console.said, start, job.limits)?;
+    let stopped = match started {
+        Ok(()) => watch.follow(&console.said, start, job.limits)?,
+        Err(error) if exit::status_of(&error) == Exit::Stopped => return Err(error),
+        Err(error) => Some(exit::one_line(&error)),
+    };
     let wall = start.elapsed();
     let lost = match stopped {
         None if watch.capture.has_ended() || watch.is_stopped => None,
         None => Some("the console was cut and could not be opened again".to_owned()),
-        Some(reason) if !watch.is_alive => {
+        Some(reason) if !watch.is_alive && job.plan.is_none() => {
             Some(format!("{reason}; the console never spoke: wrong port, speed or cable, or no power"))
         }
         reason => reason,

@@ -28,11 +28,12 @@ pub use soak::{Span, is_stopped, listen};
 use std::path::{Path, PathBuf};
 
 use board::waivers::Waiver;
-use board::{Board, Limits, Serial};
+use board::{Board, Limits, Serial, Way};
 use scenario::{Scenario, Work};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
+use crate::flash::{self, uboot::Plan};
 use crate::report::{self, exit_of, terminal};
 use crate::setup::Host;
 use crate::{boards, build, setup, workspace};
@@ -97,7 +98,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(exit_of(boot.report.outcome))
 }
 
-/// Runs what was brought to the board before.
+/// Runs what was brought to the board before, or, by U-Boot, what is brought there now: it lies in memory only.
 fn on_hardware(
     args: &RunArgs,
     board: &Board,
@@ -112,11 +113,18 @@ fn on_hardware(
         return Err(usage("--inject: errors are injected by QEMU's monitor only"));
     }
     let (folder, limits) = (workspace::output(&args.report), limits(args, board));
-    let job = hardware::Job { board, serial, options, span: args.payload.span, limits, waivers, folder: &folder };
+    let is_by_uboot = board.flash.as_ref().is_some_and(|flash| flash.way == Way::Uboot);
+    let plan = is_by_uboot.then(|| Plan::of(&args.payload, board, flash::own_target(board).as_deref())).transpose()?;
+    let progress = Progress::new();
+    if plan.is_some() {
+        progress.phase("build both images");
+        build::images()?;
+    }
+    let job =
+        hardware::Job { board, serial, options, plan: plan.as_ref(), span: args.payload.span, limits, waivers, folder: &folder };
     if job.span.is_some() {
         listen()?;
     }
-    let progress = Progress::new();
     let boot = hardware::boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &folder);

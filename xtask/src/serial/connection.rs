@@ -135,6 +135,7 @@ fn stream(at: &str) -> anyhow::Result<TcpStream> {
                 stream
                     .set_read_timeout(Some(TURN))
                     .and_then(|()| stream.set_write_timeout(Some(CONNECT)))
+                    .and_then(|()| stream.set_nodelay(true))
                     .map_err(cannot)?;
                 return Ok(stream);
             }

@@ -59,7 +59,6 @@ impl Console {
     }
 
     /// Sends bytes to the board, as from a keyboard.
-    #[expect(dead_code, reason = "for `flash --via uboot`")]
     pub fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
         self.shared.connection().write(bytes)
     }

@@ -1,5 +1,5 @@
 //! A board in a lab: QEMU stands for it, its power is QMP, and its console a line over loopback that makes noise, loses bytes and
-//! is cut.
+//! is cut. By U-Boot's prompt it is given what it starts.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -55,6 +55,8 @@ pub fn all() -> Vec<Case> {
             ensure(ended.status == Some(3), || format!("status {:?} after a cut", ended.status))?;
             expect::finding(&ended, "console-cut")
         }),
+        Case::new("lab-uboot-run", run_by_uboot),
+        Case::new("lab-uboot-flash", flash_by_uboot),
         Case::new("lab-silent", silent),
         Case::new("lab-nobody", |session| {
             let folder = board(session, "127.0.0.1:9", None)?;
@@ -90,7 +92,7 @@ fn on(session: &Session<'_>, change: &Change<'_>) -> Result<Ended, String> {
         (TcpListener::bind("127.0.0.1:0").map_err(text)?, TcpListener::bind("127.0.0.1:0").map_err(text)?);
     let at = |listener: &TcpListener| listener.local_addr().map(|at| at.to_string()).map_err(text);
     let site = board(session, &at(&line)?, Some(&monitor(session)))?;
-    let mut emulated = start(&monitor(session), &at(&machine)?)?;
+    let mut emulated = start(&monitor(session), &at(&machine)?, Firmware::None)?;
     std::thread::scope(|scope| {
         scope.spawn(|| pass_on(&line, &machine, change));
         let ended = session.run(&run(&site));
@@ -99,6 +101,54 @@ fn on(session: &Session<'_>, change: &Change<'_>) -> Result<Ended, String> {
         let _ = emulated.wait();
         ended
     })
+}
+
+/// Runs the board, whose U-Boot waits for what it is to start.
+fn run_by_uboot(session: &Session<'_>) -> Expected {
+    let ended = at_prompt(session, "to = \"bootefi\"\n", &|site| session.run(&run(site)))?;
+    expect::outcome(&ended, 0, "pass")?;
+    expect::followed(expect::run(&ended, "adopt")?, "ADOPT v10")?;
+    ensure(ended.stderr.contains(": read back in memory, CRC-32 "), || ended.stderr.clone())?;
+    let log = std::fs::read_to_string(session.report().join("console.log")).map_err(|error| error.to_string())?;
+    ensure(log.contains("U-Boot 20"), || "the log does not begin with U-Boot".into())
+}
+
+/// `flash` leaves the board running, and says so only when the payload has spoken. What U-Boot refuses is one line.
+fn flash_by_uboot(session: &Session<'_>) -> Expected {
+    let flash = |site: &Path, more: &str| session.run(&words(&format!("flash --board {} {more}", site.display())));
+    let ended = at_prompt(session, "", &|site| {
+        let whole = flash(site, "--to booti")?;
+        expect::status(&whole, 0)?;
+        ensure(whole.stdout.contains("runs the payload"), || whole.stdout.clone())?;
+        ensure(whole.stderr.contains("/s"), || format!("no rate in:\n{}", whole.stderr))?;
+        flash(site, "--restore")
+    })?;
+    expect::status(&ended, 2)?;
+    ensure(ended.stderr.contains("nothing has to be put back"), || ended.stderr.clone())
+}
+
+/// A machine with U-Boot and nothing that it would start, on a console that can be opened again and again.
+fn at_prompt(
+    session: &Session<'_>,
+    flash: &str,
+    act: &dyn Fn(&Path) -> Result<Ended, String>,
+) -> Result<Ended, String> {
+    let text = |error: std::io::Error| error.to_string();
+    // Free now, and QEMU's in a moment.
+    let free = TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let at = free.local_addr().map_err(text)?.to_string();
+    drop(free);
+    let mut emulated = start(&monitor(session), &at, Firmware::Uboot)?;
+    let site = board(session, &at, Some(&monitor(session))).and_then(|site| {
+        let known = std::fs::read_to_string(&site).map_err(text)?;
+        std::fs::write(&site, format!("{known}[flash]\nway = \"uboot\"\n{flash}")).map_err(text)?;
+        Ok(site)
+    });
+    let ended = site.and_then(|site| act(&site));
+    // It was killed or has ended: either way this returns.
+    let _ = emulated.kill();
+    let _ = emulated.wait();
+    ended
 }
 
 /// Passes what the machine says on to whoever listens, until the listener is gone for good.
@@ -161,11 +211,20 @@ fn run(site: &Path) -> Vec<String> {
     words(&format!("run --board {} --scenario {SCENARIOS}", site.display()))
 }
 
+/// What the machine starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Firmware {
+    /// The image itself, with its options. The console calls.
+    None,
+    /// U-Boot, and no image. The console is called.
+    Uboot,
+}
+
 /// The machine, off until its power is switched on.
-fn start(monitor: &Path, console: &str) -> Result<Child, String> {
-    let virt = board::load(&crate::workspace::root().join("board-configs"), "qemu-virt-dt")
-        .map_err(|error| error.to_string())?;
-    let qemu = virt.qemu.ok_or("qemu-virt-dt is emulated")?;
+fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, String> {
+    let name = if firmware == Firmware::Uboot { "qemu-virt-uboot" } else { "qemu-virt-dt" };
+    let virt = board::load(&crate::workspace::root().join("board-configs"), name).map_err(|error| error.to_string())?;
+    let qemu = virt.qemu.ok_or("it is emulated")?;
     let _ = std::fs::remove_file(monitor);
     let options = format!(
         "scenario={SCENARIOS} cycles=1 allow_risks=bus-error,stray-write,device-reset,power-cycle rmr=0000:00:03.0:0x10000"
@@ -173,12 +232,9 @@ fn start(monitor: &Path, console: &str) -> Result<Child, String> {
     let mut command = Command::new(&qemu.program);
     command.args(["-machine", &qemu.machine, "-cpu", &qemu.cpu, "-smp", "2", "-m", &qemu.memory]);
     command.args(["-nodefaults", "-display", "none", "-no-shutdown", "-S"]);
-    command.args([
-        "-chardev",
-        &format!("socket,id=console,host={}", console.replace(':', ",port=")),
-        "-serial",
-        "chardev:console",
-    ]);
+    let role = if firmware == Firmware::Uboot { ",server=on,wait=off" } else { "" };
+    let socket = format!("socket,id=console,host={}{role}", console.replace(':', ",port="));
+    command.args(["-chardev", &socket, "-serial", "chardev:console"]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
     let words = [("-audiodev", &qemu.audiodevs), ("-device", &qemu.devices)];
     for (option, value) in words.iter().flat_map(|(option, values)| values.iter().map(move |value| (option, value))) {
@@ -186,7 +242,11 @@ fn start(monitor: &Path, console: &str) -> Result<Child, String> {
             command.args([option, &value.as_str()]);
         }
     }
-    command.arg("-kernel").arg(build::places().for_machine(&qemu)).args(["-append", &options]);
+    if firmware == Firmware::Uboot {
+        command.arg("-bios").arg(qemu.firmware.iter().find(|path| path.is_file()).ok_or("no U-Boot")?);
+    } else {
+        command.arg("-kernel").arg(build::places().for_machine(&qemu)).args(["-append", &options]);
+    }
     let child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("{}: {error}", qemu.program))?;
     let deadline = Instant::now() + Duration::from_secs(10);
     while !monitor.exists() && Instant::now() < deadline {

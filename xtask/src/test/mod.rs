@@ -26,6 +26,7 @@ mod stops;
 mod storage;
 pub mod tally;
 mod testdev;
+mod ways;
 mod witness;
 
 use std::path::{Path, PathBuf};
@@ -139,6 +140,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(many::all());
     cases.extend(pcie::all());
     cases.extend(testdev::all());
+    cases.extend(ways::all());
     // Last: they read what the cases before have left.
     cases.extend(reports::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

@@ -1,0 +1,229 @@
+//! The way `uboot`: an image goes over the serial console into a board's memory, and is started there.
+//!
+//! `--to bootefi` (where nothing is said) starts the UEFI application, `--to booti` the raw image; `@ADDRESS` behind it says where
+//! in memory it goes, instead of `${kernel_addr_r}`. Nothing stays on the board: there is nothing to restore.
+
+mod prompt;
+mod ymodem;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use board::{Board, Serial};
+use crc::{CRC_32_ISO_HDLC, Crc};
+use indicatif::HumanBytes;
+
+use self::prompt::Prompt;
+use super::meter::Meter;
+use crate::cli::{FlashArgs, PayloadArgs};
+use crate::exit::{Exit, unexpected, usage};
+use crate::run::{self, Progress, options};
+use crate::serial::Console;
+use crate::{build, power};
+
+/// From power on to the prompt: memory training of a server takes minutes.
+const PROMPT: Duration = Duration::from_secs(300);
+/// A command that does not wait for anybody ends within this.
+const COMMAND: Duration = Duration::from_secs(30);
+/// From the boot command to the payload's first word.
+const FIRST_WORD: Duration = Duration::from_secs(60);
+/// Letters of `bootargs` that are typed at a time: the shortest line that boards take is 256 letters (CONFIG_SYS_CBSIZE).
+const TYPED: usize = 128;
+
+/// What starts the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    /// The UEFI application, by U-Boot's own UEFI. Its load options are `bootargs` (U-Boot, `doc/develop/uefi/uefi.rst`).
+    Bootefi,
+    /// The raw image, with the devicetree that U-Boot itself runs by; `bootargs` become `/chosen/bootargs` there.
+    Booti,
+}
+
+/// What is brought into memory and started, checked before the board is touched.
+#[derive(Debug)]
+pub struct Plan {
+    command: Command,
+    /// Where in memory, as U-Boot reads it.
+    address: String,
+    image: PathBuf,
+    /// `bootargs`.
+    options: String,
+    /// A table that replaces the firmware's: an initrd of the raw image.
+    iort: Option<PathBuf>,
+}
+
+/// Runs the command: the board is left running.
+pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<Exit> {
+    if args.restore {
+        return Err(usage("--restore: the way uboot writes to memory only; nothing has to be put back"));
+    }
+    let Some(serial) = &board.serial else {
+        return Err(usage(format!("board {}: the way uboot needs [serial], the board's console", board.name)));
+    };
+    let plan = Plan::of(&args.payload, board, to)?;
+    let progress = Progress::new();
+    progress.phase("build both images");
+    build::images()?;
+    run::listen()?;
+    let console = open(serial, board, &progress)?;
+    let (_, result) = plan.start(&console, &progress, true);
+    result?;
+    drop(progress);
+    crate::exit::say!("board {} runs the payload; `run` instead of `flash` captures what it tells", board.name);
+    Ok(Exit::Pass)
+}
+
+/// Opens the console, and switches the board off and on where this side can.
+fn open(serial: &Serial, board: &Board, progress: &Progress) -> anyhow::Result<Console> {
+    progress.phase("open the console");
+    let console = Console::open(serial)?;
+    if let Some(power) = &board.power {
+        progress.phase("switch the board off and on");
+        power::cycle(power)?;
+    }
+    Ok(console)
+}
+
+impl Plan {
+    /// Reads `--to` and the options.
+    pub fn of(args: &PayloadArgs, board: &Board, to: Option<&str>) -> anyhow::Result<Self> {
+        let (command, address) = target(to.unwrap_or("bootefi"))?;
+        let options = options::of(args, &[], board)?.text;
+        if let Some(letter) = options.chars().find(|c| !is_plain(*c)) {
+            return Err(usage(format!("an option holds `{letter}`, which has a meaning for U-Boot's shell")));
+        }
+        if let Some(iort) = &args.iort {
+            run::check_iort(iort)?;
+            if command == Command::Bootefi {
+                return Err(usage("--iort: U-Boot's `bootefi` hands no second file over; give --to booti"));
+            }
+        }
+        let places = build::places();
+        let image = if command == Command::Booti { places.raw } else { places.file };
+        Ok(Self { command, address, image, options, iort: args.iort.clone() })
+    }
+
+    /// Has U-Boot take and start the image. Returns all that U-Boot said, too, for a log. With `is_to_wait` it is over with the
+    /// payload's first record; without, all that comes after the command is left on the console.
+    pub fn start(&self, console: &Console, progress: &Progress, is_to_wait: bool) -> (Vec<u8>, anyhow::Result<()>) {
+        let mut prompt = Prompt::new(console);
+        let result = self.dialogue(&mut prompt, progress, is_to_wait);
+        (prompt.heard().to_vec(), result)
+    }
+
+    fn dialogue(&self, prompt: &mut Prompt<'_>, progress: &Progress, is_to_wait: bool) -> anyhow::Result<()> {
+        progress.phase("wait for U-Boot's prompt");
+        prompt.reach(PROMPT)?;
+        set_bootargs(prompt, &self.options)?;
+        let (address, size) = (&self.address, bring(prompt, &self.image, &self.address, progress)?);
+        let words = match (self.command, &self.iort) {
+            (Command::Bootefi, _) => format!("bootefi {address}:{size:x}"),
+            (Command::Booti, None) => format!("booti {address} - ${{fdtcontroladdr}}"),
+            (Command::Booti, Some(iort)) => {
+                let table = bring(prompt, iort, "${ramdisk_addr_r}", progress)?;
+                format!("booti {address} ${{ramdisk_addr_r}}:{table:x} ${{fdtcontroladdr}}")
+            }
+        };
+        progress.phase(&format!("start it by `{words}`"));
+        prompt.leave_by(&words)?;
+        if is_to_wait && prompt.until(FIRST_WORD, |text| text.contains(wire::PREFIX))?.is_none() {
+            let said = String::from_utf8_lossy(prompt.heard()).into_owned();
+            let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+            let seconds = FIRST_WORD.as_secs();
+            return Err(unexpected(format!(
+                "the payload said nothing within {seconds} s of `{words}`; U-Boot last: {last}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// `bootefi` or `booti`, and an address behind `@`.
+fn target(to: &str) -> anyhow::Result<(Command, String)> {
+    let (command, address) = to.split_once('@').unwrap_or((to, "${kernel_addr_r}"));
+    let command = match command {
+        "bootefi" => Command::Bootefi,
+        "booti" => Command::Booti,
+        _ => {
+            return Err(usage(format!(
+                "--to {to}: the way uboot takes `bootefi` (the UEFI application) or `booti` (the raw image), and where in memory, as in `booti@0x40400000`"
+            )));
+        }
+    };
+    let digits = address.strip_prefix("0x").unwrap_or(address);
+    let is_number = u64::from_str_radix(digits, 16).is_ok();
+    if !is_number && !address.starts_with("${") {
+        return Err(usage(format!("--to {to}: `{address}` is no address; write it in hexadecimal digits")));
+    }
+    Ok((command, address.to_owned()))
+}
+
+/// Letters that mean themselves to U-Boot's shell.
+fn is_plain(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || " _-+=.,:/@%".contains(letter)
+}
+
+/// Sets `bootargs` in lines that U-Boot takes, and reads it back.
+fn set_bootargs(prompt: &mut Prompt<'_>, options: &str) -> anyhow::Result<()> {
+    prompt.command("setenv bootargs", COMMAND)?;
+    let letters: Vec<char> = options.chars().collect();
+    for part in letters.chunks(TYPED) {
+        let part: String = part.iter().collect();
+        prompt.command(&format!("setenv bootargs \"${{bootargs}}{part}\""), COMMAND)?;
+    }
+    let said = prompt.command("printenv bootargs", COMMAND)?;
+    let is_set = said.lines().any(|line| line.trim_end().strip_prefix("bootargs=") == Some(options.trim_end()));
+    if is_set { Ok(()) } else { Err(unexpected("U-Boot: `bootargs` read back as something else than was typed")) }
+}
+
+/// Sends a file to a place in memory, and has U-Boot read it there. Returns its size.
+fn bring(prompt: &mut Prompt<'_>, file: &PathBuf, address: &str, progress: &Progress) -> anyhow::Result<usize> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    progress.phase(&format!("send {name}, {}", HumanBytes(bytes.len() as u64)));
+    let load = format!("loady {address}");
+    prompt.type_in(&load)?;
+    if prompt.until(COMMAND, |text| text.contains("(ymodem)"))?.is_none() {
+        return Err(unexpected(format!("U-Boot: `{load}` asks for no file; it needs CONFIG_CMD_LOADB")));
+    }
+    let mut meter = Meter::new(progress, "sent", bytes.len() as u64);
+    ymodem::send(prompt, &name, &bytes, &mut |count| meter.add(count)).with_context(|| format!("sending {name}"))?;
+    meter.end();
+    prompt.end(&load, COMMAND)?;
+    let said = prompt.command(&format!("crc32 {address} {:x}", bytes.len()), COMMAND)?;
+    let sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes);
+    let read = said.rsplit("==>").next().and_then(|rest| u32::from_str_radix(rest.trim(), 16).ok());
+    match read {
+        Some(read) if read == sum => {
+            progress.line(&format!("{name}: read back in memory, CRC-32 {sum:08x}"));
+            Ok(bytes.len())
+        }
+        Some(read) => Err(unexpected(format!("{name} has CRC-32 {sum:08x}, and {read:08x} in the board's memory"))),
+        None => Err(unexpected("U-Boot: `crc32` printed no sum")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::one_line;
+
+    #[test]
+    fn the_target_is_a_command_and_an_address() {
+        assert_eq!(target("booti").unwrap(), (Command::Booti, "${kernel_addr_r}".into()));
+        assert_eq!(target("bootefi@0x80080000").unwrap(), (Command::Bootefi, "0x80080000".into()));
+        for wrong in ["bootm", "/dev/sdb", ""] {
+            assert!(one_line(&target(wrong).unwrap_err()).contains("takes `bootefi`"), "{wrong}");
+        }
+        for wrong in ["booti@", "booti@0x", "booti@12; reset"] {
+            assert!(one_line(&target(wrong).unwrap_err()).contains("is no address"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn letters_that_mean_something_to_the_shell_are_not_typed() {
+        assert!("scenario=adopt+l1-span@panic,reset rmr=0000:00:03.0:0x10000".chars().all(is_plain));
+        assert!(!"$;\"'`\\&|<>()#{}\n".chars().any(is_plain));
+    }
+}
