@@ -9,6 +9,7 @@ mod fat;
 mod folder;
 mod meter;
 mod payload;
+mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod uboot;
@@ -29,6 +30,8 @@ pub enum Way {
     Esp,
     /// U-Boot's prompt, over the board's console, into memory
     Uboot,
+    /// A Linux that runs on the board, and its EFI System Partition
+    Ssh,
     /// The lab's own command, which the board's file names
     Command,
 }
@@ -53,6 +56,7 @@ pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
     match way {
         Way::Esp => esp::run(args, &board),
         Way::Uboot => uboot::run(args, &board, target(args)?),
+        Way::Ssh => ssh::run(args, &board, target(args)?),
         Way::Command => command::run(args, &board, target(args)?),
     }
 }
@@ -63,6 +67,7 @@ pub fn way(via: Option<Way>, board: &Board) -> anyhow::Result<Way> {
         (Some(way), _) => Ok(way),
         (None, None | Some(board::Way::Esp)) => Ok(Way::Esp),
         (None, Some(board::Way::Uboot)) => Ok(Way::Uboot),
+        (None, Some(board::Way::Ssh)) => Ok(Way::Ssh),
         (None, Some(board::Way::Command)) => Ok(Way::Command),
         (None, Some(other)) => Err(usage(format!("board {}: the way {other:?} is not built yet", board.name))),
     }
