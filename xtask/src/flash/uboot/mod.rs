@@ -128,12 +128,8 @@ impl Plan {
         progress.phase(&format!("start it by `{words}`"));
         prompt.leave_by(&words)?;
         if is_to_wait && prompt.until(FIRST_WORD, |text| text.contains(wire::PREFIX))?.is_none() {
-            let said = String::from_utf8_lossy(prompt.heard()).into_owned();
-            let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-            let seconds = FIRST_WORD.as_secs();
-            return Err(unexpected(format!(
-                "the payload said nothing within {seconds} s of `{words}`; U-Boot last: {last}"
-            )));
+            let (seconds, last) = (FIRST_WORD.as_secs(), prompt.last_line());
+            return Err(unexpected(format!("the payload said nothing within {seconds} s of `{words}`{last}")));
         }
         Ok(())
     }
@@ -192,15 +188,18 @@ fn bring(prompt: &mut Prompt<'_>, file: &PathBuf, address: &str, progress: &Prog
     meter.end();
     prompt.end(&load, COMMAND)?;
     let said = prompt.command(&format!("crc32 {address} {:x}", bytes.len()), COMMAND)?;
-    let sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes);
-    let read = said.rsplit("==>").next().and_then(|rest| u32::from_str_radix(rest.trim(), 16).ok());
-    match read {
-        Some(read) if read == sum => {
-            progress.line(&format!("{name}: read back in memory, CRC-32 {sum:08x}"));
-            Ok(bytes.len())
-        }
-        Some(read) => Err(unexpected(format!("{name} has CRC-32 {sum:08x}, and {read:08x} in the board's memory"))),
-        None => Err(unexpected("U-Boot: `crc32` printed no sum")),
+    let sum = compare(&name, &bytes, &said)?;
+    progress.line(&format!("{name}: read back in memory, CRC-32 {sum:08x}"));
+    Ok(bytes.len())
+}
+
+/// Whether what U-Boot's `crc32` said is the sum of what was sent. Returns the sum.
+fn compare(name: &str, bytes: &[u8], said: &str) -> anyhow::Result<u32> {
+    let sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(bytes);
+    match said.split_once("==>").map(|(_, rest)| u32::from_str_radix(rest.trim(), 16)) {
+        Some(Ok(read)) if read == sum => Ok(sum),
+        Some(Ok(read)) => Err(unexpected(format!("{name} has CRC-32 {sum:08x}, and {read:08x} in the board's memory"))),
+        _ => Err(unexpected("U-Boot: `crc32` printed no sum")),
     }
 }
 
@@ -225,5 +224,15 @@ mod tests {
     fn letters_that_mean_something_to_the_shell_are_not_typed() {
         assert!("scenario=adopt+l1-span@panic,reset rmr=0000:00:03.0:0x10000".chars().all(is_plain));
         assert!(!"$;\"'`\\&|<>()#{}\n".chars().any(is_plain));
+    }
+
+    #[test]
+    fn other_bytes_in_memory_are_told() {
+        let said = |sum: &str| format!("crc32 1000 9; echo inflight-3-$?\ncrc32 for 00001000 ... 00001008 ==> {sum}\n");
+        // The check value of this CRC.
+        assert_eq!(compare("a", b"123456789", &said("cbf43926")).unwrap(), 0xcbf4_3926);
+        let error = compare("a", b"123456789", &said("cbf43927")).unwrap_err();
+        assert_eq!(one_line(&error), "a has CRC-32 cbf43926, and cbf43927 in the board's memory");
+        assert!(compare("a", b"123456789", "Unknown command 'crc32'").is_err());
     }
 }

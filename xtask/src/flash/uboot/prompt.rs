@@ -92,7 +92,7 @@ impl<'a> Prompt<'a> {
     }
 
     /// Types a command that does not come back.
-    pub fn leave_by(&mut self, text: &str) -> anyhow::Result<()> {
+    pub fn leave_by(&self, text: &str) -> anyhow::Result<()> {
         self.console.write(format!("{text}\n").as_bytes())
     }
 
@@ -106,8 +106,9 @@ impl<'a> Prompt<'a> {
         };
         let (output, status) = status(&said, &mark).unwrap_or_default();
         if status != "0" {
-            let lines = output.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains(&mark));
-            let why = lines.last().map_or_else(String::new, |line| format!(": {}", shortened(line)));
+            let mut lines = output.lines().map(str::trim);
+            let why = lines.rfind(|line| !line.is_empty() && !line.contains(&mark));
+            let why = why.map_or_else(String::new, |line| format!(": {}", shortened(line)));
             return Err(unexpected(format!("U-Boot: `{text}` failed{why}")));
         }
         Ok(output.replace('\r', ""))
@@ -154,7 +155,8 @@ impl<'a> Prompt<'a> {
         Ok(())
     }
 
-    fn last_line(&self) -> String {
+    /// The last line that came, as the end of an error.
+    pub fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.heard);
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
         last.map_or_else(
