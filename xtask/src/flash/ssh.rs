@@ -98,7 +98,7 @@ impl Linux {
         Ok(Self { host: host.to_owned(), folder: format!("/{folder}") })
     }
 
-    /// Runs a script in the partition's folder, as root.
+    /// Runs a script in the partition's folder, as root. `sync` with names waits for these alone.
     fn run(&self, script: &str) -> anyhow::Result<String> {
         self.feed(script, Vec::new(), &mut |_| Ok(()), STEP)
     }
@@ -140,7 +140,7 @@ impl Linux {
         self.run(&format!(
             "mkdir -p {FOLDER}; test -e {FOLDER}/before || {{ rm -rf {FOLDER}/before.new; mkdir {FOLDER}/before.new; \
              for file in {OPTIONS_FILE} {IORT_FILE}; do test ! -e $file || cp $file {FOLDER}/before.new/; done; \
-             sync; mv {FOLDER}/before.new {FOLDER}/before; }}"
+             sync {FOLDER}/before.new; mv {FOLDER}/before.new {FOLDER}/before; }}"
         ))?;
         progress.phase(&format!("write {}:{}", self.host, self.folder));
         let mut meter = Meter::new(progress, "sent and read back", super::bytes(files));
@@ -149,7 +149,7 @@ impl Linux {
             let new = format!("{}.new", piece.at);
             // Out of the page cache, so that the medium answers.
             let script =
-                format!("cat > {new}; sync; dd if={new} iflag=nocache count=0 2>/dev/null || :; sha256sum {new}");
+                format!("cat > {new}; sync {new}; dd if={new} iflag=nocache count=0 2>/dev/null || :; sha256sum {new}");
             let said = self.feed(&script, bytes.clone(), &mut |count| meter.add(count), FILE)?;
             let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             if said.split_whitespace().next() != Some(&*digest) {
@@ -166,7 +166,7 @@ impl Linux {
                 None => format!("rm -f {at}"),
             })
             .collect();
-        self.run(&format!("{}; sync", steps.join("; "))).map(drop)
+        self.run(&format!("{}; sync . {FOLDER}", steps.join("; "))).map(drop)
     }
 
     /// Has firmware start the image once, and reboots. Nothing changes in the order of what it starts otherwise.
@@ -174,17 +174,17 @@ impl Linux {
         progress.phase("have firmware start it once");
         self.forget(progress)?;
         let Partition { disk, number } = partition;
-        self.boot_manager(
+        let said = self.boot_manager(
             &format!("--create-only --disk {disk} --part {number} --label {LABEL} --loader '{LOADER}'"),
             progress,
         )?;
-        let entries = entries(&self.run("efibootmgr")?);
+        let entries = entries(&said);
         let [entry] = &*entries else {
             return Err(unexpected(format!("{}: firmware did not keep the boot entry `{LABEL}`", self.host)));
         };
-        self.boot_manager(&format!("--bootnext {entry}"), progress)?;
+        let said = self.boot_manager(&format!("--bootnext {entry}"), progress)?;
         let is_next = format!("BootNext: {entry}");
-        if !self.run("efibootmgr")?.lines().any(|line| line.trim() == is_next) {
+        if !said.lines().any(|line| line.trim() == is_next) {
             return Err(unexpected(format!("{}: firmware did not keep BootNext", self.host)));
         }
         progress.phase(&format!("reboot {}", self.host));
@@ -200,7 +200,7 @@ impl Linux {
         self.run(&format!(
             "for file in {OPTIONS_FILE} {IORT_FILE}; do rm -f $file.new; \
              if test -e {FOLDER}/before/$file; then cp {FOLDER}/before/$file $file; else rm -f $file; fi; done; \
-             sync; rm -rf {FOLDER}; sync"
+             sync .; rm -rf {FOLDER}; sync . EFI"
         ))
         .map(drop)
     }
@@ -217,11 +217,11 @@ impl Linux {
         Ok(())
     }
 
-    /// Changes firmware's variables, and says by which command.
-    fn boot_manager(&self, arguments: &str, progress: &Progress) -> anyhow::Result<()> {
+    /// Changes firmware's variables, and says by which command. Returns what they are then, read back by it.
+    fn boot_manager(&self, arguments: &str, progress: &Progress) -> anyhow::Result<String> {
         let command = format!("efibootmgr {arguments}");
         progress.line(&format!("{}: {command}", self.host));
-        self.run(&command).map(drop)
+        self.run(&command)
     }
 }
 

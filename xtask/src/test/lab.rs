@@ -117,7 +117,7 @@ fn run_by_uboot(session: &Session<'_>) -> Expected {
 fn flash_by_uboot(session: &Session<'_>) -> Expected {
     let flash = |site: &Path, more: &str| session.run(&words(&format!("flash --board {} {more}", site.display())));
     let ended = at_prompt(session, "", &|site| {
-        let whole = flash(site, "--to booti")?;
+        let whole = flash(site, "--to bootefi")?;
         expect::status(&whole, 0)?;
         ensure(whole.stdout.contains("runs the payload"), || whole.stdout.clone())?;
         ensure(whole.stderr.contains("/s"), || format!("no rate in:\n{}", whole.stderr))?;
@@ -229,8 +229,10 @@ fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, Str
     let options = format!(
         "scenario={SCENARIOS} cycles=1 allow_risks=bus-error,stray-write,device-reset,power-cycle rmr=0000:00:03.0:0x10000"
     );
+    // The serial port of an emulator is a fourth faster without a second CPU's thread.
+    let cpus = if firmware == Firmware::Uboot { "1" } else { "2" };
     let mut command = Command::new(&qemu.program);
-    command.args(["-machine", &qemu.machine, "-cpu", &qemu.cpu, "-smp", "2", "-m", &qemu.memory]);
+    command.args(["-machine", &qemu.machine, "-cpu", &qemu.cpu, "-smp", cpus, "-m", &qemu.memory]);
     command.args(["-nodefaults", "-display", "none", "-no-shutdown", "-S"]);
     let role = if firmware == Firmware::Uboot { ",server=on,wait=off" } else { "" };
     let socket = format!("socket,id=console,host={}{role}", console.replace(':', ",port="));
