@@ -120,8 +120,16 @@ fn on_hardware(
         progress.phase("build both images");
         build::images()?;
     }
-    let job =
-        hardware::Job { board, serial, options, plan: plan.as_ref(), span: args.payload.span, limits, waivers, folder: &folder };
+    let job = hardware::Job {
+        board,
+        serial,
+        options,
+        plan: plan.as_ref(),
+        span: args.payload.span,
+        limits,
+        waivers,
+        folder: &folder,
+    };
     if job.span.is_some() {
         listen()?;
     }
