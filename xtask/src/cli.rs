@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use addr::Bdf;
@@ -169,6 +170,12 @@ pub struct FlashArgs {
     /// Overwrite the drive of this name, such as `sdb`, without asking for it
     #[arg(long, value_name = "NAME")]
     pub yes_erase: Option<String>,
+    /// For `redfish`: the address of this host from which the BMC reads the image, IP or IP:PORT [default: loopback]
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::redfish::address)]
+    pub serve: Option<SocketAddr>,
+    /// For `redfish`: leave the board off; its next start, such as that of `run`, is from the image
+    #[arg(long, conflicts_with = "restore")]
+    pub leave_off: bool,
     /// Largest drive to be written, in GiB
     #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub largest: u64,

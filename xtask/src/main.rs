@@ -14,6 +14,7 @@ mod flash;
 mod iort;
 mod lock;
 mod power;
+mod redfish;
 mod report;
 mod run;
 mod serial;

@@ -221,8 +221,11 @@ pub(crate) fn flash(raw: Option<Spanned<Flash>>, power: Option<&Power>) -> Resul
 }
 
 fn bmc_mistake(bmc: &crate::Bmc) -> Option<String> {
-    let is_url =
-        ["https://", "http://"].iter().any(|scheme| bmc.url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    if bmc.url.contains('@') {
+        return Some("a BMC's url holds no login; `credentials` say where it comes from".to_owned());
+    }
+    // The login would be readable on the way.
+    let is_url = bmc.url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty());
     if !is_url {
         return Some(format!("`{}` is no URL of a BMC; write it as `https://HOST`", bmc.url));
     }

@@ -417,6 +417,8 @@ fn how_a_lab_reaches_a_board_is_checked() {
         ("[serial]\ncommand = []", "serial", "the command is empty"),
         ("[serial]\ntpc = \"h:1\"", "serial", "did you mean `tcp`?"),
         ("[power.redfish]\nurl = \"bmc\"", "power", "write it as `https://HOST`"),
+        ("[power.redfish]\nurl = \"http://bmc\"", "power", "write it as `https://HOST`"),
+        ("[power.redfish]\nurl = \"https://root:secret@bmc\"", "power", "a BMC's url holds no login"),
         ("[power.redfish]\nurl = \"https://bmc\"\npin = \"ab\"", "power", "64 hexadecimal digits"),
         ("[power.redfish]\nurl = \"https://bmc\"\npassword = \"x\"", "power", "unknown field `password`"),
         ("[power.command]\non = [\"a\"]\noff = []", "power", "a command is empty"),

@@ -2,6 +2,7 @@
 
 mod backup;
 mod command;
+mod disc;
 mod disk;
 mod drive;
 mod esp;
@@ -9,6 +10,7 @@ mod fat;
 mod folder;
 mod meter;
 mod payload;
+mod redfish;
 mod ssh;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,8 @@ pub enum Way {
     Ssh,
     /// The lab's own command, which the board's file names
     Command,
+    /// Virtual media of a BMC, by Redfish
+    Redfish,
 }
 
 /// What is to be at one place of a target: nothing there before it is flashed, or all of it.
@@ -48,13 +52,14 @@ pub struct Piece {
 /// Runs the command.
 pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
     let board = boards::load(&args.board)?;
-    let _lock = lock::board(&board.name)?;
+    let lock = lock::board(&board.name)?;
     let way = way(args.via, &board)?;
     // What the board says of one way says nothing of another.
     let own = own_target(&board).filter(|_| self::way(None, &board).is_ok_and(|its| its == way));
     let args = &FlashArgs { to: args.to.clone().or_else(|| own.map(PathBuf::from)), ..args.clone() };
     match way {
         Way::Esp => esp::run(args, &board),
+        Way::Redfish => redfish::run(args, &board, lock),
         Way::Uboot => uboot::run(args, &board, target(args)?),
         Way::Ssh => ssh::run(args, &board, target(args)?),
         Way::Command => command::run(args, &board, target(args)?),
@@ -66,6 +71,7 @@ pub fn way(via: Option<Way>, board: &Board) -> anyhow::Result<Way> {
     match (via, board.flash.as_ref().map(|flash| flash.way)) {
         (Some(way), _) => Ok(way),
         (None, None | Some(board::Way::Esp)) => Ok(Way::Esp),
+        (None, Some(board::Way::Redfish)) => Ok(Way::Redfish),
         (None, Some(board::Way::Uboot)) => Ok(Way::Uboot),
         (None, Some(board::Way::Ssh)) => Ok(Way::Ssh),
         (None, Some(board::Way::Command)) => Ok(Way::Command),

@@ -1,22 +1,19 @@
 //! A board's power, switched as its board file says.
 
-mod credentials;
+pub mod credentials;
 
 use std::time::Duration;
 
 use board::Power;
 
 use crate::child;
-use crate::exit::usage;
+use crate::redfish::{Service, Wanted};
 use crate::run::Qmp;
 
 /// A relay or a BMC answers within this time, or not at all.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Between off and on: supplies discharge.
 const DARK: Duration = Duration::from_secs(2);
-
-/// Not built yet.
-const REDFISH: &str = "power by Redfish is not built yet; use [power.ipmi] or [power.command]";
 
 /// Switches a board off and on again.
 ///
@@ -43,7 +40,7 @@ pub fn on(power: &Power) -> anyhow::Result<()> {
             qmp.simple("system_reset")?;
             qmp.simple("cont")
         }
-        Power::Redfish(_) => Err(usage(REDFISH)),
+        Power::Redfish(bmc) => Service::open(bmc)?.system()?.switch(Wanted::On),
     }
 }
 
@@ -56,7 +53,7 @@ pub fn off(power: &Power) -> anyhow::Result<()> {
         Power::Command { off, .. } => command(off),
         Power::Ipmi { host, credentials } => ipmi(host, credentials, "off"),
         Power::Qmp(socket) => Qmp::connect(socket)?.simple("stop"),
-        Power::Redfish(_) => Err(usage(REDFISH)),
+        Power::Redfish(bmc) => Service::open(bmc)?.system()?.switch(Wanted::Off),
     }
 }
 

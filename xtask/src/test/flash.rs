@@ -15,7 +15,7 @@ use crate::run::{self, Progress};
 use crate::{boards, lock, setup};
 
 /// What is asked for. The drive is the payload's only by this option that it finds there: the boot disk stays its own.
-const ASKED: &str = "--scenario adopt --cycles 2 --option deny=0000:00:05.0";
+pub(super) const ASKED: &str = "--scenario adopt --cycles 2 --option deny=0000:00:05.0";
 /// The machine's own table once more; only its origin tells.
 const IORT: &str = "ci/fixtures/qemu-virt/IORT.aml";
 
@@ -109,7 +109,7 @@ fn flash(session: &Session<'_>, to: &Path, asked: &str) -> Expected {
 }
 
 /// Boots the machine from a drive and its device, and has the host judge it by what was asked for.
-fn boot(session: &Session<'_>, asked: &str, drive: &str, device: &str) -> Result<Ended, String> {
+pub(super) fn boot(session: &Session<'_>, asked: &str, drive: &str, device: &str) -> Result<Ended, String> {
     let line = format!("xtask run --board qemu-virt {asked}");
     let wrong = |error: &dyn std::fmt::Display| format!("cannot boot: {error:#}");
     let args = match Cli::try_parse_from(words(&line)).map_err(|error| wrong(&error))?.command {
@@ -129,7 +129,7 @@ fn boot(session: &Session<'_>, asked: &str, drive: &str, device: &str) -> Result
 }
 
 /// The verdict, and two things that only the options on the drive can have brought about.
-fn as_asked(ended: &Ended) -> Expected {
+pub(super) fn as_asked(ended: &Ended) -> Expected {
     expect::outcome(ended, 0, "pass")?;
     let run = expect::run(ended, "adopt")?;
     ensure(expect::runs(ended)?.len() == 1 && run["cycles"] == 2, || format!("not two cycles of adopt: {run}"))

@@ -59,7 +59,7 @@ pub fn all() -> Vec<Case> {
         Case::new("lab-uboot-flash", flash_by_uboot),
         Case::new("lab-silent", silent),
         Case::new("lab-nobody", |session| {
-            let folder = board(session, "127.0.0.1:9", None)?;
+            let folder = board(session, "127.0.0.1:9", "")?;
             let ended = session.run(&run(&folder))?;
             ensure(ended.status == Some(2) && ended.stderr.contains("console 127.0.0.1:9: "), || ended.stderr.clone())
         }),
@@ -67,7 +67,7 @@ pub fn all() -> Vec<Case> {
 }
 
 /// What the line makes of the bytes that come at a place: pieces; none: it is cut.
-type Change<'a> = dyn Fn(usize, &[u8]) -> Vec<Vec<u8>> + Sync + 'a;
+pub(super) type Change<'a> = dyn Fn(usize, &[u8]) -> Vec<Vec<u8>> + Sync + 'a;
 
 /// Noise after the first line end.
 fn between_lines(bytes: &[u8], noise: &[u8]) -> Vec<Vec<u8>> {
@@ -87,11 +87,17 @@ fn lose(bytes: &[u8]) -> Vec<u8> {
 
 /// Runs the board on a line that changes what passes.
 fn on(session: &Session<'_>, change: &Change<'_>) -> Result<Ended, String> {
+    let power = format!("[power]\nqmp = \"{}\"\n", monitor(session).display());
+    powered_by(session, &power, change)
+}
+
+/// The same with other power: that section of the board's file. It ends at the emulator's monitor.
+pub(super) fn powered_by(session: &Session<'_>, power: &str, change: &Change<'_>) -> Result<Ended, String> {
     let text = |error: std::io::Error| error.to_string();
     let (line, machine) =
         (TcpListener::bind("127.0.0.1:0").map_err(text)?, TcpListener::bind("127.0.0.1:0").map_err(text)?);
     let at = |listener: &TcpListener| listener.local_addr().map(|at| at.to_string()).map_err(text);
-    let site = board(session, &at(&line)?, Some(&monitor(session)))?;
+    let site = board(session, &at(&line)?, power)?;
     let mut emulated = start(&monitor(session), &at(&machine)?, Firmware::None)?;
     std::thread::scope(|scope| {
         scope.spawn(|| pass_on(&line, &machine, change));
@@ -186,13 +192,12 @@ fn pass_on(line: &TcpListener, machine: &TcpListener, change: &Change<'_>) {
     }
 }
 
-fn monitor(session: &Session<'_>) -> PathBuf {
+pub(super) fn monitor(session: &Session<'_>) -> PathBuf {
     session.folder.with_extension("qmp")
 }
 
 /// A lab's file for it.
-fn board(session: &Session<'_>, console: &str, power: Option<&Path>) -> Result<PathBuf, String> {
-    let power = power.map_or_else(String::new, |socket| format!("[power]\nqmp = \"{}\"\n", socket.display()));
+pub(super) fn board(session: &Session<'_>, console: &str, power: &str) -> Result<PathBuf, String> {
     let text = format!(
         "name = \"lab\"\ndescription = \"QEMU as a board\"\nevidence = \"emulated\"\n\
          allow-risks = [\"bus-error\", \"stray-write\", \"device-reset\", \"power-cycle\"]\n\
@@ -207,7 +212,7 @@ fn board(session: &Session<'_>, console: &str, power: Option<&Path>) -> Result<P
     Ok(path)
 }
 
-fn run(site: &Path) -> Vec<String> {
+pub(super) fn run(site: &Path) -> Vec<String> {
     words(&format!("run --board {} --scenario {SCENARIOS}", site.display()))
 }
 
@@ -261,7 +266,7 @@ fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, Str
 fn silent(session: &Session<'_>) -> Expected {
     let line = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let at = line.local_addr().map_err(|error| error.to_string())?.to_string();
-    let ended = session.run(&run(&board(session, &at, None)?))?;
+    let ended = session.run(&run(&board(session, &at, "")?))?;
     ensure(ended.status == Some(3), || format!("status {:?}", ended.status))?;
     ensure(ended.report()?.to_string().contains("the console never spoke"), || ended.stderr.clone())
 }
