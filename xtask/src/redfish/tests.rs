@@ -1,6 +1,6 @@
 //! A BMC of our own, for what the emulator does not do: each answer is planned, and what was asked is kept.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -9,7 +9,7 @@ use board::{Bmc, Credentials};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::{Service, Wanted, drives, start_once, tls};
+use super::{Service, Wanted, drives, start_as_before, start_once, tls};
 use crate::exit::one_line;
 
 /// Status and body, with headers between.
@@ -235,4 +235,80 @@ fn a_bmc_without_media_of_use_says_which_it_has() {
         line.ends_with("no virtual media that are free and can be started from; there: /media/1 (Floppy)"),
         "{line}"
     );
+}
+
+/// A BMC with one drive, which holds an older image of this tool; `insert` answers the first request to insert another.
+fn with_drive(insert: Answer, task: &'static str) -> Mock {
+    let more = r#""VirtualMedia": {"@odata.id": "/media"}, "Boot": {"BootSourceOverrideEnabled": "Once"}"#;
+    let (holds, first) = (Mutex::new("http://host/inflight-b.img"), Mutex::new(Some(insert)));
+    Mock::new(move |line| {
+        let mut holds = holds.lock().unwrap();
+        let empty = (204, "", String::new());
+        match line {
+            "GET /media" => Some((200, "", r#"{"Members": [{"@odata.id": "/media/1"}]}"#.to_owned())),
+            "GET /media/1" => {
+                let actions = r##"{"#VirtualMedia.InsertMedia": {"target": "/in"}, "#VirtualMedia.EjectMedia": {"target": "/out"}}"##;
+                let is_in = !holds.is_empty();
+                let body = format!(
+                    r#"{{"MediaTypes": ["USBStick"], "Image": "{holds}", "Inserted": {is_in}, "Actions": {actions}}}"#
+                );
+                Some((200, "", body))
+            }
+            "POST /out" => {
+                *holds = "";
+                Some(empty)
+            }
+            "POST /in" => match first.lock().unwrap().take() {
+                Some(answer) => Some(answer),
+                None => {
+                    *holds = "http://host/inflight-c.img";
+                    Some(empty)
+                }
+            },
+            "GET /task" => Some((200, "", task.to_owned())),
+            "PATCH /redfish/v1/Systems/1" => Some(empty),
+            _ => one(line, more),
+        }
+    })
+}
+
+#[test]
+fn an_older_image_is_taken_out_and_a_bmc_that_asks_how_is_told() {
+    let asks = r#"{"error": {"@Message.ExtendedInfo": [{"Message": "TransferProtocolType is missing."}]}}"#;
+    let mock = with_drive((400, "", asks.to_owned()), "");
+    let service = Service::open(&mock.bmc).unwrap();
+    let system = service.system().unwrap();
+    let drive = drives(&system).unwrap().remove(0);
+    assert!(drive.is_ours());
+    drive.insert(system.client, "http://host/inflight-c.img").unwrap();
+    start_as_before(&system).unwrap();
+    let changes: Vec<_> = mock.asked().into_iter().filter(|(head, _)| !head.starts_with("GET")).collect();
+    let plain = r#""Image":"http://host/inflight-c.img","Inserted":true"#;
+    let wanted = [
+        ("POST /out ", "{}".to_owned()),
+        ("POST /in ", format!(r#"{{{plain},"WriteProtected":true}}"#)),
+        (
+            "POST /in ",
+            format!(r#"{{{plain},"TransferMethod":"Stream","TransferProtocolType":"HTTP","WriteProtected":true}}"#),
+        ),
+        (
+            "PATCH /redfish/v1/Systems/1 ",
+            r#"{"Boot":{"BootSourceOverrideEnabled":"Disabled","BootSourceOverrideTarget":"None"}}"#.to_owned(),
+        ),
+    ];
+    assert_eq!(changes.len(), wanted.len());
+    for ((head, body), (line, wanted)) in changes.iter().zip(wanted) {
+        assert!(head.starts_with(line) && *body == wanted, "{head}{body}");
+    }
+}
+
+#[test]
+fn a_task_that_fails_is_told_in_its_own_words() {
+    let task = r#"{"TaskState": "Exception", "Messages": [{"Message": "The image cannot be read."}]}"#;
+    let mock = with_drive((202, "Location: https://bmc/task\r\n", String::new()), task);
+    let service = Service::open(&mock.bmc).unwrap();
+    let system = service.system().unwrap();
+    let drive = drives(&system).unwrap().remove(0);
+    let line = mock.error(drive.insert(system.client, "http://host/inflight-c.img"));
+    assert!(line.ends_with("/media/1: its task failed: The image cannot be read."), "{line}");
 }
