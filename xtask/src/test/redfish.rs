@@ -93,7 +93,7 @@ fn uninserted(session: &Session<'_>) -> Expected {
     let wanted = "InsertMedia: status 400: IPv6 address required but got IPv4 address: 127.0.0.1";
     ensure(ended.stderr.contains(wanted) && !ended.stderr.contains(PASSWORD), || ended.stderr.clone())?;
     let site = site.as_str();
-    let ended = session.run(&words(&format!("flash --board {site} --via redfish --to /tmp")))?;
+    let ended = session.run(&words(&format!("flash --board {site} --via redfish --to stick.img")))?;
     ensure(ended.status == Some(2) && ended.stderr.contains("redfish writes no drive"), || ended.stderr.clone())
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,13 @@ pub const PASSWORD: &str = "Correct-Horse-7";
 pub const SYSTEM: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 pub const OTHER: &str = "00000000-1111-2222-3333-444444444444";
 
-/// Installs it below target/. Says why that cannot be.
+/// Installs it below target/, once. Says why that cannot be.
 pub fn lacks() -> Option<String> {
+    static LACKS: OnceLock<Option<String>> = OnceLock::new();
+    LACKS.get_or_init(install).clone()
+}
+
+fn install() -> Option<String> {
     if child::run(&["openssl", "version"], &[], SHORT).is_err() {
         return Some("no openssl, to make a certificate".to_owned());
     }
