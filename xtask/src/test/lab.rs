@@ -87,8 +87,12 @@ fn lose(bytes: &[u8]) -> Vec<u8> {
 
 /// Runs the board on a line that changes what passes.
 fn on(session: &Session<'_>, change: &Change<'_>) -> Result<Ended, String> {
-    let power = format!("[power]\nqmp = \"{}\"\n", monitor(session).display());
-    powered_by(session, &power, change)
+    powered_by(session, &by_monitor(session), change)
+}
+
+/// Power by the emulator's monitor.
+fn by_monitor(session: &Session<'_>) -> String {
+    format!("[power]\nqmp = \"{}\"\n", monitor(session).display())
 }
 
 /// The same with other power: that section of the board's file. It ends at the emulator's monitor.
@@ -145,7 +149,7 @@ fn at_prompt(
     let at = free.local_addr().map_err(text)?.to_string();
     drop(free);
     let mut emulated = start(&monitor(session), &at, Firmware::Uboot)?;
-    let site = board(session, &at, Some(&monitor(session))).and_then(|site| {
+    let site = board(session, &at, &by_monitor(session)).and_then(|site| {
         let known = std::fs::read_to_string(&site).map_err(text)?;
         std::fs::write(&site, format!("{known}[flash]\nway = \"uboot\"\n{flash}")).map_err(text)?;
         Ok(site)
