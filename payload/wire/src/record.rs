@@ -264,8 +264,8 @@ pub enum Record<'a> {
     /// How a census watched an SMMU. `marks`: hardware marked what was used, and nothing was refused; else all was. `how` is that
     /// in words, with the reason.
     Watched { run: u32, cycle: u32, smmu: u8, marks: bool, how: &'a str },
-    /// A block of memory that a stream used in a census by marks, or of which somebody did whose StreamID belongs to no function
-    /// that is known (`None`). `written`: `None` where hardware does not tell. Ticks since the census began; `scans` that found it.
+    /// A block of memory that a stream used in a census by marks, or of which somebody did whose StreamID has no tables
+    /// of its own (`None`). `written`: `None` where hardware does not tell. Ticks since the census began; `scans` that found it.
     Mark {
         run: u32,
         cycle: u32,
@@ -279,4 +279,6 @@ pub enum Record<'a> {
         last: u64,
         scans: u32,
     },
+    /// A function that a census by marks does not tell apart: its StreamID shares tables with those that nobody knows.
+    Pooled { run: u32, cycle: u32, bdf: &'a str },
 }

@@ -159,6 +159,7 @@ fn in_words(record: &Record<'_>) -> String {
         }
         Record::Watched { run, cycle, smmu, .. } => format!("run {run}, cycle {cycle}: how SMMU {smmu} was watched"),
         Record::Mark { run, cycle, address, .. } => format!("run {run}, cycle {cycle}: DMA at {address:#x}"),
+        Record::Pooled { run, cycle, bdf } => format!("run {run}, cycle {cycle}: {bdf} is not watched apart"),
         Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::PcieFunction { bdf, .. } => format!("capabilities of {bdf}"),
         Record::PcieErrors { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: PCI Express errors of {bdf}"),

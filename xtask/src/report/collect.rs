@@ -44,6 +44,8 @@ pub struct Cycle {
     pub watched: Vec<Watched>,
     /// What hardware marked in it, in ticks.
     pub marks: Vec<requester::RawMark>,
+    /// Functions that it did not tell apart.
+    pub pooled: Vec<String>,
     /// Accesses; their steps are filled in at the end.
     pub access_log: Vec<Access>,
     /// The same as the checker reads them, by their index.
@@ -348,6 +350,7 @@ impl Builder {
             Record::Watched { smmu, marks, how, .. } => {
                 cycle.watched.push(Watched { smmu, marks, how: how.into() });
             }
+            Record::Pooled { bdf, .. } => cycle.pooled.push(bdf.into()),
             Record::Mark { .. } => cycle.marks.extend(requester::RawMark::of(record)),
             Record::Timing { crash_to_kdump, takeover, hold, watch, counted, cycle_total, .. } => {
                 let timing =
@@ -381,6 +384,7 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Stranger { run, cycle, .. }
         | Record::Watched { run, cycle, .. }
         | Record::Mark { run, cycle, .. }
+        | Record::Pooled { run, cycle, .. }
         | Record::PcieErrors { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),

@@ -110,7 +110,8 @@ fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) 
     let who = sentence::who(raw, name.as_deref(), key);
     let sentence = if is_census {
         let before_exit = endpoint.and_then(|endpoint| endpoint.bus_master_before_exit);
-        sentence::in_census(raw, &who, (&faults, &marks), before_exit, hz)
+        let who = who + &sharing(raw, key, platform);
+        sentence::in_census(raw, &who, (&faults, &marks), &unwatched(raw, key, cycle), (before_exit, hz))
     } else {
         sentence::after_crash(raw, &who, stream, &faults, ending, hz)
     };
@@ -133,6 +134,35 @@ fn one(raw: &Raw, cycle: &Cycle, platform: &Platform, hz: u64, is_census: bool) 
         ending,
         sentence,
         name,
+    }
+}
+
+/// Functions that go by the same StreamID: whose DMA it is, nobody can tell.
+fn sharing(raw: &Raw, key: Option<(u8, Option<u32>)>, platform: &Platform) -> String {
+    let is_same = |other: &&Endpoint| {
+        raw.stranger.is_none()
+            && other.bdf != raw.bdf
+            && Some((other.smmu, other.stream_id)) == key.map(|(smmu, stream_id)| (Some(smmu), stream_id))
+    };
+    let others: Vec<&str> = platform.endpoints.iter().filter(is_same).map(|other| &*other.bdf).collect();
+    if others.is_empty() { String::new() } else { format!(", watched together with {},", others.join(", ")) }
+}
+
+/// Why nothing can be said of a function of which a census saw nothing; `None` where it was watched all the time.
+fn unwatched(raw: &Raw, key: Option<(u8, Option<u32>)>, cycle: &Cycle) -> Option<String> {
+    let passes = |check: &Check| check.id == "census.watched" && check.verdict == Verdict::Pass;
+    match key {
+        None => Some("was not watched: it is behind no SMMU".into()),
+        Some(_) if !cycle.checks.iter().any(passes) => {
+            Some("did no DMA that was seen, but not everything was watched all the time (census.watched)".into())
+        }
+        Some((smmu, _)) if cycle.pooled.contains(&raw.bdf) => {
+            let seen = marks::of(cycle, Some((smmu, None)), 0).len();
+            Some(format!(
+                "was watched together with all StreamIDs of SMMU {smmu} that have no tables of their own: {seen} block(s) were used"
+            ))
+        }
+        Some(_) => None,
     }
 }
 

@@ -201,6 +201,7 @@ fn one_of_each() -> Vec<Record<'static>> {
             last: 2,
             scans: 3,
         },
+        Record::Pooled { run: 0, cycle: 1, bdf: "0000:01:00.0" },
     ]
 }
 

@@ -80,7 +80,8 @@ pub(super) fn in_words(marks: &[Mark]) -> String {
     let named = marks.iter().take(NAMED).map(|mark| {
         let what = match mark.written {
             Some(true) => "written",
-            Some(false) => "read",
+            // The flag may be set ahead of a transaction (IHI 0070, 3.13): no read is proved.
+            Some(false) => "used, not written,",
             None => "used",
         };
         format!("{what} in {} scan(s): the {} at {:#x}", mark.scans, size(mark.bytes), mark.address.0)

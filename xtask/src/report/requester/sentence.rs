@@ -7,7 +7,9 @@ use crate::report::view::milliseconds;
 /// The function with its name and StreamID.
 pub fn who(raw: &Raw, name: Option<&str>, key: Option<(u8, Option<u32>)>) -> String {
     if let Some((smmu, None)) = raw.stranger {
-        return format!("somebody behind SMMU {smmu} whose StreamID belongs to no PCI function that is there");
+        return format!(
+            "somebody behind SMMU {smmu} whose StreamID has no tables of its own (no PCI function's, or one beyond those that are told apart)"
+        );
     }
     if let Some((smmu, Some(stream_id))) = raw.stranger {
         return format!("StreamID {stream_id:#x} of SMMU {smmu}, which belongs to no PCI function that is there,");
@@ -18,13 +20,14 @@ pub fn who(raw: &Raw, name: Option<&str>, key: Option<(u8, Option<u32>)>) -> Str
     format!("{}{name}{id}", raw.bdf)
 }
 
-/// What a census says of a function that nobody of ours has started.
+/// What a census says of a function that nobody of ours has started; `unwatched` is what there is to say where nothing of it
+/// was seen, and it was not watched by itself all the time.
 pub fn in_census(
     raw: &Raw,
     who: &str,
     (faults, marks): (&[Event], &[Mark]),
-    before_exit: Option<bool>,
-    hz: u64,
+    unwatched: &Option<String>,
+    (before_exit, hz): (Option<bool>, u64),
 ) -> String {
     let was = match (before_exit, raw.bus_master) {
         (Some(true), true) => "; it was bus mastering before the firmware's end, and still is",
@@ -34,7 +37,7 @@ pub fn in_census(
         _ => "",
     };
     let (Some(first), Some(last)) = (raw.first_attempt, raw.last_attempt) else {
-        return format!("{who} did no DMA{was}");
+        return format!("{who} {}{was}", unwatched.as_deref().unwrap_or("did no DMA"));
     };
     let count: u64 = faults.iter().map(|fault| fault.count).sum();
     let page = |read: bool| {
@@ -46,8 +49,9 @@ pub fn in_census(
     let [first, last] = [first, last].map(|ticks| milliseconds(Some(ticks), hz));
     if !marks.is_empty() {
         let blocks = super::marks::in_words(marks);
+        let refused = if count == 0 { "nothing of it was refused".into() } else { format!("{count} refusals{pages}") };
         return format!(
-            "{who} was doing DMA that nobody of ours has started: {blocks}, from {first} to {last} of the census; nothing was refused{was}"
+            "{who} was doing DMA that nobody of ours has started: {blocks}, from {first} to {last} of the census; {refused}{was}"
         );
     }
     format!(

@@ -105,8 +105,8 @@ fn the_page_has_a_sentence_and_the_terminal_those_of_devices_that_were_stopped()
     assert!(!terminal::summary(&report).contains(&seen.sentence));
 }
 
-/// A census by marks: one function and somebody without a name were found, another function was quiet.
-fn census_by_marks() -> Report {
+/// A census by marks: one function and somebody without a name were found, another function was quiet; and `more`.
+fn census_by_marks(watched: record::Verdict, more: &[Record<'static>]) -> Report {
     let (run, cycle, smmu) = (0, 0, 0);
     let mut records = vec![hello("primary")];
     records.extend(platform());
@@ -149,20 +149,87 @@ fn census_by_marks() -> Report {
         counted: 1_000_000,
         cycle_total: 1_000_100,
     });
+    records.extend_from_slice(more);
+    records.push(check(0, 0, "census.watched", watched, record::Verdict::Pass));
     records.push(check(0, 0, "census.quiet", record::Verdict::Fail, record::Verdict::Pass));
-    records.push(end_of_cycle(0, 0, record::Outcome::Fail, 1, 1));
+    let failed = 1 + u32::from(watched != record::Verdict::Pass);
+    records.push(end_of_cycle(0, 0, record::Outcome::Fail, 2, failed));
     records.push(Record::RunEnd { run, outcome: record::Outcome::Fail, cycles: 1, cycles_failed: 1 });
     records.push(Record::End { outcome: record::Outcome::Fail, runs: 1 });
     from_log(&log(None, &records))
 }
 
+/// The second function, with this StreamID.
+const fn of_second(stream_id: u32) -> Record<'static> {
+    Record::Endpoint {
+        bdf: STREAMS[1],
+        vendor: 0x1af4,
+        device: 0x1005,
+        class: 0x00ff_0000,
+        smmu: Some(0),
+        stream_id: Some(stream_id),
+        driver: "",
+        bus_master_before_exit: None,
+        bus_master: true,
+        armed: false,
+        denied: false,
+    }
+}
+
 #[test]
-fn a_census_by_marks_says_whose_blocks_and_that_nothing_was_refused() {
-    let report = census_by_marks();
+fn what_a_census_did_not_watch_is_not_said_to_have_done_no_dma() {
+    let pooled = Record::Pooled { run: 0, cycle: 0, bdf: STREAMS[1] };
+    let (pass, not_covered) = (record::Verdict::Pass, record::Verdict::NotCovered);
+    let cases = [
+        (pass, vec![of_second(17)], "did no DMA; it is bus mastering"),
+        (pass, vec![], "was not watched: it is behind no SMMU"),
+        (not_covered, vec![of_second(17)], "did no DMA that was seen, but not everything was watched"),
+        (
+            pass,
+            vec![of_second(17), pooled],
+            "watched together with all StreamIDs of SMMU 0 that have no tables of their own: 1 block(s)",
+        ),
+    ];
+    for (watched, more, words) in cases {
+        let report = census_by_marks(watched, &more);
+        let quiet = &report.runs[0].requesters[1];
+        assert!(quiet.sentence.contains(words), "`{}` lacks `{words}`", quiet.sentence);
+    }
+}
+
+#[test]
+fn who_shares_a_stream_id_is_named_with_the_others_and_what_was_refused_is_told() {
+    let (run, cycle, smmu, bdf, stream_id, name) = (0, 0, 0, STREAMS[0], 16, "F_ACCESS");
+    let refused = Record::Event {
+        run,
+        cycle,
+        smmu,
+        id: 0x12,
+        name,
+        stream_id,
+        bdf,
+        input_address: 0x9000_0000,
+        read: true,
+        count: 3,
+    };
+    let report = census_by_marks(record::Verdict::Pass, &[of_second(16), refused]);
+    let [first, ..] = &report.runs[0].requesters[..] else { panic!("{:?}", report.runs[0].requesters) };
+    assert!(
+        first.sentence.contains(&format!(", watched together with {}, was doing DMA", STREAMS[1])),
+        "{}",
+        first.sentence
+    );
+    assert!(first.sentence.contains("; 3 refusals, among them reads of page 0x90000000"), "{}", first.sentence);
+    assert!(!first.sentence.contains("refused"), "{}", first.sentence);
+}
+
+#[test]
+fn a_census_by_marks_says_whose_blocks_and_that_nothing_of_it_was_refused() {
+    let report = census_by_marks(record::Verdict::Pass, &[of_second(17)]);
     let [named, quiet, nobody] = &report.runs[0].requesters[..] else { panic!("{:?}", report.runs[0].requesters) };
     let words = "(StreamID 0x10) was doing DMA that nobody of ours has started: written in 900 scan(s): the 2 MiB at \
-                 0x80200000, read in 3 scan(s): the 1 GiB at 0x100000000, from 0.10 ms to 990.00 ms of the census; nothing \
-                 was refused";
+                 0x80200000, used, not written, in 3 scan(s): the 1 GiB at 0x100000000, from 0.10 ms to 990.00 ms of the census; \
+                 nothing of it was refused";
     assert!(named.sentence.contains(words), "{}", named.sentence);
     assert_eq!((named.ending, named.marks.len(), named.faults.len()), (Ending::StillGoing, 2, 0));
     assert!(quiet.sentence.contains("did no DMA"), "{}", quiet.sentence);
