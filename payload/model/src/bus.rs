@@ -4,6 +4,7 @@ use crate::choice::{Choices, Freedom};
 use crate::memory::Memory;
 use addr::PhysAddr;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Stores that may be invisible at one time; the oldest becomes visible first where there are more.
 const MOST: usize = 96;
@@ -29,13 +30,33 @@ pub struct Bus {
     ///
     /// The contract of `Access::store` excludes it; a test sets it to show what happens when an implementation breaks it.
     pub keeps_stores: bool,
+    /// Registers of devices: doorbells, BARs.
+    pub devices: Vec<Range<u64>>,
+    /// First addresses of blocks that stage 1 maps as Normal memory although such registers lie in them: a write there may be
+    /// merged or cached, and a read come ahead. Each once.
+    pub hazards: BTreeSet<PhysAddr>,
 }
 
 impl Bus {
     /// A bus without stores on their way.
     #[must_use]
     pub const fn new(memory: Memory, choices: Choices) -> Self {
-        Self { memory, choices, pending: Vec::new(), updated: BTreeSet::new(), keeps_stores: false }
+        Self {
+            memory,
+            choices,
+            pending: Vec::new(),
+            updated: BTreeSet::new(),
+            keeps_stores: false,
+            devices: Vec::new(),
+            hazards: BTreeSet::new(),
+        }
+    }
+
+    /// A transaction was translated by a leaf over this range, as Normal memory.
+    pub(crate) fn normal(&mut self, range: Range<u64>) {
+        if self.devices.iter().any(|device| device.start < range.end && range.start < device.end) {
+            self.hazards.insert(PhysAddr(range.start));
+        }
     }
 
     /// The CPU stores a word; tells whether memory answered.

@@ -6,7 +6,7 @@ use model::{
 };
 use smmu::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 use smmu::bringup::{Options, Unit};
-use smmu::census::{Census, Known, Mark, Plan, Refuses, Way, largest_stream, way};
+use smmu::census::{Census, Exceptions, Known, Mark, Plan, Refuses, Way, largest_stream, memory, way};
 use smmu::spec::cd::Cd0;
 use smmu::spec::event::id;
 use smmu::translation::{Httu, Memory, SharedTables};
@@ -57,6 +57,16 @@ impl Seen {
 
 /// Watches for [`ROUNDS`] scans, `each` of which begins with what it does to the devices.
 fn census(machine: &mut Machine, fault: Fault, each: &mut dyn FnMut(&mut Machine, usize)) -> Seen {
+    census_of(machine, &MEMORY, fault, each)
+}
+
+/// The same where this is memory.
+fn census_of(
+    machine: &mut Machine,
+    memory: &[Range<u64>],
+    fault: Fault,
+    each: &mut dyn FnMut(&mut Machine, usize),
+) -> Seen {
     let Way::Marks { httu, .. } = way(machine, SMMU, KNOWN) else { panic!("{:?}", way(machine, SMMU, KNOWN)) };
     let mut frames = FreshFrames::default();
     let largest = largest_stream(machine, SMMU);
@@ -65,7 +75,7 @@ fn census(machine: &mut Machine, fault: Fault, each: &mut dyn FnMut(&mut Machine
     let mut unit = Unit::prepare(&mut hw, SMMU, &options, &mut frames).expect("prepare");
     let streams = [WRITER, READER, QUIET].map(|stream| (stream, Memory::WriteBack));
     let shared = &mut SharedTables::default();
-    let plan = Plan { httu, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+    let plan = Plan { httu, memory, streams: &streams, unknown: Memory::WriteBack, shared };
     let mut watched = Census::attach(&mut hw, &mut unit, &mut frames, plan).expect("attach");
     unit.start(&mut hw).expect("start");
     let mut seen = Seen { marks: Vec::new(), refused: BTreeSet::new() };
@@ -165,6 +175,22 @@ fn doorbells_and_peers_are_reached() {
     assert_eq!((mark.stream, mark.address, mark.bytes), (Some(WRITER), PhysAddr(0), GIB));
 }
 
+#[test]
+fn a_doorbell_in_a_hole_of_memory_is_written_as_device_memory() {
+    const DOORBELL: u64 = 2 * GIB + 0x0100_0040;
+    // A hole of 32 MiB, which would be memory that firmware keeps.
+    let ranges = || [GIB..2 * GIB, 2 * GIB + 0x0200_0000..3 * GIB].into_iter();
+    for (devices, hazards) in [(&[PhysAddr(DOORBELL & !0xFFFF)][..], 0), (&[], 1)] {
+        let mut machine = Machine::new(hardware(2), Choices::kind());
+        machine.bus.devices = vec![DOORBELL & !0xFFFF..(DOORBELL & !0xFFFF) + 0x2_0000];
+        machine.functions = vec![device(WRITER, DOORBELL, true), device(StreamId(0x21), DOORBELL, true)];
+        machine.schedule = Schedule::EveryAccess;
+        let Seen { marks, refused } = census_of(&mut machine, &memory(ranges(), devices), Fault::None, &mut |_, _| {});
+        assert!(refused.is_empty() && marks.len() == 2, "{refused:?} {marks:?}");
+        assert_eq!(machine.bus.hazards.len(), hazards, "{:?}", machine.bus.hazards);
+    }
+}
+
 /// Any SMMU that has marks, in any mood: what is written is told exactly, who is named did something, nobody is refused.
 #[test]
 fn whatever_the_architecture_leaves_open_the_census_holds() {
@@ -226,7 +252,7 @@ fn before_and_after_it_everything_is_as_firmware_left_it() {
 #[test]
 fn what_hardware_lacks_decides_the_way() {
     let way_of = |hardware: Hardware, known| way(&mut Machine::new(hardware, Choices::kind()), SMMU, known);
-    let marks = |httu| Way::Marks { httu, only_bits: None };
+    let marks = |httu| Way::Marks { httu, but: Exceptions::NONE };
     assert_eq!(way_of(hardware(0), KNOWN), Way::Refuses(Refuses::NoHttu));
     assert_eq!(way_of(hardware(1), KNOWN), marks(Httu::Access));
     assert_eq!(way_of(hardware(2), KNOWN), marks(Httu::AccessAndDirty));
@@ -244,7 +270,18 @@ fn what_hardware_lacks_decides_the_way() {
     assert_eq!(way_of(hardware(2), far), Way::Refuses(Refuses::MemoryBeyond { bits: 44 }));
     let wide = hardware(2).idr1(|idr1| idr1.with_sidsize(32));
     let some = way_of(wide, KNOWN);
-    assert_eq!(some, Way::Marks { httu: Httu::AccessAndDirty, only_bits: Some(25) });
+    let but = Exceptions { stream_bits: Some(25), ..Exceptions::NONE };
+    assert_eq!(some, Way::Marks { httu: Httu::AccessAndDirty, but });
+    // What passes with SMMUEN=0 (3.4, 6.3.9.6), and not through these tables.
+    let oas = |oas| Hardware { idr5: hardware(2).idr5.with_oas(oas), ..hardware(2) };
+    for (hardware, address_bits, pasids) in
+        [(oas(5), None, false), (oas(6), Some(48), false), (hardware(2).idr1(|idr1| idr1.with_ssidsize(8)), None, true)]
+    {
+        let found = way_of(hardware, KNOWN);
+        let but = Exceptions { address_bits, pasids, ..Exceptions::NONE };
+        assert_eq!(found, Way::Marks { httu: Httu::AccessAndDirty, but });
+        assert_eq!(found.may_refuse(), address_bits.is_some() || pasids);
+    }
     assert!(some.may_refuse() && !marks(Httu::Access).may_refuse());
     assert!(way_of(Hardware::virt(Personality::Qemu10), KNOWN).may_refuse());
 }

@@ -181,6 +181,9 @@ pub(super) fn stage1(
         return Err(fail(id::F_PERMISSION));
     }
     let eabt = Fault { id: id::F_WALK_EABT, stage2: false, class: CLASS_DESCRIPTOR, address: last.0 };
+    if is_normal(cd, raw) {
+        bus.normal(output..output + bytes);
+    }
     let raw = flags.update(bus, last, raw, request.write).ok_or(eabt)?;
     let (writable, global) = (raw >> 7 & 1 == 0, raw >> 11 & 1 == 0);
     let clean = flags.is_clean(raw);
@@ -193,6 +196,11 @@ pub(super) fn stage1(
     let target = second.output + (output + (address - input) - second.input);
     let writable = writable && second.writable;
     Ok(Found { input: address - within, output: target - within, bytes, writable, clean, global })
+}
+
+/// The type that AttrIndx chooses from MAIR is one of Normal memory (DDI 0487, MAIR_EL1: not 0b0000xxxx).
+const fn is_normal(cd: &Cd, leaf: u64) -> bool {
+    cd[3] >> (8 * (leaf >> 2 & 7)) & 0xF0 != 0
 }
 
 /// TTB0 or TTB1 for `address`; `None` between them, and where the walk is disabled.

@@ -84,3 +84,13 @@ pub enum BringUpError {
         domains: u16,
     },
 }
+
+impl BringUpError {
+    /// There was no memory for something; what was made before is as it was.
+    pub(crate) const fn is_out_of_memory(&self) -> bool {
+        matches!(
+            self,
+            Self::OutOfMemory { .. } | Self::Map(MapError::OutOfMemory(_)) | Self::Table(TableError::OutOfMemory(_))
+        )
+    }
+}

@@ -3,7 +3,11 @@
 use super::{BringUpError, Domain, Unit};
 use crate::access::{Access, Barrier};
 use crate::frames::Frames;
+use crate::spec::ste::Ste1;
 use crate::translation::{Geometry, Identity, Marked, Memory};
+
+/// STE.INSTCFG: every access is one to data (5.2; only with IDR1.ATTR_PERMS_OVR).
+const INSTCFG_DATA: u8 = 2;
 
 impl Unit {
     /// A domain of identity tables of its own.
@@ -19,7 +23,11 @@ impl Unit {
     ) -> Result<(Domain, Marked), BringUpError> {
         self.check_identifiers()?;
         let marked = identity.tables(hw, frames, memory)?;
-        let domain = self.domain(hw, frames, *marked.translation(), Some(identity.httu()))?;
+        let mut domain = self.domain(hw, frames, *marked.translation(), Some(identity.httu()))?;
+        if self.idr1.attr_perms_ovr() {
+            // What unprivileged DMA may write no privileged instruction fetch may read (PXN; DDI 0487, D8.4).
+            domain.ste[1] = Ste1::from(domain.ste[1]).with_instcfg(INSTCFG_DATA).into();
+        }
         Ok((domain, marked))
     }
 

@@ -4,6 +4,7 @@
 //! stream, or a fetch ahead on its behalf, was translated there; where hardware tells writes apart, a written block was
 //! really written (3.13.7: nothing is marked dirty ahead of a write).
 
+mod memory;
 mod way;
 
 use crate::access::Access;
@@ -14,7 +15,8 @@ use crate::translation::{Geometry, Httu, Identity, Marked, Memory, SharedTables,
 use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
 use core::ops::Range;
-pub use way::{Known, Refuses, Way, largest_stream, way};
+pub use memory::memory;
+pub use way::{Exceptions, Known, Refuses, Way, largest_stream, way};
 
 /// Streams that get tables of their own; the others share one set.
 const MOST_DOMAINS: usize = 128;
@@ -61,10 +63,12 @@ pub struct Census {
     watched: Vec<(Option<StreamId>, Domain, Marked)>,
     marks: Vec<Mark>,
     is_lossy: bool,
+    unreached: Option<StreamId>,
 }
 
 impl Census {
-    /// Leads every StreamID of `unit` to tables that hardware marks. The unit is prepared and not started.
+    /// Leads every StreamID of `unit` to tables that hardware marks. The unit is prepared and not started. A stream for which
+    /// there is no memory, or no identifier, stays with the others; one that the table cannot hold is [`Self::unreached`].
     ///
     /// # Errors
     /// [`BringUpError`].
@@ -81,18 +85,42 @@ impl Census {
         let mut identity = Identity::new(smmu, geometry, plan.httu, plan.memory, plan.shared);
         let (others, marked) = unit.new_marked_domain(hw, frames, &mut identity, plan.unknown)?;
         unit.attach_unknown(hw, frames, &others)?;
-        let mut census = Self { watched: [(None, others, marked)].into(), marks: Vec::new(), is_lossy: false };
+        let mut census =
+            Self { watched: [(None, others, marked)].into(), marks: Vec::new(), is_lossy: false, unreached: None };
         for (stream, memory) in plan.streams {
             let is_known = census.watched.iter().any(|(known, ..)| known == &Some(*stream));
+            let is_beyond = u64::from(stream.0) >> unit.table().stream_bits() != 0;
+            if is_beyond {
+                census.unreached = census.unreached.or(Some(*stream));
+            }
             // What has no identifier left stays with the others.
-            if is_known || census.watched.len() > MOST_DOMAINS || !unit.has_identifier() {
+            if is_known || is_beyond || census.watched.len() > MOST_DOMAINS || !unit.has_identifier() {
                 continue;
             }
-            let (domain, marked) = unit.new_marked_domain(hw, frames, &mut identity, *memory)?;
-            unit.attach(hw, frames, *stream, &domain)?;
-            census.watched.push((Some(*stream), domain, marked));
+            let domain = unit.new_marked_domain(hw, frames, &mut identity, *memory);
+            let attached = domain.and_then(|(domain, marked)| {
+                unit.attach(hw, frames, *stream, &domain)?;
+                Ok((Some(*stream), domain, marked))
+            });
+            match attached {
+                Ok(attached) => census.watched.push(attached),
+                Err(error) if error.is_out_of_memory() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(census)
+    }
+
+    /// Whether a stream has tables of its own.
+    #[must_use]
+    pub fn knows(&self, stream: StreamId) -> bool {
+        self.watched.iter().any(|(known, ..)| *known == Some(stream))
+    }
+
+    /// The first stream asked for that the stream table cannot hold: its DMA is refused.
+    #[must_use]
+    pub const fn unreached(&self) -> Option<StreamId> {
+        self.unreached
     }
 
     /// Notes every block that was used since the last scan, and makes its use show again.
@@ -100,7 +128,7 @@ impl Census {
     /// # Errors
     /// [`BringUpError`].
     pub fn scan(&mut self, hw: &mut dyn Access, unit: &mut Unit, now: u64) -> Result<(), BringUpError> {
-        let Self { watched, marks, is_lossy } = self;
+        let Self { watched, marks, is_lossy, .. } = self;
         // What completed transactions marked is visible once a later CMD_SYNC is complete (3.13.4).
         unit.sync(hw)?;
         for (stream, domain, marked) in watched {

@@ -3,19 +3,19 @@
 use crate::access::{Access, SmmuIndex};
 use crate::spec::registers::{self as reg, Gbpa, Idr0, Idr1, Idr5};
 use crate::table::StreamTable;
-use crate::translation::{Geometry, Httu};
+use crate::translation::{Geometry, Httu, address_bits};
 use addr::StreamId;
 use core::fmt;
 
 /// How one SMMU is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Hardware marks what is used, and nothing is refused but StreamIDs of more bits than these, where there are any.
+    /// Hardware marks what is used, and nothing is refused but this.
     Marks {
         /// What hardware updates.
         httu: Httu,
-        /// Bits of a StreamID that the table has room for, where the SMMU has more.
-        only_bits: Option<u8>,
+        /// What an SMMU with SMMUEN=0 lets through, and these tables do not.
+        but: Exceptions,
     },
     /// Everything is refused, and recorded.
     Refuses(Refuses),
@@ -25,19 +25,58 @@ impl Way {
     /// Some DMA may be refused.
     #[must_use]
     pub const fn may_refuse(self) -> bool {
-        !matches!(self, Self::Marks { only_bits: None, .. })
+        !matches!(self, Self::Marks { but: Exceptions::NONE, .. })
+    }
+}
+
+/// What is refused in a census by marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceptions {
+    /// StreamIDs of more bits than these, which the table has room for, where the SMMU has more.
+    pub stream_bits: Option<u8>,
+    /// Addresses of more bits than these, where the SMMU has more (3.4: up to OAS).
+    pub address_bits: Option<u8>,
+    /// Transactions with a SubstreamID (IDR1.SSIDSIZE): they pass in bypass (6.3.9.6), and there is no CD for them.
+    pub pasids: bool,
+}
+
+impl Exceptions {
+    /// Nothing is.
+    pub const NONE: Self = Self { stream_bits: None, address_bits: None, pasids: false };
+
+    /// Of an SMMU whose tables translate so many address bits.
+    const fn of(idr0: Idr0, idr1: Idr1, idr5: Idr5, geometry: Geometry) -> Self {
+        let bits = StreamTable::most_bits(idr0, idr1);
+        let reached = geometry.output_bits();
+        Self {
+            stream_bits: if bits < idr1.sidsize() { Some(bits) } else { None },
+            address_bits: if reached < address_bits(idr5.oas()) { Some(reached) } else { None },
+            pasids: idr1.ssidsize() > 0,
+        }
+    }
+}
+
+impl fmt::Display for Exceptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = " but ";
+        for (what, bits) in [("StreamIDs", self.stream_bits), ("addresses", self.address_bits)] {
+            if let Some(bits) = bits {
+                write!(f, "{before}{what} of more than {bits} bits")?;
+                before = ", ";
+            }
+        }
+        if self.pasids { write!(f, "{before}DMA with a PASID") } else { Ok(()) }
     }
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Marks { httu, only_bits } => {
+            Self::Marks { httu, but } => {
                 let what = if *httu == Httu::Access { "used" } else { "used, and what was written" };
-                write!(f, "hardware marks what was {what}, and nothing is refused")?;
-                only_bits.map_or(Ok(()), |bits| write!(f, " but StreamIDs of more than {bits} bits"))
+                write!(f, "hardware marks what was {what}, and nothing is refused{but}")
             }
-            Self::Refuses(why) => write!(f, "all DMA is refused and recorded: {why}"),
+            Self::Refuses(why) => write!(f, "all DMA but to ranges of RMR nodes is refused and recorded: {why}"),
         }
     }
 }
@@ -116,10 +155,9 @@ pub fn way(hw: &mut dyn Access, smmu: SmmuIndex, known: Known) -> Way {
         Some(geometry) if known.last_memory >> geometry.output_bits() != 0 => {
             Refuses::MemoryBeyond { bits: geometry.output_bits() }
         }
-        Some(_) => {
+        Some(geometry) => {
             let httu = if has == 1 { Httu::Access } else { Httu::AccessAndDirty };
-            let bits = StreamTable::most_bits(idr0, idr1);
-            return Way::Marks { httu, only_bits: (bits < idr1.sidsize()).then_some(bits) };
+            return Way::Marks { httu, but: Exceptions::of(idr0, idr1, idr5.into(), geometry) };
         }
     })
 }
