@@ -182,7 +182,7 @@ fn a_doorbell_in_a_hole_of_memory_is_written_as_device_memory() {
     let ranges = || [GIB..2 * GIB, 2 * GIB + 0x0200_0000..3 * GIB].into_iter();
     for (devices, hazards) in [(&[PhysAddr(DOORBELL & !0xFFFF)][..], 0), (&[], 1)] {
         let mut machine = Machine::new(hardware(2), Choices::kind());
-        machine.bus.devices = vec![DOORBELL & !0xFFFF..(DOORBELL & !0xFFFF) + 0x2_0000];
+        machine.bus.devices.push(DOORBELL & !0xFFFF..(DOORBELL & !0xFFFF) + 0x2_0000);
         machine.functions = vec![device(WRITER, DOORBELL, true), device(StreamId(0x21), DOORBELL, true)];
         machine.schedule = Schedule::EveryAccess;
         let Seen { marks, refused } = census_of(&mut machine, &memory(ranges(), devices), Fault::None, &mut |_, _| {});

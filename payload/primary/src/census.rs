@@ -51,7 +51,12 @@ const SOURCE: &str = "ARCHITECTURE.md, census";
 type Streams = Vec<(usize, StreamId, bool)>;
 
 /// An SMMU that is watched, by refusal where it has no census.
-type Watched = (Unit, Option<Census>);
+struct Watched {
+    unit: Unit,
+    census: Option<Census>,
+    /// It refused what it was to mark, and is disabled again.
+    is_released: bool,
+}
 
 /// A StreamID that did DMA; `None` for those that nobody knows, and that are watched together.
 struct Seen {
@@ -80,7 +85,7 @@ pub(crate) fn may_refuse(machine: &mut Machine) -> bool {
 
 /// How each SMMU can be watched.
 fn ways(machine: &mut Machine) -> Vec<Way> {
-    let last_memory = mark::memory(machine).last().map_or(0, |range| range.end.saturating_sub(1));
+    let last_memory = mark::memory(machine, &[]).last().map_or(0, |range| range.end.saturating_sub(1));
     let Machine { smmus, hw, .. } = machine;
     let way = |(index, at): (u8, &SmmuAt)| {
         let SmmuAt { coherent_override, httu_override, .. } = *at;
@@ -110,23 +115,26 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
     };
     let time = timer::now() - began;
     let mut ends = Checks { run, cycle, checks: 0, failed: 0 };
-    for (unit, census) in &mut watched {
+    for Watched { unit, census, .. } in watched.iter_mut().filter(|watched| !watched.is_released) {
         let done = match census {
             Some(_) => unit.release(&mut machine.hw),
             None => unit.shut_down(&mut machine.hw).and_then(|()| unit.restore_gbpa(&mut machine.hw)),
         };
         if let Err(error) = done {
+            machine.not_disabled = Some(unit.smmu());
             ends.fail("cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }
     }
     exceptions::step("");
     exceptions::record_aborts(false);
     for (smmu, way) in (0..).zip(&ways) {
-        let (marks, how) = (matches!(way, Way::Marks { .. }), way.to_string());
+        let marks = matches!(way, Way::Marks { .. });
+        let is_released = watched.get(usize::from(smmu)).is_some_and(|watched: &Watched| watched.is_released);
+        let how = if is_released { "not watched: its marks failed".into() } else { way.to_string() };
         console::record(&Record::Watched { run, cycle, smmu, marks, how: &how });
     }
-    tell::marks(machine, &functions, &watched, &mut recorded.seen, (run, cycle, began));
-    tell::requesters(machine, &functions, &recorded, (run, cycle, began));
+    tell::marks(machine, &functions, &watched, &mut recorded, (run, cycle, began));
+    tell::requesters(machine, &functions, &watched, &recorded, (run, cycle, began));
     console::record(&Record::Timing {
         run,
         cycle,
@@ -181,6 +189,8 @@ fn prepare_all(
         Some((smmu, stream_id, machine.is_coherent(found.bdf)))
     };
     let streams: Streams = functions.iter().filter_map(stream).collect();
+    let devices = mark::devices(machine, functions);
+    let memory = mark::memory(machine, &devices);
     let mut shared = SharedTables::default();
     for ((index, at), way) in machine.smmus.clone().into_iter().enumerate().zip(ways) {
         let SmmuAt { base, coherent_override, .. } = at;
@@ -198,7 +208,8 @@ fn prepare_all(
         let mut unit = Unit::prepare(&mut machine.hw, smmu, &options, frames).map_err(named)?;
         let census = match *way {
             Way::Marks { httu, .. } => {
-                Some(mark::attach(machine, &mut unit, httu, &streams, &mut shared, frames).map_err(named)?)
+                let tables = (&*memory, &mut shared);
+                Some(mark::attach(machine, &mut unit, httu, &streams, tables, frames).map_err(named)?)
             }
             Way::Refuses(_) => {
                 streams::attach_foreign_rmrs(machine, &mut unit, index, frames, &[])?;
@@ -207,7 +218,7 @@ fn prepare_all(
             }
         };
         let started = unit.start(&mut machine.hw);
-        watched.push((unit, census));
+        watched.push(Watched { unit, census, is_released: false });
         started.map_err(named)?;
     }
     Ok(())
@@ -215,7 +226,7 @@ fn prepare_all(
 
 /// Reads flags and event queues for as long as is watched.
 fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u64) -> Recorded {
-    let handler = |(unit, _): &Watched| {
+    let handler = |Watched { unit, .. }: &Watched| {
         let (smmu, counts) = (unit.smmu(), Counts::with_capacity(MOST_ROWS));
         EventHandler::new(smmu, EventQueue::new(smmu, unit.eventq()), counts)
     };
@@ -224,16 +235,29 @@ fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u
     let deadline = began + timer::ticks_of_us(watch_us);
     loop {
         let now = timer::now();
-        for ((smmu, handler), (unit, census)) in (0_u8..).zip(&mut handlers).zip(&mut *watched) {
+        for ((smmu, handler), Watched { unit, census, is_released }) in (0_u8..).zip(&mut handlers).zip(&mut *watched) {
+            if *is_released {
+                continue;
+            }
             if let Some(Err(error)) = census.as_mut().map(|census| census.scan(&mut machine.hw, unit, now)) {
                 recorded.broken = Some(format!("SMMU {smmu}: {error}"));
                 return recorded;
             }
-            let Recorded { seen, is_lossy, .. } = &mut recorded;
+            let Recorded { seen, is_lossy, broken, .. } = &mut recorded;
+            let mut refused = None;
             handler.handle_each(&mut machine.hw, &mut |event| {
-                let stream_id = Some(event::decode(event).stream);
+                let event = event::decode(event);
+                refused = Some(event.id);
+                let stream_id = Some(event.stream);
                 *is_lossy |= !note(seen, Seen { smmu, stream_id, first: now, last: now, events: 1 });
             });
+            // Nobody is refused for the sake of marks: what the fabric cannot update is let go at once. Where it does not
+            // let itself be disabled, it is tried again at the end.
+            if let Some(id) = refused.filter(|_| census.is_some()) {
+                let name = event::name(id);
+                *broken = Some(format!("SMMU {smmu} refused DMA ({name}): not watched any longer"));
+                *is_released = unit.release(&mut machine.hw).is_ok();
+            }
         }
         if now >= deadline {
             break;
@@ -245,7 +269,12 @@ fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u
         recorded.counts.push(counts);
         recorded.is_lossy |= is_lossy;
     }
-    recorded.is_lossy |= watched.iter().any(|(_, census)| census.as_ref().is_some_and(Census::is_lossy));
+    for (smmu, census) in (0_u8..).zip(watched).filter_map(|(smmu, watched)| Some((smmu, watched.census.as_ref()?))) {
+        recorded.is_lossy |= census.is_lossy();
+        if let Some(stream) = census.unreached().filter(|_| recorded.broken.is_none()) {
+            recorded.broken = Some(format!("StreamID {stream} of the IORT is beyond the table of SMMU {smmu}"));
+        }
+    }
     recorded
 }
 

@@ -16,8 +16,9 @@ use arch::{
 };
 use handover::boot;
 use scenario::options::RunOptions;
+use smmu::access::SmmuIndex;
 use smmu::spec::registers::{EVENTQ_CONS, IDR0, IDR1, Idr0, Idr1};
-use tables::{Platform, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
+use tables::{Platform, iort::RmrFlags, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
 use wire::{
     Record,
     record::{IortOrigin, Severity},
@@ -102,6 +103,8 @@ pub(crate) struct Machine {
     pub(crate) reported: Vec<pci::error::Reporting>,
     /// Functions that the board keeps the payload's hands off.
     pub(crate) denied: Vec<Bdf>,
+    /// An SMMU that could not be disabled: it may use memory of ours that is handed out again.
+    pub(crate) not_disabled: Option<SmmuIndex>,
     devices: Vec<Region>,
     /// Backing of the map in force; a map is replaced before its tables are dropped.
     map_in_force: Vec<u8>,
@@ -146,6 +149,7 @@ impl Machine {
             watched: Vec::new(),
             reported: Vec::new(),
             denied: Vec::new(),
+            not_disabled: None,
             devices,
             map_in_force: Vec::new(),
         };
@@ -273,7 +277,7 @@ impl Machine {
 
     /// Says what an SMMU is, as it was found.
     pub(crate) fn describe_smmus(&mut self) {
-        use smmu::{access::SmmuIndex, observe::Registers};
+        use smmu::observe::Registers;
         for (index, at) in (0_u8..).zip(&self.smmus) {
             let registers = Registers::read(&mut self.hw, SmmuIndex(index));
             arch::console::record(&Record::Smmu {
@@ -301,9 +305,18 @@ impl Machine {
 
     /// RMR ranges that name a stream: first address and length.
     pub(crate) fn rmrs_of(&self, smmu: usize, stream_id: StreamId) -> impl Iterator<Item = (PhysAddr, u64)> + '_ {
+        self.rmrs_covering(smmu, stream_id).map(|range| (range.base, range.bytes))
+    }
+
+    /// What RMR nodes that name a stream say of their ranges.
+    pub(crate) fn rmr_flags(&self, smmu: usize, stream_id: StreamId) -> impl Iterator<Item = RmrFlags> + '_ {
+        self.rmrs_covering(smmu, stream_id).map(|range| range.flags)
+    }
+
+    fn rmrs_covering(&self, smmu: usize, stream_id: StreamId) -> impl Iterator<Item = &ReservedRange> + '_ {
         let named = self.smmus.get(smmu).map(|smmu| smmu.named);
         let covering = move |range: &&ReservedRange| named.is_some_and(|named| range.covers(named, stream_id));
-        self.platform.rmrs.iter().filter(covering).map(|range| (range.base, range.bytes))
+        self.platform.rmrs.iter().filter(covering)
     }
 
     /// The RMR range of a stream that is ours and has at least `bytes`.

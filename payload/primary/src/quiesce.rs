@@ -39,7 +39,8 @@ pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Pol
 
 /// After a policy that stopped them, all endpoints are put to work once more: what does not come back is told.
 pub(crate) fn works_again(setting: &mut Setting<'_>, end: &mut CycleEnd) {
-    if !setting.scenario.policy_expectation().quiesces() {
+    // While an SMMU may still use it the arena is nobody else's.
+    if !setting.scenario.policy_expectation().quiesces() || setting.machine.not_disabled.is_some() {
         return;
     }
     let id = "quiesce.works-again";

@@ -11,7 +11,7 @@ use crate::{
     region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
-use arch::{console, timer};
+use arch::{console, lost, timer};
 use scenario::{Plant, Risks, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
@@ -94,6 +94,10 @@ impl Session {
         loop {
             cycles_failed += u32::from(!cycle(self, cycles));
             cycles += 1;
+            if let Some(smmu) = self.machine.not_disabled {
+                let smmu = smmu.0;
+                lost::because(format_args!("SMMU {smmu} is not disabled: it may use our memory"));
+            }
             let goes_on = match self.deadline {
                 Some(deadline) => timer::now() < deadline,
                 None => cycles < self.options.cycles,

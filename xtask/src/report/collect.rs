@@ -348,7 +348,9 @@ impl Builder {
             }
             Record::Requester { .. } | Record::Stranger { .. } => cycle.requesters.extend(requester::Raw::of(record)),
             Record::Watched { smmu, marks, how, .. } => {
-                cycle.watched.push(Watched { smmu, marks, how: how.into() });
+                // What no mark can show, however quiet it was.
+                let blind = if marks { "; DMA to ranges without memory leaves no marks" } else { "" };
+                cycle.watched.push(Watched { smmu, marks, how: format!("{how}{blind}") });
             }
             Record::Pooled { bdf, .. } => cycle.pooled.push(bdf.into()),
             Record::Mark { .. } => cycle.marks.extend(requester::RawMark::of(record)),

@@ -2,20 +2,22 @@
 
 use super::Streams;
 use crate::machine::Machine;
-use addr::StreamId;
+use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
 use arch::{frames::FramePool, mmu::Kind};
 use core::ops::Range;
+use pci::{Found, Function};
 use smmu::{
     bringup::{BringUpError, Unit},
-    census::{Census, Plan},
+    census::{self, Census, Plan},
     translation::{Httu, Memory, SharedTables},
 };
+use tables::iort::RmrFlags;
 
 /// RMR streams without a function that are told by their StreamIDs.
 const MOST_RMR_STREAMS: usize = 64;
-/// A hole in memory of up to so many bytes is memory that firmware keeps for itself.
-const MOST_KEPT: u64 = 64 << 20;
+/// RMR attributes of Normal memory begin here; below are those of devices.
+const NORMAL_NON_CACHEABLE: u8 = 4;
 
 /// Leads every stream of an SMMU to such tables.
 pub(super) fn attach(
@@ -23,40 +25,61 @@ pub(super) fn attach(
     unit: &mut Unit,
     httu: Httu,
     streams: &Streams,
-    shared: &mut SharedTables,
+    (memory, shared): (&[Range<u64>], &mut SharedTables),
     frames: &mut FramePool,
 ) -> Result<Census, BringUpError> {
     let index = usize::from(unit.smmu().0);
-    let of_memory = |is_coherent| if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
-    let unknown = of_memory(streams.iter().all(|stream| stream.2));
+    let of_memory = |is_cacheable| if is_cacheable { Memory::WriteBack } else { Memory::NonCacheable };
     let of_this = streams.iter().filter(|stream| stream.0 == index);
     let mut streams: Vec<(StreamId, Memory)> = of_this.map(|stream| (stream.1, of_memory(stream.2))).collect();
     for stream in machine.rmr_streams(index, MOST_RMR_STREAMS) {
-        streams.push((stream, unknown));
+        let is_bare = |flags: RmrFlags| flags.attributes() == NORMAL_NON_CACHEABLE;
+        streams.push((stream, of_memory(!machine.rmr_flags(index, stream).any(is_bare))));
     }
-    let memory = memory(machine);
-    let plan = Plan { httu, memory: &memory, streams: &streams, unknown, shared };
+    // That one function does not snoop says nothing of StreamIDs that the IORT does not name.
+    let plan = Plan { httu, memory, streams: &streams, unknown: Memory::WriteBack, shared };
     Census::attach(&mut machine.hw, unit, frames, plan)
 }
 
-/// Where memory is, in order: by the map in force, and by RMR nodes.
-pub(super) fn memory(machine: &Machine) -> Vec<Range<u64>> {
-    let rmrs = machine.platform.rmrs.iter().map(|rmr| (rmr.base, rmr.bytes));
+/// Where memory is, in order: by the map in force, and by RMR nodes, unless they name it as a device's.
+pub(super) fn memory(machine: &Machine, devices: &[PhysAddr]) -> Vec<Range<u64>> {
+    let rmrs = machine.platform.rmrs.iter().filter(|rmr| rmr.flags.attributes() >= NORMAL_NON_CACHEABLE);
     let regions = machine.regions();
-    let regions = regions.iter().filter(|region| matches!(region.kind, Kind::Data | Kind::Image));
-    let mut memory: Vec<Range<u64>> = Vec::new();
-    for (start, bytes) in regions.map(|region| (region.start, region.bytes)).chain(rmrs) {
-        let mut range = start.0..start.0.saturating_add(bytes);
-        // What it reaches becomes part of it; the rest stays in order.
-        let is_apart = |known: &Range<u64>| {
-            known.end.saturating_add(MOST_KEPT) < range.start || range.end.saturating_add(MOST_KEPT) < known.start
-        };
-        let first = memory.iter().take_while(|known| is_apart(known) && known.end < range.start).count();
-        let reached = memory.iter().skip(first).take_while(|known| !is_apart(known)).count();
-        for known in memory.drain(first..first + reached) {
-            range = range.start.min(known.start)..range.end.max(known.end);
+    let regions = regions.iter().filter(|region| is_memory(region.kind));
+    let ranges = regions.map(|region| (region.start, region.bytes)).chain(rmrs.map(|rmr| (rmr.base, rmr.bytes)));
+    census::memory(ranges.map(|(start, bytes)| start.0..start.0.saturating_add(bytes)), devices)
+}
+
+const fn is_memory(kind: Kind) -> bool {
+    matches!(kind, Kind::Data | Kind::Image)
+}
+
+/// Where registers begin: frames of the tables, ITSs, RMR ranges of devices, and BARs.
+pub(super) fn devices(machine: &mut Machine, functions: &[Found]) -> Vec<PhysAddr> {
+    let mut devices = Vec::new();
+    for region in machine.regions() {
+        if !is_memory(region.kind) {
+            devices.push(region.start);
         }
-        memory.insert(first, range);
     }
-    memory
+    for rmr in &machine.platform.rmrs {
+        if rmr.flags.attributes() < NORMAL_NON_CACHEABLE {
+            devices.push(rmr.base);
+        }
+    }
+    for its in &machine.platform.gic.its {
+        devices.push(its.base);
+    }
+    for found in functions {
+        let Some(mut function) = Function::new(&mut machine.config, found.bdf) else { continue };
+        let mut index = 0;
+        while index < 6 {
+            if let Ok(Some(bar)) = function.memory_bar(index) {
+                devices.push(bar.address);
+                index += u8::from(bar.is_64_bit);
+            }
+            index += 1;
+        }
+    }
+    devices
 }

@@ -6,7 +6,6 @@ use addr::StreamId;
 use alloc::{
     format,
     string::{String, ToString},
-    vec::Vec,
 };
 use arch::console;
 use pci::{Command, Found, Function};
@@ -16,10 +15,15 @@ use smmu::{
 };
 use wire::Record;
 
-/// The function that a StreamID belongs to.
-fn function_of<'a>(machine: &Machine, functions: &'a [Found], seen: &Seen) -> Option<&'a Found> {
-    let key = (usize::from(seen.smmu), seen.stream_id?);
-    functions.iter().find(|found| machine.stream_of(found.requester) == Some(key))
+/// The functions that a StreamID belongs to: several behind a bridge may share one.
+fn functions_of<'a>(machine: &'a Machine, functions: &'a [Found], seen: &Seen) -> impl Iterator<Item = &'a Found> {
+    let key = seen.stream_id.map(|stream_id| (usize::from(seen.smmu), stream_id));
+    functions.iter().filter(move |found| key.is_some() && machine.stream_of(found.requester) == key)
+}
+
+/// The first of them.
+fn function_of<'a>(machine: &'a Machine, functions: &'a [Found], seen: &Seen) -> Option<&'a Found> {
+    functions_of(machine, functions, seen).next()
 }
 
 /// Its address as text; empty where there is none.
@@ -30,10 +34,15 @@ fn bdf_of(machine: &Machine, functions: &[Found], smmu: u8, stream_id: Option<St
 
 pub(super) fn name_of(machine: &Machine, functions: &[Found], seen: &Seen) -> String {
     let Seen { smmu, stream_id, .. } = seen;
-    match (function_of(machine, functions, seen), stream_id) {
-        (Some(found), Some(stream_id)) => format!("{} (StreamID {stream_id})", found.bdf),
-        (_, Some(stream_id)) => format!("StreamID {stream_id} of SMMU {smmu}, which is no function's,"),
-        (_, None) => format!("a StreamID of SMMU {smmu} that is no function's"),
+    let mut names = String::new();
+    for found in functions_of(machine, functions, seen) {
+        names += if names.is_empty() { "" } else { " or " };
+        names += &found.bdf.to_string();
+    }
+    match stream_id {
+        Some(stream_id) if names.is_empty() => format!("StreamID {stream_id} of SMMU {smmu}, which is no function's,"),
+        Some(stream_id) => format!("{names} (StreamID {stream_id})"),
+        None => format!("a StreamID of SMMU {smmu} that has no tables of its own"),
     }
 }
 
@@ -41,13 +50,22 @@ pub(super) fn name_of(machine: &Machine, functions: &[Found], seen: &Seen) -> St
 pub(super) fn requesters(
     machine: &mut Machine,
     functions: &[Found],
+    watched: &[Watched],
     recorded: &Recorded,
     (run, cycle, began): (u32, u32, u64),
 ) {
     for found in functions {
+        let key = machine.stream_of(found.requester);
+        let is_pooled = key.is_some_and(|(smmu, stream_id)| {
+            let census = watched.get(smmu).and_then(|watched| watched.census.as_ref());
+            census.is_some_and(|census| !census.knows(stream_id))
+        });
+        if is_pooled {
+            console::record(&Record::Pooled { run, cycle, bdf: &found.bdf.to_string() });
+        }
         let function = Function::new(&mut machine.config, found.bdf);
         let bus_master = function.is_some_and(|mut function| function.command().contains(Command::BUS_MASTER));
-        let is_own = |seen: &&Seen| function_of(machine, functions, seen).is_some_and(|own| own.bdf == found.bdf);
+        let is_own = |seen: &&Seen| key.is_some() && key == seen.stream_id.map(|id| (usize::from(seen.smmu), id));
         let seen = recorded.seen.iter().find(is_own);
         console::record(&Record::Requester {
             run,
@@ -89,20 +107,19 @@ pub(super) fn requesters(
     }
 }
 
-/// Records for every block that was used; and whose it was is put into `seen`.
+/// Records for every block that was used; and whose it was is added to what was seen.
 pub(super) fn marks(
     machine: &Machine,
     functions: &[Found],
     watched: &[Watched],
-    seen: &mut Vec<Seen>,
+    recorded: &mut Recorded,
     (run, cycle, began): (u32, u32, u64),
 ) {
-    for (smmu, (_, census)) in (0..).zip(watched) {
+    for (smmu, Watched { census, .. }) in (0..).zip(watched) {
         for mark in census.iter().flat_map(Census::marks) {
             let Mark { stream, address, bytes, written, first, last, scans } = *mark;
             let bdf = bdf_of(machine, functions, smmu, stream);
-            // At most as many streams as domains: there is room.
-            note(seen, Seen { smmu, stream_id: stream, first, last, events: 0 });
+            recorded.is_lossy |= !note(&mut recorded.seen, Seen { smmu, stream_id: stream, first, last, events: 0 });
             console::record(&Record::Mark {
                 run,
                 cycle,

@@ -239,6 +239,7 @@ fn a_census_by_marks_says_whose_blocks_and_that_nothing_of_it_was_refused() {
     assert_eq!((nobody.ending, nobody.stream_id, &*nobody.bdf), (Ending::ByItself, None, NOBODY));
     let watched = &report.runs[0].watched[..];
     assert!(matches!(watched, [Watched { smmu: 0, marks: true, .. }]), "{watched:?}");
+    assert!(watched[0].how.ends_with("nothing is refused; DMA to ranges without memory leaves no marks"));
     let (terminal, page) = (terminal::summary(&report), html::render(&report).unwrap());
     for text in ["written in 900 scan(s)", "used in 7 scan(s)", &watched[0].how] {
         assert!(terminal.contains(text) && page.contains(text), "{text}");
