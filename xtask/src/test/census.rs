@@ -47,7 +47,8 @@ pub fn all() -> Vec<Case> {
 fn watched_by_refusal(ended: &Ended, run: &Value) -> Expected {
     let [watched] = &expect::array(run, "watched")?[..] else { return Err(format!("not one SMMU: {run}")) };
     let how = watched["how"].as_str().unwrap_or_default();
-    let is_refusal = watched["marks"] == false && how == "all DMA but to ranges of RMR nodes is refused and recorded: IDR0.HTTU is 0";
+    let is_refusal = watched["marks"] == false
+        && how == "all DMA but to ranges of RMR nodes is refused and recorded: IDR0.HTTU is 0";
     ensure(is_refusal && ended.stdout.contains(how), || format!("{watched}, {}", ended.stdout))
 }
 

@@ -30,12 +30,12 @@ pub(super) fn attach(
 ) -> Result<Census, BringUpError> {
     let index = usize::from(unit.smmu().0);
     let of_memory = |is_cacheable| if is_cacheable { Memory::WriteBack } else { Memory::NonCacheable };
-    let of_this = streams.iter().filter(|stream| stream.0 == index);
-    let mut streams: Vec<(StreamId, Memory)> = of_this.map(|stream| (stream.1, of_memory(stream.2))).collect();
-    for stream in machine.rmr_streams(index, MOST_RMR_STREAMS) {
-        let is_bare = |flags: RmrFlags| flags.attributes() == NORMAL_NON_CACHEABLE;
-        streams.push((stream, of_memory(!machine.rmr_flags(index, stream).any(is_bare))));
-    }
+    let of_this = streams.iter().filter(|stream| stream.0 == index).map(|stream| (stream.1, stream.2));
+    let of_rmrs = machine.rmr_streams(index, MOST_RMR_STREAMS).into_iter().map(|stream| (stream, true));
+    let is_bare = |flags: RmrFlags| flags.attributes() == NORMAL_NON_CACHEABLE;
+    let is_cached = |stream| !machine.rmr_flags(index, stream).any(is_bare);
+    let with_memory = |(stream, snoops)| (stream, of_memory(snoops && is_cached(stream)));
+    let streams: Vec<(StreamId, Memory)> = of_this.chain(of_rmrs).map(with_memory).collect();
     // That one function does not snoop says nothing of StreamIDs that the IORT does not name.
     let plan = Plan { httu, memory, streams: &streams, unknown: Memory::WriteBack, shared };
     Census::attach(&mut machine.hw, unit, frames, plan)
