@@ -145,16 +145,17 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
         counted: time,
         cycle_total: timer::now() - began,
     });
-    match prepared.err().or(recorded.broken.take()) {
-        Some(reason) => ends.not_covered("census.watched", &reason, SOURCE),
-        None if recorded.is_lossy => {
-            ends.not_covered("census.watched", "more was seen than there is room for: someone may be missing", SOURCE);
-        }
+    let lossy = || recorded.is_lossy.then(|| "more was seen than there is room for: someone may be missing".into());
+    let gap: Option<String> = prepared.err().or(recorded.broken.take()).or_else(lossy);
+    match &gap {
+        Some(reason) => ends.not_covered("census.watched", reason, SOURCE),
         None => ends.pass("census.watched", SOURCE),
     }
-    match recorded.seen.first() {
-        None => ends.pass("census.quiet", SOURCE),
-        Some(first) => {
+    match (recorded.seen.first(), &gap) {
+        // Nobody was seen where nobody looked.
+        (None, Some(reason)) => ends.not_covered("census.quiet", reason, SOURCE),
+        (None, None) => ends.pass("census.quiet", SOURCE),
+        (Some(first), _) => {
             let who = tell::name_of(machine, &functions, first);
             let others = recorded.seen.len() - 1;
             let more = if others == 0 { String::new() } else { format!(", and {others} more") };
