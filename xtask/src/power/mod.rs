@@ -15,15 +15,16 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Between off and on: supplies discharge.
 const DARK: Duration = Duration::from_secs(2);
 
-/// Switches a board off and on again.
+/// Switches a board off and on again; `dark` is called while it is off.
 ///
 /// # Errors
 /// One line that names the command or service, and what it said.
-pub fn cycle(power: &Power) -> anyhow::Result<()> {
+pub fn cycle(power: &Power, dark: impl FnOnce()) -> anyhow::Result<()> {
     off(power)?;
     if !matches!(power, Power::Qmp(_)) {
         std::thread::sleep(DARK);
     }
+    dark();
     on(power)
 }
 

@@ -53,13 +53,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     let console = Console::open(job.serial)?;
     let request = Request { provenance: Some(Box::new(provenance::of_command())), ..job.options.request.clone() };
     let mut log = log::begin(folder, &request)?;
-    match &board.power {
-        Some(power) => {
-            progress.phase("switch the board off and on");
-            power::cycle(power)?;
-        }
-        None => progress.phase("waiting for the board: its file has no [power], so switch it on by hand"),
-    }
+    switch_on(board, &console, progress)?;
     let started = job.plan.map_or(Ok(()), |plan| {
         let (said, started) = plan.start(&console, progress, false);
         log.write_all(&said).context("cannot write the console log")?;
@@ -96,4 +90,19 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         power::off(power)?;
     }
     Ok(Boot { report, wall, cpu: Duration::ZERO, cycle_ends })
+}
+
+/// Switches the board off and on, or has somebody do it. What its console said before is none of this boot.
+pub fn switch_on(board: &Board, console: &Console, progress: &Progress) -> anyhow::Result<()> {
+    match &board.power {
+        Some(power) => {
+            progress.phase("switch the board off and on");
+            power::cycle(power, || console.forget())
+        }
+        None => {
+            console.forget();
+            progress.phase("waiting for the board: its file has no [power], so switch it on by hand");
+            Ok(())
+        }
+    }
 }

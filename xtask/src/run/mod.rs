@@ -17,6 +17,7 @@ mod tests;
 mod watch;
 
 pub use boot::{Job, boot};
+pub use hardware::switch_on;
 pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;

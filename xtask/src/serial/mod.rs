@@ -17,7 +17,9 @@ use connection::Connection;
 
 /// A line that is cut is opened again for so long: a console server that restarts, a BMC that is reset along with its board.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two attempts.
+/// Whoever goes on talking for so long has no history to hand out.
+const FORGET: Duration = Duration::from_secs(10);
+/// Between two attempts, and without a word.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// An open console. Dropping it closes the line.
@@ -61,6 +63,13 @@ impl Console {
     /// Sends bytes to the board, as from a keyboard.
     pub fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
         self.shared.connection().write(bytes)
+    }
+
+    /// Forgets what was said until now: a console server hands out what it has kept of an earlier boot, and a verdict in there is
+    /// none of this one. Ends when nothing came for a moment, or after [`FORGET`].
+    pub fn forget(&self) {
+        let deadline = Instant::now() + FORGET;
+        while Instant::now() < deadline && self.said.recv_timeout(PAUSE).is_ok() {}
     }
 
     /// Why the line was cut, each time.

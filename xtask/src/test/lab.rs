@@ -58,6 +58,7 @@ pub fn all() -> Vec<Case> {
         Case::new("lab-uboot-run", run_by_uboot),
         Case::new("lab-uboot-flash", flash_by_uboot),
         Case::new("lab-silent", silent),
+        Case::new("lab-replayed", replayed),
         Case::new("lab-nobody", |session| {
             let folder = board(session, "127.0.0.1:9", "")?;
             let ended = session.run(&run(&folder))?;
@@ -273,4 +274,23 @@ fn silent(session: &Session<'_>) -> Expected {
     let ended = session.run(&run(&board(session, &at, "")?))?;
     ensure(ended.status == Some(3), || format!("status {:?}", ended.status))?;
     ensure(ended.report()?.to_string().contains("the console never spoke"), || ended.stderr.clone())
+}
+
+/// A console server hands out the whole log of an earlier boot that passed, and the board never speaks.
+fn replayed(session: &Session<'_>) -> Expected {
+    let text = |error: std::io::Error| error.to_string();
+    let earlier = session.run(&words(&format!("run --board qemu-virt-dt --scenario {SCENARIOS}")))?;
+    expect::outcome(&earlier, 0, "pass")?;
+    let kept = std::fs::read(session.report().join("console.log")).map_err(text)?;
+    let line = TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let site = board(session, &line.local_addr().map_err(text)?.to_string(), "")?;
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = line.accept()?;
+        stream.write_all(&kept)?;
+        // Open until the tool has gone.
+        stream.read(&mut [0; 1])
+    });
+    let ended = session.start(&run(&site))?.wait()?;
+    let sent = server.join().map_err(|_| "the console server fell over")?;
+    ensure(ended.status == Some(3), || format!("status {:?}, {sent:?}: {}", ended.status, ended.stdout))
 }

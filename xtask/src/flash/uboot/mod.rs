@@ -16,11 +16,11 @@ use indicatif::HumanBytes;
 
 use self::prompt::Prompt;
 use super::meter::Meter;
+use crate::build;
 use crate::cli::{FlashArgs, PayloadArgs};
 use crate::exit::{Exit, unexpected, usage};
-use crate::run::{self, Progress, options};
+use crate::run::{self, Progress, options, switch_on};
 use crate::serial::Console;
-use crate::{build, power};
 
 /// From power on to the prompt: memory training of a server takes minutes.
 const PROMPT: Duration = Duration::from_secs(300);
@@ -78,10 +78,7 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
 fn open(serial: &Serial, board: &Board, progress: &Progress) -> anyhow::Result<Console> {
     progress.phase("open the console");
     let console = Console::open(serial)?;
-    if let Some(power) = &board.power {
-        progress.phase("switch the board off and on");
-        power::cycle(power)?;
-    }
+    switch_on(board, &console, progress)?;
     Ok(console)
 }
 
