@@ -282,6 +282,9 @@ fn replayed(session: &Session<'_>) -> Expected {
     let earlier = session.run(&words(&format!("run --board qemu-virt-dt --scenario {SCENARIOS}")))?;
     expect::outcome(&earlier, 0, "pass")?;
     let kept = std::fs::read(session.report().join("console.log")).map_err(text)?;
+    // As the board said it: the first line is the host's.
+    let first = kept.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let kept = kept[first..].to_vec();
     let line = TcpListener::bind("127.0.0.1:0").map_err(text)?;
     let site = board(session, &line.local_addr().map_err(text)?.to_string(), "")?;
     let server = std::thread::spawn(move || {
