@@ -14,7 +14,9 @@ fn main() {
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts");
     fs::write(Path::new(&out).join("kdump.bin"), packed.unwrap_or_default()).expect("OUT_DIR is writable");
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../linker/raw.ld");
+    // Asked at run time: the script may have been compiled where the checkout was before.
+    let package = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it for build scripts");
+    let script = format!("{package}/../../linker/raw.ld");
     println!("cargo:rerun-if-changed={script}");
     // As for kdump.
     for argument in [&format!("-T{script}"), "-pie", "-znotext", "--no-dynamic-linker", "-zmax-page-size=4096"] {
