@@ -1,14 +1,20 @@
 //! Magic, version, length and CRC at the head of every block.
 
 use crc::{CRC_64_XZ, Crc, Digest};
+use spin::Once;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-const CRC: &Crc<u64> = &Crc::<u64>::new(&CRC_64_XZ);
+/// Its table of 2 KiB does not compress: it is made on the board, and the images do not carry it.
+static CRC: Once<Crc<u64>> = Once::new();
+
+fn crc_64_xz() -> &'static Crc<u64> {
+    CRC.call_once(|| Crc::<u64>::new(&CRC_64_XZ))
+}
 
 /// CRC-64 (XZ) of `bytes`, as in every block and for the kdump image's digest.
 #[must_use]
 pub fn crc64(bytes: &[u8]) -> u64 {
-    CRC.checksum(bytes)
+    crc_64_xz().checksum(bytes)
 }
 
 /// First bytes of every block.
@@ -118,14 +124,14 @@ impl Kind {
 
 /// CRC of a block without the field that holds it.
 pub(crate) fn crc(used: &[u8]) -> u64 {
-    let mut digest = CRC.digest();
+    let mut digest = crc_64_xz().digest();
     update_head(&mut digest, used);
     digest.finalize()
 }
 
 /// A digest for a block in several parts.
 pub(crate) fn digest() -> Digest<'static, u64> {
-    CRC.digest()
+    crc_64_xz().digest()
 }
 
 /// Adds the first part of a block, without the field that holds the CRC.
