@@ -20,6 +20,7 @@ pub fn request() -> Request {
         by_time: false,
         plant: None,
         endpoints: STREAMS.iter().map(|bdf| Expected { bdf: (*bdf).into(), driver: "hda".into() }).collect(),
+        expectations: Vec::new(),
         provenance: None,
     }
 }

@@ -1,5 +1,6 @@
 //! What the host asked for: first line of every log that it keeps, so that a log can be judged again without the command.
 
+use board::Expectation;
 use serde::{Deserialize, Serialize};
 
 use crate::report::model::Provenance;
@@ -27,6 +28,9 @@ pub struct Request {
     pub plant: Option<String>,
     /// Functions that must be live streams.
     pub endpoints: Vec<Expected>,
+    /// Checks that are known to go otherwise on this board.
+    #[serde(default)]
+    pub expectations: Vec<Expectation>,
     /// What ran, on what.
     #[serde(default)]
     pub provenance: Option<Box<Provenance>>,

@@ -6,7 +6,7 @@ use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
 use super::model::*;
-use super::{board, judge, merge, pcie, protocol, requester};
+use super::{board, judge, merge, pcie, protocol, requester, waive};
 use crate::capture::Request;
 
 /// A cycle as its records told it.
@@ -138,7 +138,11 @@ impl Builder {
         for endpoint in &mut self.platform.endpoints {
             endpoint.pcie = pcie::describe(&self.functions, &endpoint.bdf);
         }
-        judge::report(self, request, last_seen)
+        let mut report = judge::report(self, request, last_seen);
+        if let Some(request) = request {
+            waive::expect(&mut report, &request.expectations);
+        }
+        report
     }
 
     /// Takes one record.

@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Waived, Watched};
+use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Watched};
 use super::view::{self, Line, Row};
+use super::waive;
 
 /// Failed checks and cycles that are shown; the report has all.
 const SHOWN: usize = 12;
@@ -135,10 +136,7 @@ fn one_run(text: &mut String, run: &Run) {
     for check in unexpected.iter().take(SHOWN) {
         let reason = check.reason.as_deref().unwrap_or("no reason given");
         let (verdict, expected) = (check.verdict.word(), check.expected.word());
-        let waived = check
-            .waived
-            .as_ref()
-            .map_or_else(String::new, |Waived { reason, expires }| format!("; waived until {expires}: {reason}"));
+        let waived = check.waived.as_ref().map_or_else(String::new, |waived| format!("; {}", waive::why(waived)));
         line(text, &format!("  {}: {verdict}, expected {expected}: {reason} [{}]{waived}", check.id, check.source));
     }
     if unexpected.len() > SHOWN {

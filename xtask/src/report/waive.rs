@@ -1,11 +1,11 @@
-//! Waivers on a judged report: which deviations are accepted, and what that makes of the outcome.
+//! Waivers, and what a board's file expects, on a judged report: which deviations are accepted, and what that makes of the outcome.
 
 use std::path::Path;
 
-use ::board::Date;
 use ::board::waivers::{self, Waiver};
+use ::board::{Date, Expectation, Known};
 
-use super::model::{Check, Finding, Outcome, Report, Run, Waived};
+use super::model::{Check, Finding, Outcome, Report, Run, Verdict, Waived};
 use crate::exit::usage;
 use crate::workspace;
 
@@ -21,28 +21,62 @@ pub fn load(file: Option<&Path>) -> anyhow::Result<Vec<Waiver>> {
 /// Marks what is waived, tells of waivers that are of no use any more, and judges again what is left.
 pub fn apply(report: &mut Report, waivers: &[Waiver], today: Date) {
     for waiver in waivers.iter().filter(|waiver| waiver.board == report.board) {
-        let is_meant = |run: &&mut Run| waiver.scenario.as_ref().is_none_or(|name| *name == run.scenario);
-        let mut has_run = false;
-        let mut deviations = 0_usize;
-        for run in report.runs.iter_mut().filter(is_meant) {
-            has_run = true;
-            for check in checks_of(run).filter(|check| check.id == waiver.check && !check.is_as_expected()) {
-                deviations += 1;
-                if today <= waiver.expires {
-                    let (reason, expires) = (waiver.reason.clone(), waiver.expires.to_string());
-                    check.waived = Some(Waived { reason, expires });
-                }
-            }
-        }
-        let name = format!("{} on {}", waiver.check, waiver.board);
-        if today > waiver.expires {
-            let text = format!("the waiver for {name} ended on {}: {}", waiver.expires, waiver.reason);
-            report.platform.findings.push(finding("waiver-expired", text));
-        } else if has_run && deviations == 0 {
-            let text = format!("nothing deviates where {name} is waived until {}: take it out", waiver.expires);
-            report.platform.findings.push(finding("waiver-unused", text));
+        let Waiver { check, board, scenario, reason, expires } = waiver;
+        let waived = Waived { reason: reason.clone(), expires: Some(expires.to_string()), link: None };
+        let waived = (today <= *expires).then_some(waived);
+        let deviates = mark(&mut report.runs, scenario.as_deref(), |found| found.id == *check, waived);
+        if today > *expires {
+            let text = format!("the waiver for {check} on {board} ended on {expires}: {reason}");
+            report.platform.findings.push(finding("waivers", "waiver-expired", text));
+        } else if deviates == Some(false) {
+            let text = format!("nothing deviates where {check} on {board} is waived until {expires}: take it out");
+            report.platform.findings.push(finding("waivers", "waiver-unused", text));
         }
     }
+    settle(report);
+}
+
+/// Marks what the board's file says of this board, tells of what did not come so, and judges again what is left.
+pub fn expect(report: &mut Report, expectations: &[Expectation]) {
+    for Expectation { check, scenario, verdict, reason, link } in expectations {
+        let verdict = match verdict {
+            Known::Fail => Verdict::Fail,
+            Known::NotCovered => Verdict::NotCovered,
+        };
+        let known = Waived { reason: reason.clone(), expires: None, link: Some(link.clone()) };
+        let is_meant = |found: &Check| found.id == *check && found.verdict == verdict;
+        if mark(&mut report.runs, scenario.as_deref(), is_meant, Some(known)) == Some(false) {
+            let text = format!(
+                "{check} is nowhere {}, as the file of board {} expects ({reason}): take it out",
+                verdict.word(),
+                report.board
+            );
+            report.platform.findings.push(finding("board", "expectation-unmet", text));
+        }
+    }
+    settle(report);
+}
+
+/// Marks the deviations of one scenario, or of all, that `is_meant`: whether there are any; `None` where nothing ran.
+fn mark(
+    runs: &mut [Run],
+    scenario: Option<&str>,
+    is_meant: impl Fn(&Check) -> bool,
+    waived: Option<Waived>,
+) -> Option<bool> {
+    let mut deviates = None;
+    for run in runs.iter_mut().filter(|run| scenario.is_none_or(|name| name == run.scenario)) {
+        let deviates = deviates.get_or_insert(false);
+        for check in checks_of(run).filter(|check| is_meant(check) && !check.is_as_expected()) {
+            *deviates = true;
+            check.waived = check.waived.take().or_else(|| waived.clone());
+        }
+    }
+    deviates
+}
+
+/// Runs in which all that deviates is accepted pass, and the report with them.
+fn settle(report: &mut Report) {
     for run in &mut report.runs {
         if run.outcome == Outcome::Fail && is_accepted(run) {
             run.outcome = Outcome::Pass;
@@ -73,17 +107,26 @@ fn is_accepted(run: &Run) -> bool {
             .all(|line| line.outcome == Outcome::Pass || (line.outcome == Outcome::Fail && is_told(line.cycle)))
 }
 
-/// The run's checks that are waived.
+/// The run's checks whose deviation is accepted.
 pub fn waived(run: &Run) -> impl Iterator<Item = &Check> {
     run.checks.iter().filter(|check| check.waived.is_some())
 }
 
-/// What a check's waiver accepts, and until when; `None` where there is none.
+/// Why a deviation is accepted.
+pub fn why(Waived { reason, expires, link }: &Waived) -> String {
+    let link = link.as_ref().map_or_else(String::new, |link| format!(" ({link})"));
+    match expires {
+        Some(expires) => format!("waived until {expires}: {reason}{link}"),
+        None => format!("known of this board: {reason}{link}"),
+    }
+}
+
+/// The same with what it is that deviates; `None` where nothing is accepted.
 pub fn words(check: &Check) -> Option<String> {
-    let Waived { reason, expires } = check.waived.as_ref()?;
+    let why = why(check.waived.as_ref()?);
     let (verdict, expected) = (check.verdict.word(), check.expected.word());
     let seen = check.reason.as_ref().map_or_else(String::new, |seen| format!(": {seen}"));
-    Some(format!("waived until {expires}: {reason}; {verdict}, expected {expected}{seen}"))
+    Some(format!("{why}; {verdict}, expected {expected}{seen}"))
 }
 
 fn checks_of(run: &mut Run) -> impl Iterator<Item = &mut Check> {
@@ -91,8 +134,8 @@ fn checks_of(run: &mut Run) -> impl Iterator<Item = &mut Check> {
     run.checks.iter_mut().chain(of_cycles)
 }
 
-fn finding(id: &str, text: String) -> Finding {
-    Finding { severity: "warning".into(), table: "waivers".into(), id: id.into(), offset: None, text }
+fn finding(table: &str, id: &str, text: String) -> Finding {
+    Finding { severity: "warning".into(), table: table.into(), id: id.into(), offset: None, text }
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
         by_time: options.for_s != 0,
         plant: options.plant.map(|plant| plant.name().to_owned()),
         endpoints: board.endpoints.iter().map(endpoint).collect(),
+        expectations: board.expectations.clone(),
         provenance: None,
     })
 }

@@ -80,7 +80,7 @@ pub struct Check {
     pub reason: Option<String>,
     /// Clause, mail or patch.
     pub source: String,
-    /// Why and until when the deviation is accepted; only on a check that is not as expected.
+    /// Why the deviation is accepted; only on a check that is not as expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waived>,
 }
@@ -97,14 +97,18 @@ impl Check {
     }
 }
 
-/// A deviation that is known and accepted for a time.
+/// A deviation that is known and accepted: for a time by the waivers file, or as the board's file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Waived {
-    /// As the waivers file says.
+    /// In the words of that file.
     pub reason: String,
-    /// The last day on which it counts, as in 2027-01-31.
-    pub expires: String,
+    /// The last day on which a waiver counts, as in 2027-01-31.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Where a board's expectation is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// A live stream.

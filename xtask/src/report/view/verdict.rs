@@ -65,7 +65,7 @@ fn passed(report: &Report) -> String {
     let checks: usize = report.runs.iter().map(|run| run.checks.len()).sum();
     let waived = match report.runs.iter().flat_map(waived).count() {
         0 => String::new(),
-        number => format!(", {number} of them waived"),
+        number => format!(", {number} of them waived or known"),
     };
     let scenarios = match runs {
         1 => "the one scenario".to_owned(),

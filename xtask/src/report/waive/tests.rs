@@ -1,6 +1,7 @@
 use wire::record::{Outcome as Said, Record, Verdict};
 
 use super::*;
+use crate::capture::Request;
 use crate::capture::fixture::*;
 use crate::report::{from_log, html, junit, ktap, terminal};
 
@@ -8,6 +9,10 @@ const TODAY: Date = Date { year: 2026, month: 11, day: 27 };
 
 /// Both runs; in each a check deviates, and the payload says so.
 fn failed() -> Report {
+    from_log(&log(Some(&request()), &failing_records()))
+}
+
+fn failing_records() -> Vec<Record<'static>> {
     let mut records = two_runs();
     for record in &mut records {
         match record {
@@ -20,7 +25,7 @@ fn failed() -> Report {
             _ => {}
         }
     }
-    from_log(&log(Some(&request()), &records))
+    records
 }
 
 fn waiver(scenario: Option<&str>) -> Waiver {
@@ -90,6 +95,42 @@ fn no_waiver_covers_a_planted_fault_a_contradiction_or_a_lost_boot() {
     assert_eq!(check(|report| report.runs[0].cycles = 2), Outcome::Fail);
 }
 
+fn known(verdict: Known, scenario: Option<&str>) -> Expectation {
+    let (check, scenario) = ("cpu.no-serror".into(), scenario.map(Into::into));
+    Expectation { check, scenario, verdict, reason: "erratum 1234".into(), link: "ERR-1".into() }
+}
+
+/// As a kept log is judged: what the board's file said then stands in its first line.
+fn expected(expectations: Vec<Expectation>) -> Report {
+    let request = Request { expectations, ..request() };
+    from_log(&log(Some(&request), &failing_records()))
+}
+
+#[test]
+fn what_a_board_is_known_for_is_accepted_with_that_verdict_only_and_for_good() {
+    let findings = |report: &Report| -> Vec<String> {
+        report.platform.findings.iter().filter(|finding| finding.table == "board").map(|f| f.id.clone()).collect()
+    };
+    let report = expected(vec![known(Known::Fail, None)]);
+    assert_eq!((report.outcome, findings(&report)), (Outcome::Pass, vec![]));
+    let text = ktap::render(&report);
+    assert!(
+        text.contains("# TODO known of this board: erratum 1234 (ERR-1); fail, expected pass: 2 SErrors\n"),
+        "{text}"
+    );
+    assert!(terminal::summary(&report).contains("; known of this board: erratum 1234 (ERR-1)"));
+    assert!(html::render(&report).unwrap().contains("known of this board: erratum 1234 (ERR-1)"));
+
+    let report = expected(vec![known(Known::Fail, Some("adopt"))]);
+    let outcomes: Vec<Outcome> = report.runs.iter().map(|run| run.outcome).collect();
+    assert_eq!((report.outcome, outcomes), (Outcome::Fail, vec![Outcome::Pass, Outcome::Fail]));
+
+    let report = expected(vec![known(Known::NotCovered, None)]);
+    assert_eq!((report.outcome, findings(&report)), (Outcome::Fail, vec!["expectation-unmet".into()]));
+    // Of a scenario that did not run it says nothing.
+    assert!(findings(&expected(vec![known(Known::Fail, Some("abort"))])).is_empty());
+}
+
 #[test]
 fn every_rendering_shows_it_as_waived_and_none_as_passed() {
     let report = judged(&[waiver(None)]);
@@ -109,7 +150,7 @@ fn every_rendering_shows_it_as_waived_and_none_as_passed() {
     assert!(text.contains("waived until 2026-11-27: erratum 1234; fail, expected pass: 2 SErrors"), "{text}");
     assert!(!text.contains("<failure"), "{text}");
     let page = html::render(&report).unwrap();
-    assert!(page.contains("waived until 2026-11-27: erratum 1234") && page.contains("2 of them waived"));
+    assert!(page.contains("waived until 2026-11-27: erratum 1234") && page.contains("2 of them waived or known"));
     let summary = terminal::summary(&report);
     assert!(
         summary.contains(
