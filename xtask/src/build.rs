@@ -4,6 +4,7 @@
 mod container;
 mod elf;
 mod raw;
+pub mod told;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -169,7 +170,7 @@ fn beside(folder: &str, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
     let manifest = workspace::root().join(folder).join("Cargo.toml");
     let mut command = build_command(bin, target);
     command.arg("--quiet").arg("--manifest-path").arg(manifest).arg("--target-dir").arg(workspace::target());
-    finish(command, bin, target)
+    finish(&mut command, bin, target)
 }
 
 /// A cargo command in the checkout whose flags come from the configuration, whatever the user has exported.
@@ -193,7 +194,7 @@ fn build_bin(
     let mut command = build_command(bin, target);
     command.arg(if verbose { "--verbose" } else { "--quiet" });
     command.args(["--package", package]).envs(variables.iter().copied());
-    finish(command, bin, target)
+    finish(&mut command, bin, target)
 }
 
 fn build_command(bin: &str, target: &str) -> Command {
@@ -228,7 +229,7 @@ fn cargo_home() -> PathBuf {
 }
 
 /// Runs a build and returns the executable that cargo names.
-fn finish(mut command: Command, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
+fn finish(command: &mut Command, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
     command.stdout(Stdio::piped());
     let mut child = command.spawn().context("cannot start cargo")?;
     let mut executable = None;

@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use addr::Bdf;
+use board::Serve;
 use clap::{Args, Parser, Subcommand};
 
 use crate::flash::Way;
@@ -161,7 +161,7 @@ pub struct FlashArgs {
     #[arg(long, value_name = "WAY", value_enum)]
     pub via: Option<Way>,
     /// Where it goes; for `esp` a folder that is there, a removable drive such as /dev/sdb, or a file for an image of one; for
-    /// `uboot` bootefi or booti
+    /// `uboot` bootefi or booti; for `netboot` http or pxe, where not both
     #[arg(long, value_name = "TARGET")]
     pub to: Option<PathBuf>,
     /// Put back what was there before
@@ -170,10 +170,14 @@ pub struct FlashArgs {
     /// Overwrite the drive of this name, such as `sdb`, without asking for it
     #[arg(long, value_name = "NAME")]
     pub yes_erase: Option<String>,
-    /// For `redfish`: the address of this host from which the BMC reads the image, IP or IP:PORT [default: loopback]
-    #[arg(long, value_name = "ADDRESS", value_parser = crate::redfish::address)]
-    pub serve: Option<SocketAddr>,
-    /// For `redfish`: leave the board off; its next start, such as that of `run`, is from the image
+    /// For `redfish`, `netboot` and `uboot`: the address of this host at which board or BMC fetch the image, IP or IP:PORT, where
+    /// PORT is that of HTTP [default: loopback; `uboot` fetches nothing without]
+    #[arg(long, value_name = "ADDRESS")]
+    pub serve: Option<Serve>,
+    /// For `netboot` and `uboot`: the port of TFTP [default: 69]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub tftp_port: Option<u16>,
+    /// For `redfish` and `netboot`: leave the board off; its next start, such as that of `run`, is from the image
     #[arg(long, conflicts_with = "restore")]
     pub leave_off: bool,
     /// Largest drive to be written, in GiB

@@ -18,6 +18,7 @@ mod redfish;
 mod report;
 mod run;
 mod serial;
+mod serve;
 mod setup;
 mod test;
 mod workspace;

@@ -1,6 +1,8 @@
 //! How a lab reaches a board: its console, its power, its way to boot something. Read as it is written, and checked by its types.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -123,4 +125,35 @@ pub struct Flash {
     pub command: Option<Vec<String>>,
     /// The BMC whose virtual media are used, where it is not that of the power.
     pub bmc: Option<Bmc>,
+    /// Where this host serves what board or BMC fetch, as `--serve` would say it.
+    pub serve: Option<Serve>,
+    /// The port at which it serves TFTP, where that is not 69.
+    pub tftp_port: Option<u16>,
+}
+
+/// An address of this host, `IP` or `IP:PORT`; without a port its port is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Serve(pub SocketAddr);
+
+impl FromStr for Serve {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address =
+            text.parse().or_else(|_| text.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
+        match address {
+            Ok(address) if !address.ip().is_unspecified() => Ok(Self(address)),
+            Ok(_) => Err(format!("`{text}` is every address; name the one at which board or BMC reach this host")),
+            Err(_) => Err(format!("`{text}` is no address; want IP or IP:PORT, as in 192.0.2.7 or [2001:db8::7]:8080")),
+        }
+    }
+}
+
+impl TryFrom<String> for Serve {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }

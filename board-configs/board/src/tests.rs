@@ -425,11 +425,23 @@ fn how_a_lab_reaches_a_board_is_checked() {
         ("[flash]\nway = \"redfish\"", "flash", "needs `bmc`"),
         ("[flash]\nway = \"command\"", "flash", "needs `command = "),
         ("[flash]\nway = \"esb\"", "flash", "did you mean `esp`?"),
+        ("[flash]\nway = \"netboot\"\nserve = \"0.0.0.0\"", "flash", "name the one at which"),
+        ("[flash]\nway = \"netboot\"\nserve = \"host:80\"", "flash", "want IP or IP:PORT"),
     ];
     for (section, key, wanted) in cases {
         let error = with(section, key).unwrap_err();
         assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
     }
+}
+
+#[test]
+fn an_address_to_serve_at_is_one_that_a_board_can_reach() {
+    let of = |text: &str| text.parse::<Serve>().map(|serve| serve.0.to_string());
+    assert_eq!(of("192.0.2.7"), Ok("192.0.2.7:0".into()));
+    assert_eq!(of("[2001:db8::7]:8080"), Ok("[2001:db8::7]:8080".into()));
+    assert_eq!(of("2001:db8::7"), Ok("[2001:db8::7]:0".into()));
+    assert!(of("0.0.0.0").unwrap_err().contains("the one at which"));
+    assert!(of("host").unwrap_err().contains("want IP"));
 }
 
 #[test]

@@ -9,7 +9,10 @@
 
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "hands its load options on, and pages of the firmware become a slice")]
+#![expect(unsafe_code, reason = "hands load options on, and pages of the firmware become a slice")]
+
+#[cfg_attr(feature = "told", path = "told.rs")]
+mod options;
 
 use core::{panic::PanicInfo, slice};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
@@ -31,7 +34,11 @@ static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 fn main() -> Status {
     match unpacked().and_then(load) {
         // The primary only comes back where it could not start, and then it has said why.
-        Ok(primary) => boot::start_image(primary).status(),
+        Ok((primary, given)) => {
+            let status = boot::start_image(primary).status();
+            given.take_back();
+            status
+        }
         Err((status, reason)) => {
             system::with_stdout(|console| {
                 // A firmware without a console: the status is all that can be told.
@@ -71,20 +78,16 @@ fn unpacked() -> Result<&'static [u8], Failure> {
     Ok(memory)
 }
 
-/// Lets the firmware load the primary as if it lay where this file lies, with the same load options.
-fn load(primary: &[u8]) -> Result<Handle, Failure> {
+/// Lets the firmware load the primary as if it lay where this file lies.
+fn load(primary: &[u8]) -> Result<(Handle, options::Given), Failure> {
     let own = boot::image_handle();
     let refused = |error: uefi::Error| (error.status(), cstr16!("inflight: the firmware does not load the image\r\n"));
     let path = boot::open_protocol_exclusive::<LoadedImageDevicePath>(own).ok();
     let source = LoadImageSource::FromBuffer { buffer: primary, file_path: path.as_ref().map(|path| &***path) };
     let handle = boot::load_image(own, source).map_err(refused)?;
-    let options = boot::open_protocol_exclusive::<LoadedImage>(own).map_err(refused)?;
     let mut loaded = boot::open_protocol_exclusive::<LoadedImage>(handle).map_err(refused)?;
-    if let Some(options) = options.load_options_as_bytes() {
-        // SAFETY: the options belong to whoever started this image, and outlive it.
-        unsafe { loaded.set_load_options(options.as_ptr(), options.len() as u32) }
-    }
-    Ok(handle)
+    let given = options::give(own, &mut loaded).map_err(refused)?;
+    Ok((handle, given))
 }
 
 #[panic_handler]

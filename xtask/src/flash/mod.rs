@@ -9,27 +9,32 @@ mod esp;
 mod fat;
 mod folder;
 mod meter;
+pub mod netboot;
 mod payload;
 mod redfish;
+mod settings;
 mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod uboot;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use board::Board;
+use board::{Board, Serve};
 use clap::ValueEnum;
 
 use crate::cli::FlashArgs;
 use crate::exit::{Exit, usage};
-use crate::{boards, lock};
+use crate::{boards, lock, serve};
 
 /// A way to a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
     /// An EFI System Partition: a folder, a removable drive, or a file that is an image of one
     Esp,
+    /// UEFI HTTP boot, or PXE, from a server in this command
+    Netboot,
     /// U-Boot's prompt, over the board's console, into memory
     Uboot,
     /// A Linux that runs on the board, and its EFI System Partition
@@ -53,13 +58,14 @@ pub struct Piece {
 pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
     let board = boards::load(&args.board)?;
     let lock = lock::board(&board.name)?;
-    let way = way(args.via, &board)?;
+    let way = way(args.via, &board);
     // What the board says of one way says nothing of another.
-    let own = own_target(&board).filter(|_| self::way(None, &board).is_ok_and(|its| its == way));
+    let own = own_target(&board).filter(|_| self::way(None, &board) == way);
     let args = &FlashArgs { to: args.to.clone().or_else(|| own.map(PathBuf::from)), ..args.clone() };
     match way {
         Way::Esp => esp::run(args, &board),
         Way::Redfish => redfish::run(args, &board, lock),
+        Way::Netboot => netboot::run(args, &board, target(args)?, lock),
         Way::Uboot => uboot::run(args, &board, target(args)?),
         Way::Ssh => ssh::run(args, &board, target(args)?),
         Way::Command => command::run(args, &board, target(args)?),
@@ -67,16 +73,25 @@ pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
 }
 
 /// The command line's word goes over the board's; without either it is `esp`.
-pub fn way(via: Option<Way>, board: &Board) -> anyhow::Result<Way> {
-    match (via, board.flash.as_ref().map(|flash| flash.way)) {
-        (Some(way), _) => Ok(way),
-        (None, None | Some(board::Way::Esp)) => Ok(Way::Esp),
-        (None, Some(board::Way::Redfish)) => Ok(Way::Redfish),
-        (None, Some(board::Way::Uboot)) => Ok(Way::Uboot),
-        (None, Some(board::Way::Ssh)) => Ok(Way::Ssh),
-        (None, Some(board::Way::Command)) => Ok(Way::Command),
-        (None, Some(other)) => Err(usage(format!("board {}: the way {other:?} is not built yet", board.name))),
-    }
+pub fn way(via: Option<Way>, board: &Board) -> Way {
+    via.unwrap_or(match board.flash.as_ref().map(|flash| flash.way) {
+        None | Some(board::Way::Esp) => Way::Esp,
+        Some(board::Way::Netboot) => Way::Netboot,
+        Some(board::Way::Redfish) => Way::Redfish,
+        Some(board::Way::Uboot) => Way::Uboot,
+        Some(board::Way::Ssh) => Way::Ssh,
+        Some(board::Way::Command) => Way::Command,
+    })
+}
+
+/// Where this host serves what is fetched, by the command line or else by the board's file.
+pub fn serve_at(given: Option<Serve>, board: &Board) -> Option<SocketAddr> {
+    given.or_else(|| board.flash.as_ref()?.serve).map(|serve| serve.0)
+}
+
+/// The port of TFTP, by the same.
+pub fn tftp_port(given: Option<u16>, board: &Board) -> u16 {
+    given.or_else(|| board.flash.as_ref()?.tftp_port).unwrap_or(serve::TFTP_PORT)
 }
 
 /// Where to, in text.

@@ -35,6 +35,15 @@ impl Told {
     }
 }
 
+/// Builds the images as one file that needs no others beside it.
+///
+/// # Errors
+/// The images do not build.
+pub fn whole(told: &Told, board: &Board) -> anyhow::Result<Vec<u8>> {
+    let file = build::told::image(&board.name, &told.options.text, told.iort.as_deref())?;
+    std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
 fn read_iort(path: &Path) -> anyhow::Result<Vec<u8>> {
     run::check_iort(path)?;
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))

@@ -1,8 +1,8 @@
 //! The way `redfish`: the BMC reads an image over HTTP, shows it to the board as a drive, and has the board start from it once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use board::{Bmc, Board, Power};
 
 use super::disk::{self, Disk};
@@ -11,8 +11,9 @@ use super::{Piece, disc, fat};
 use crate::cli::FlashArgs;
 use crate::exit::{Exit, usage};
 use crate::lock::Lock;
-use crate::redfish::{self, Kind, LOOPBACK, Service, Serving, Wanted};
+use crate::redfish::{self, Kind, Service, Wanted};
 use crate::run::{self, Progress};
+use crate::serve::{File, Http, LOOPBACK, Reads};
 
 /// A BMC that reads piece by piece is served for so long, unless Ctrl-C ends it before.
 const SERVED: Duration = Duration::from_secs(1_800);
@@ -29,7 +30,7 @@ pub fn run(args: &FlashArgs, board: &Board, lock: Lock) -> anyhow::Result<Exit> 
         return restore(bmc, board);
     }
     payload::needs_uefi(board)?;
-    let at = args.serve.unwrap_or(LOOPBACK);
+    let at = super::serve_at(args.serve, board).unwrap_or(LOOPBACK);
     if at.ip().is_loopback() && !is_loopback(&bmc.url) {
         return Err(usage(format!(
             "the BMC {} cannot read from {}; give --serve the address of this host that it reaches",
@@ -49,12 +50,13 @@ pub fn run(args: &FlashArgs, board: &Board, lock: Lock) -> anyhow::Result<Exit> 
     // A name of its own for each content: no BMC takes it for one that it has read before.
     let identity = fat::identity(&files).simple().to_string();
     let name = format!("{}{}-{}.{ending}", redfish::PREFIX, board.name, &identity[..8]);
-    let serving = Serving::begin(at, &name, image).context("--serve")?;
+    let reads = Arc::new(Reads::default());
+    let http = Http::begin(at, vec![File { name: name.clone(), bytes: image }], &reads)?;
     run::listen()?;
     progress.phase("switch the board off");
     system.switch(Wanted::Off)?;
     progress.phase("insert the image");
-    drive.insert(system.client, &serving.url)?;
+    drive.insert(system.client, &http.url(&name))?;
     redfish::start_once(&system, &drive.target)?;
     if !args.leave_off {
         progress.phase("switch the board on");
@@ -62,13 +64,17 @@ pub fn run(args: &FlashArgs, board: &Board, lock: Lock) -> anyhow::Result<Exit> 
     }
     // Others may have the board now: `run`, for one.
     drop(lock);
-    if !serving.is_copied() {
+    // One that has read all of it at once needs it no more.
+    let is_copied = || reads.who_has(&name).is_some();
+    if !is_copied() {
         progress.phase("the BMC reads the image piece by piece; Ctrl-C when the payload runs");
     }
     let begin = Instant::now();
-    while !serving.is_copied() && begin.elapsed() < SERVED && !run::is_stopped() {
+    while !is_copied() && begin.elapsed() < SERVED && !run::is_stopped() {
+        reads.tell(&progress);
         std::thread::sleep(TURN);
     }
+    reads.tell(&progress);
     drop(progress);
     let then = if args.leave_off { "the next start, which `run` makes, is" } else { "the board starts" };
     crate::exit::say!("{}: inserted; {then} from it, once ({})", board.name, drive.target);

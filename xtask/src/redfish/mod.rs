@@ -2,14 +2,12 @@
 
 mod http;
 mod media;
-mod serve;
 mod system;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use media::{Kind, PREFIX, drives, start_as_before, start_once};
-pub use serve::{LOOPBACK, Serving, address};
 pub use system::{System, Wanted};
 
 use board::Bmc;

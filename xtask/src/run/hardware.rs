@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,12 +19,13 @@ use super::soak::{Soak, Span};
 use super::watch::Watch;
 use crate::capture::Request;
 use crate::exit::{self, Exit};
-use crate::flash::uboot::Plan;
+use crate::flash::netboot::Serving;
+use crate::flash::uboot::Ready;
+use crate::report::model::Provenance;
 use crate::serial::Console;
 use crate::{lock, power};
 
 /// A boot of a board that is reached over a line.
-#[derive(Debug)]
 pub struct Job<'a> {
     /// The board.
     pub board: &'a Board,
@@ -32,7 +34,9 @@ pub struct Job<'a> {
     /// What the image there was told.
     pub options: &'a Options,
     /// How it comes into the board's memory, where it is not there already.
-    pub plan: Option<&'a Plan>,
+    pub plan: Option<&'a Ready>,
+    /// Where its firmware fetches it from, in the same case.
+    pub serving: Option<&'a Serving>,
     /// How long it goes on, where it goes by time.
     pub span: Option<Span>,
     /// Deadlines.
@@ -51,9 +55,11 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     let line = Line::of(board)?;
     progress.phase("open the console");
     let console = Console::open(job.serial)?;
-    let request = Request { provenance: Some(Box::new(provenance::of_command())), ..job.options.request.clone() };
+    let served = job.serving.map(|serving| serving.image.clone()).into_iter().collect();
+    let provenance = Provenance { images: served, ..provenance::of_command() };
+    let request = Request { provenance: Some(Box::new(provenance)), ..job.options.request.clone() };
     let mut log = log::begin(folder, &request)?;
-    switch_on(board, &console, progress)?;
+    switch_on(board, Some(&console), progress)?;
     let started = job.plan.map_or(Ok(()), |plan| {
         let (said, started) = plan.start(&console, progress, false);
         log.write_all(&said).context("cannot write the console log")?;
@@ -67,7 +73,17 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         ..Watch::new(log, &request, line, progress)
     };
     let stopped = match started {
-        Ok(()) => watch.follow(&console.said, start, job.limits)?,
+        Ok(()) => {
+            let is_over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                if let Some(serving) = job.serving {
+                    scope.spawn(|| serving.tell_until(&is_over, progress));
+                }
+                let followed = watch.follow(&console.said, start, job.limits);
+                is_over.store(true, Ordering::Relaxed);
+                followed
+            })?
+        }
         Err(error) if exit::status_of(&error) == Exit::Stopped => return Err(error),
         Err(error) => Some(exit::one_line(&error)),
     };
@@ -80,6 +96,8 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         }
         reason => reason,
     };
+    let excuse = job.serving.map(Serving::excuse).unwrap_or_default();
+    let lost = lost.map(|reason| reason + &excuse);
     for why in console.cuts() {
         watch.tell("console-cut", format!("{why}; what the board said meanwhile is lost"))?;
     }
@@ -93,14 +111,15 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
 }
 
 /// Switches the board off and on, or has somebody do it. What its console said before is none of this boot.
-pub fn switch_on(board: &Board, console: &Console, progress: &Progress) -> anyhow::Result<()> {
+pub fn switch_on(board: &Board, console: Option<&Console>, progress: &Progress) -> anyhow::Result<()> {
+    let forget = || console.into_iter().for_each(Console::forget);
     match &board.power {
         Some(power) => {
             progress.phase("switch the board off and on");
-            power::cycle(power, || console.forget())
+            power::cycle(power, forget)
         }
         None => {
-            console.forget();
+            forget();
             progress.phase("waiting for the board: its file has no [power], so switch it on by hand");
             Ok(())
         }

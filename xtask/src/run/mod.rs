@@ -21,6 +21,7 @@ pub use hardware::switch_on;
 pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;
+pub use provenance::artifact_of as artifact;
 pub use qemu::Emulator;
 pub use qmp::Qmp;
 pub use sender::Line;
@@ -34,7 +35,7 @@ use scenario::{Scenario, Work};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
-use crate::flash::{self, uboot::Plan};
+use crate::flash::{self, netboot, uboot};
 use crate::report::{self, exit_of, terminal};
 use crate::setup::Host;
 use crate::{boards, build, setup, workspace};
@@ -99,7 +100,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(exit_of(boot.report.outcome))
 }
 
-/// Runs what was brought to the board before, or, by U-Boot, what is brought there now: it lies in memory only.
+/// Runs what was brought to the board before, or, by U-Boot and from a network, what is brought there now: it lies in memory only.
 fn on_hardware(
     args: &RunArgs,
     board: &Board,
@@ -114,18 +115,20 @@ fn on_hardware(
         return Err(usage("--inject: errors are injected by QEMU's monitor only"));
     }
     let (folder, limits) = (workspace::output(&args.report), limits(args, board));
-    let is_by_uboot = board.flash.as_ref().is_some_and(|flash| flash.way == Way::Uboot);
-    let plan = is_by_uboot.then(|| Plan::of(&args.payload, board, flash::own_target(board).as_deref())).transpose()?;
+    let is_by = |way| board.flash.as_ref().is_some_and(|flash| flash.way == way);
+    let (payload, to) = (&args.payload, flash::own_target(board));
+    let plan = is_by(Way::Uboot).then(|| uboot::Plan::of(payload, board, to.as_deref(), None, None)).transpose()?;
+    let serving =
+        is_by(Way::Netboot).then(|| netboot::Plan::of(payload, board, to.as_deref(), None, None)).transpose()?;
     let progress = Progress::new();
-    if plan.is_some() {
-        progress.phase("build both images");
-        build::images()?;
-    }
+    let plan = plan.map(|plan| plan.begin(&progress)).transpose()?;
+    let serving = serving.map(|plan| plan.begin(board, &progress)).transpose()?;
     let job = hardware::Job {
         board,
         serial,
         options,
         plan: plan.as_ref(),
+        serving: serving.as_ref(),
         span: args.payload.span,
         limits,
         waivers,

@@ -80,9 +80,13 @@ fn file_name(path: &Path) -> String {
 
 /// A file's length and digest. One that cannot be read is for whoever starts it to complain of.
 fn artifact(name: &str, path: &Path) -> Option<Artifact> {
-    let bytes = std::fs::read(path).ok()?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(Artifact { name: name.to_owned(), bytes: bytes.len() as u64, sha256 })
+    std::fs::read(path).ok().map(|bytes| artifact_of(name, &bytes))
+}
+
+/// The same of bytes.
+pub fn artifact_of(name: &str, bytes: &[u8]) -> Artifact {
+    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Artifact { name: name.to_owned(), bytes: bytes.len() as u64, sha256 }
 }
 
 #[cfg(test)]

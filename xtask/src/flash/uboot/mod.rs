@@ -1,26 +1,33 @@
 //! The way `uboot`: an image goes over the serial console into a board's memory, and is started there.
 //!
 //! `--to bootefi` (where nothing is said) starts the UEFI application, `--to booti` the raw image; `@ADDRESS` behind it says where
-//! in memory it goes, instead of `${kernel_addr_r}`. Nothing stays on the board: there is nothing to restore.
+//! in memory it goes, instead of `${kernel_addr_r}`. With `--serve` it goes over the board's network instead (`tftpboot`). Nothing stays
+//! on the board: there is nothing to restore.
 
-mod prompt;
+pub mod prompt;
+mod tftpboot;
 mod ymodem;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use board::{Board, Serial};
+use board::{Board, Serial, Serve};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use indicatif::HumanBytes;
 
 use self::prompt::Prompt;
+use self::tftpboot::Server;
 use super::meter::Meter;
+use super::payload::IORT_FILE;
+use super::{serve_at, tftp_port};
 use crate::build;
 use crate::cli::{FlashArgs, PayloadArgs};
 use crate::exit::{Exit, unexpected, usage};
 use crate::run::{self, Progress, options, switch_on};
 use crate::serial::Console;
+use crate::serve::File;
 
 /// From power on to the prompt: memory training of a server takes minutes.
 const PROMPT: Duration = Duration::from_secs(300);
@@ -51,6 +58,16 @@ pub struct Plan {
     options: String,
     /// A table that replaces the firmware's: an initrd of the raw image.
     iort: Option<PathBuf>,
+    /// Where this host serves TFTP; without, all goes over the console.
+    serve: Option<SocketAddr>,
+}
+
+/// A plan whose image is built and, where U-Boot fetches it, served.
+pub struct Ready {
+    plan: Plan,
+    image: File,
+    table: Option<File>,
+    server: Option<Server>,
 }
 
 /// Runs the command: the board is left running.
@@ -61,10 +78,9 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
     let Some(serial) = &board.serial else {
         return Err(usage(format!("board {}: the way uboot needs [serial], the board's console", board.name)));
     };
-    let plan = Plan::of(&args.payload, board, to)?;
+    let plan = Plan::of(&args.payload, board, to, args.serve, args.tftp_port)?;
     let progress = Progress::new();
-    progress.phase("build both images");
-    build::images()?;
+    let plan = plan.begin(&progress)?;
     run::listen()?;
     let console = open(serial, board, &progress)?;
     let (_, result) = plan.start(&console, &progress, true);
@@ -78,13 +94,19 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
 fn open(serial: &Serial, board: &Board, progress: &Progress) -> anyhow::Result<Console> {
     progress.phase("open the console");
     let console = Console::open(serial)?;
-    switch_on(board, &console, progress)?;
+    switch_on(board, Some(&console), progress)?;
     Ok(console)
 }
 
 impl Plan {
-    /// Reads `--to` and the options.
-    pub fn of(args: &PayloadArgs, board: &Board, to: Option<&str>) -> anyhow::Result<Self> {
+    /// Reads `--to`, `--serve` and the options.
+    pub fn of(
+        args: &PayloadArgs,
+        board: &Board,
+        to: Option<&str>,
+        serve: Option<Serve>,
+        port: Option<u16>,
+    ) -> anyhow::Result<Self> {
         let (command, address) = target(to.unwrap_or("bootefi"))?;
         let options = options::of(args, &[], board)?.text;
         if let Some(letter) = options.chars().find(|c| !is_plain(*c)) {
@@ -98,9 +120,32 @@ impl Plan {
         }
         let places = build::places();
         let image = if command == Command::Booti { places.raw } else { places.file };
-        Ok(Self { command, address, image, options, iort: args.iort.clone() })
+        let serve = serve_at(serve, board).map(|at| SocketAddr::new(at.ip(), tftp_port(port, board)));
+        if let Some(at) = serve.filter(SocketAddr::is_ipv6) {
+            return Err(usage(format!("--serve {}: U-Boot fetches over IPv4 only", at.ip())));
+        }
+        Ok(Self { command, address, image, options, iort: args.iort.clone(), serve })
     }
 
+    /// Builds the image, and begins to serve it where it is to be fetched.
+    pub fn begin(self, progress: &Progress) -> anyhow::Result<Ready> {
+        progress.phase("build both images");
+        build::images()?;
+        let name = self.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let image = file(name, &self.image)?;
+        // Its own name may hold what means something to U-Boot's shell.
+        let table = self.iort.as_deref().map(|path| file(IORT_FILE.into(), path)).transpose()?;
+        let files: Vec<File> = [Some(image.clone()), table.clone()].into_iter().flatten().collect();
+        let server = self.serve.map(|at| Server::begin(at, files)).transpose()?;
+        Ok(Ready { plan: self, image, table, server })
+    }
+}
+
+fn file(name: String, path: &Path) -> anyhow::Result<File> {
+    std::fs::read(path).map(|bytes| File { name, bytes }).with_context(|| format!("cannot read {}", path.display()))
+}
+
+impl Ready {
     /// Has U-Boot take and start the image. Returns all that U-Boot said, too, for a log. With `is_to_wait` it is over with the
     /// payload's first record; without, all that comes after the command is left on the console.
     pub fn start(&self, console: &Console, progress: &Progress, is_to_wait: bool) -> (Vec<u8>, anyhow::Result<()>) {
@@ -112,14 +157,18 @@ impl Plan {
     fn dialogue(&self, prompt: &mut Prompt<'_>, progress: &Progress, is_to_wait: bool) -> anyhow::Result<()> {
         progress.phase("wait for U-Boot's prompt");
         prompt.reach(PROMPT)?;
-        set_bootargs(prompt, &self.options)?;
-        let (address, size) = (&self.address, bring(prompt, &self.image, &self.address, progress)?);
-        let words = match (self.command, &self.iort) {
-            (Command::Bootefi, _) => format!("bootefi {address}:{size:x}"),
+        set_bootargs(prompt, &self.plan.options)?;
+        if let Some(server) = &self.server {
+            server.join(prompt, progress)?;
+        }
+        let address = &self.plan.address;
+        self.bring(prompt, &self.image, address, progress)?;
+        let words = match (self.plan.command, &self.table) {
+            (Command::Bootefi, _) => format!("bootefi {address}:{:x}", self.image.bytes.len()),
             (Command::Booti, None) => format!("booti {address} - ${{fdtcontroladdr}}"),
-            (Command::Booti, Some(iort)) => {
-                let table = bring(prompt, iort, "${ramdisk_addr_r}", progress)?;
-                format!("booti {address} ${{ramdisk_addr_r}}:{table:x} ${{fdtcontroladdr}}")
+            (Command::Booti, Some(table)) => {
+                self.bring(prompt, table, "${ramdisk_addr_r}", progress)?;
+                format!("booti {address} ${{ramdisk_addr_r}}:{:x} ${{fdtcontroladdr}}", table.bytes.len())
             }
         };
         progress.phase(&format!("start it by `{words}`"));
@@ -128,6 +177,19 @@ impl Plan {
             let (seconds, last) = (FIRST_WORD.as_secs(), prompt.last_line());
             return Err(unexpected(format!("the payload said nothing within {seconds} s of `{words}`{last}")));
         }
+        Ok(())
+    }
+
+    /// Brings a file to a place in memory, and has U-Boot read it there.
+    fn bring(&self, prompt: &mut Prompt<'_>, file: &File, address: &str, progress: &Progress) -> anyhow::Result<()> {
+        match &self.server {
+            Some(server) => server.fetch(prompt, file, address, progress)?,
+            None => send(prompt, file, address, progress)?,
+        }
+        let File { name, bytes } = file;
+        let said = prompt.command(&format!("crc32 {address} {:x}", bytes.len()), COMMAND)?;
+        let sum = compare(name, bytes, &said)?;
+        progress.line(&format!("{name}: read back in memory, CRC-32 {sum:08x}"));
         Ok(())
     }
 }
@@ -170,10 +232,9 @@ fn set_bootargs(prompt: &mut Prompt<'_>, options: &str) -> anyhow::Result<()> {
     if is_set { Ok(()) } else { Err(unexpected("U-Boot: `bootargs` read back as something else than was typed")) }
 }
 
-/// Sends a file to a place in memory, and has U-Boot read it there. Returns its size.
-fn bring(prompt: &mut Prompt<'_>, file: &PathBuf, address: &str, progress: &Progress) -> anyhow::Result<usize> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
+/// Sends a file over the console to a place in memory.
+fn send(prompt: &mut Prompt<'_>, file: &File, address: &str, progress: &Progress) -> anyhow::Result<()> {
+    let File { name, bytes } = file;
     progress.phase(&format!("send {name}, {}", HumanBytes(bytes.len() as u64)));
     let load = format!("loady {address}");
     prompt.type_in(&load)?;
@@ -181,13 +242,9 @@ fn bring(prompt: &mut Prompt<'_>, file: &PathBuf, address: &str, progress: &Prog
         return Err(unexpected(format!("U-Boot: `{load}` asks for no file; it needs CONFIG_CMD_LOADB")));
     }
     let mut meter = Meter::new(progress, "sent", bytes.len() as u64);
-    ymodem::send(prompt, &name, &bytes, &mut |count| meter.add(count)).with_context(|| format!("sending {name}"))?;
+    ymodem::send(prompt, name, bytes, &mut |count| meter.add(count)).with_context(|| format!("sending {name}"))?;
     meter.end();
-    prompt.end(&load, COMMAND)?;
-    let said = prompt.command(&format!("crc32 {address} {:x}", bytes.len()), COMMAND)?;
-    let sum = compare(&name, &bytes, &said)?;
-    progress.line(&format!("{name}: read back in memory, CRC-32 {sum:08x}"));
-    Ok(bytes.len())
+    prompt.end(&load, COMMAND).map(drop)
 }
 
 /// Whether what U-Boot's `crc32` said is the sum of what was sent. Returns the sum.

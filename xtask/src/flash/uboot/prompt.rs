@@ -1,4 +1,4 @@
-//! A dialogue with U-Boot: its countdown is interrupted, commands are typed, and each tells how it ended.
+//! A dialogue with a board's firmware, and with U-Boot above all: its countdown is interrupted, commands are typed, and each tells how it ended.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const TURN: Duration = Duration::from_millis(50);
 /// Most letters of a line that are shown in an error.
 const SHOWN: usize = 160;
 
-/// U-Boot at the other end of a console.
+/// The other end of a console.
 pub struct Prompt<'a> {
     console: &'a Console,
     /// Came, and nobody has looked at it yet.
@@ -98,8 +98,13 @@ impl<'a> Prompt<'a> {
 
     /// Waits for the end of the command that was typed in.
     pub fn end(&mut self, text: &str, deadline: Duration) -> anyhow::Result<String> {
+        self.end_while(text, deadline, &mut || ())
+    }
+
+    /// The same; `each` is called again and again meanwhile.
+    pub fn end_while(&mut self, text: &str, deadline: Duration, each: &mut dyn FnMut()) -> anyhow::Result<String> {
         let mark = self.mark();
-        let said = self.until(deadline, |heard| status(heard, &mark).is_some())?;
+        let said = self.until_while(deadline, |heard| status(heard, &mark).is_some(), each)?;
         let Some(said) = said else {
             let seconds = deadline.as_secs();
             return Err(unexpected(format!("U-Boot: `{text}` had no end within {seconds} s{}", self.last_line())));
@@ -116,9 +121,19 @@ impl<'a> Prompt<'a> {
 
     /// Waits for text. What came before it and with it, or nothing where it does not come.
     pub fn until(&mut self, deadline: Duration, is_there: impl Fn(&str) -> bool) -> anyhow::Result<Option<String>> {
+        self.until_while(deadline, is_there, &mut || ())
+    }
+
+    fn until_while(
+        &mut self,
+        deadline: Duration,
+        is_there: impl Fn(&str) -> bool,
+        each: &mut dyn FnMut(),
+    ) -> anyhow::Result<Option<String>> {
         let until = Instant::now() + deadline;
         let mut said = Vec::new();
         while Instant::now() < until {
+            each();
             let before = self.heard.len();
             self.listen(Instant::now() + TURN)?;
             said.extend_from_slice(self.heard.get(before..).unwrap_or_default());
