@@ -21,6 +21,8 @@ pub mod uboot;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use settings::Settings;
+
 use board::{Board, Serve};
 use clap::ValueEnum;
 

@@ -21,6 +21,29 @@ pub struct Settings<'a> {
     pub tftp: Option<SocketAddr>,
 }
 
+impl Settings<'_> {
+    /// Lines for dnsmasq's configuration.
+    pub fn dnsmasq(&self) -> String {
+        // EDK2 takes an offer for HTTP only with option 60 in it; dnsmasq has to be told.
+        let http = self.url.as_ref().map(|url| {
+            format!(
+                "  dhcp-match=set:inflight-http,option:client-arch,{HTTP}\n  \
+                   dhcp-option-force=tag:inflight-http,option:vendor-class,HTTPClient\n  \
+                   dhcp-boot=tag:inflight-http,{url}\n"
+            )
+        });
+        let pxe = self.tftp.map(|at| {
+            format!(
+                "  dhcp-match=set:inflight-pxe,option:client-arch,{PXE}\n  \
+                   dhcp-boot=tag:inflight-pxe,{},,{}\n",
+                self.name,
+                at.ip()
+            )
+        });
+        [http, pxe].into_iter().flatten().collect()
+    }
+}
+
 impl fmt::Display for Settings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, what, url, tftp } = self;
@@ -47,17 +70,7 @@ impl fmt::Display for Settings<'_> {
             }
             writeln!(f)?;
         }
-        // EDK2 takes an offer for HTTP only with option 60 in it, which no client asks for.
-        writeln!(f, "dnsmasq:")?;
-        if let Some(url) = url {
-            writeln!(f, "  dhcp-match=set:inflight-http,option:client-arch,{HTTP}")?;
-            writeln!(f, "  dhcp-option-force=tag:inflight-http,option:vendor-class,HTTPClient")?;
-            writeln!(f, "  dhcp-boot=tag:inflight-http,{url}")?;
-        }
-        if let Some(at) = tftp {
-            writeln!(f, "  dhcp-match=set:inflight-pxe,option:client-arch,{PXE}")?;
-            writeln!(f, "  dhcp-boot=tag:inflight-pxe,{name},,{}", at.ip())?;
-        }
+        write!(f, "dnsmasq:\n{}", self.dnsmasq())?;
         writeln!(f, "ISC dhcpd:\n  option inflight-arch code 93 = unsigned integer 16;")?;
         if let Some(url) = url {
             writeln!(

@@ -17,6 +17,7 @@ mod tests;
 mod watch;
 
 pub use boot::{Job, boot};
+pub use command::quoted;
 pub use hardware::switch_on;
 pub use inject::Injection;
 pub use options::Options;
@@ -186,7 +187,7 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let job = job(args, board, options, host, image);
     let is_loopback = job.qemu()?.sender.is_some();
     let ports = is_loopback.then(sender::Loopback::open).transpose()?.map(|loopback| loopback.ports());
-    crate::exit::say!("{}", command::quoted(&job.machine(ports, None)?.command()));
+    crate::exit::say!("{}", quoted(&job.machine(ports, None)?.command()));
     Ok(Exit::Pass)
 }
 

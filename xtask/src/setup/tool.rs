@@ -14,6 +14,8 @@ use crate::workspace;
 pub enum Tool {
     /// A browser that renders without a screen.
     Chromium,
+    /// A DHCP server.
+    Dnsmasq,
     /// Python with the packages that read reports elsewhere.
     Consumers,
 }
@@ -42,28 +44,29 @@ fn folder() -> PathBuf {
 /// Why a case that takes this cannot run here, after an attempt to get it; `yes`: installing needs no question.
 pub fn lacks(tool: Tool, yes: bool) -> Option<String> {
     match tool {
-        Tool::Chromium => chromium(yes),
+        Tool::Chromium => by_apt("Chromium", "chromium", || browser().is_some(), yes),
+        Tool::Dnsmasq => by_apt("dnsmasq", "dnsmasq-base", || in_path("dnsmasq"), yes),
         Tool::Consumers => consumers(),
     }
 }
 
-fn chromium(yes: bool) -> Option<String> {
-    if browser().is_some() {
+fn by_apt(name: &str, package: &str, is_there: impl Fn() -> bool, yes: bool) -> Option<String> {
+    if is_there() {
         return None;
     }
-    let lack = "Chromium is needed: install the package chromium";
+    let lack = format!("{name} is needed: install the package {package}");
     if !yes || Manager::find() != Some(Manager::Apt) {
-        return Some(lack.to_owned());
+        return Some(lack);
     }
     let words = |text: &str| Step::Run(text.split(' ').map(str::to_owned).collect());
     let steps = [
         words(&format!("timeout {DEADLINE} apt-get update")),
-        words(&format!("timeout {DEADLINE} apt-get install -y --no-install-recommends chromium")),
+        words(&format!("timeout {DEADLINE} apt-get install -y --no-install-recommends {package}")),
     ];
     let facts = install::facts(Version(0, 0));
     let result = steps.iter().try_for_each(|step| install::carry_out(step, &facts));
     match result {
-        Ok(()) if browser().is_some() => None,
+        Ok(()) if is_there() => None,
         Ok(()) => Some(format!("{lack}; apt's has another name here")),
         Err(error) => Some(format!("{lack}; {error:#}")),
     }

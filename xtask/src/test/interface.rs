@@ -49,14 +49,14 @@ pub fn all() -> Vec<Case> {
 }
 
 /// The words before a command that runs it in such a network, after `change`.
-fn network(change: &str) -> Vec<String> {
+pub(super) fn network(change: &str) -> Vec<String> {
     let script = crate::workspace::root().join("ci/lab-network").display().to_string();
     let change = format!("{change}\nexec \"$@\"");
     [&script, "sh", "-ec", &change, "sh"].map(str::to_owned).into()
 }
 
 /// Why there is no such network here.
-fn lacks() -> Option<String> {
+pub(super) fn lacks() -> Option<String> {
     let mut command = Command::new(crate::workspace::root().join("ci/lab-network"));
     let output = command.args(["sh", "-c", "command -v nsenter setpriv"]).stdin(Stdio::null()).output();
     match output {

@@ -223,16 +223,34 @@ pub(super) fn run(site: &Path) -> Vec<String> {
 
 /// What the machine starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Firmware {
+pub(super) enum Firmware {
     /// The image itself, with its options. The console calls.
     None,
     /// U-Boot, and no image. The console is called.
     Uboot,
+    /// EDK2, and no image. The console is called.
+    Edk2,
 }
 
 /// The machine, off until its power is switched on.
 fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, String> {
-    let name = if firmware == Firmware::Uboot { "qemu-virt-uboot" } else { "qemu-virt-dt" };
+    let mut command = machine(monitor, console, firmware)?;
+    let program = command.get_program().display().to_string();
+    let child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("{program}: {error}"))?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !monitor.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(child)
+}
+
+/// What starts it.
+pub(super) fn machine(monitor: &Path, console: &str, firmware: Firmware) -> Result<Command, String> {
+    let name = match firmware {
+        Firmware::None => "qemu-virt-dt",
+        Firmware::Uboot => "qemu-virt-uboot",
+        Firmware::Edk2 => "qemu-virt",
+    };
     let virt = board::load(&crate::workspace::root().join("board-configs"), name).map_err(|error| error.to_string())?;
     let qemu = virt.qemu.ok_or("it is emulated")?;
     let _ = std::fs::remove_file(monitor);
@@ -244,7 +262,7 @@ fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, Str
     let mut command = Command::new(&qemu.program);
     command.args(["-machine", &qemu.machine, "-cpu", &qemu.cpu, "-smp", cpus, "-m", &qemu.memory]);
     command.args(["-nodefaults", "-display", "none", "-no-shutdown", "-S"]);
-    let role = if firmware == Firmware::Uboot { ",server=on,wait=off" } else { "" };
+    let role = if firmware == Firmware::None { "" } else { ",server=on,wait=off" };
     let socket = format!("socket,id=console,host={}{role}", console.replace(':', ",port="));
     command.args(["-chardev", &socket, "-serial", "chardev:console"]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
@@ -254,17 +272,12 @@ fn start(monitor: &Path, console: &str, firmware: Firmware) -> Result<Child, Str
             command.args([option, &value.as_str()]);
         }
     }
-    if firmware == Firmware::Uboot {
-        command.arg("-bios").arg(qemu.firmware.iter().find(|path| path.is_file()).ok_or("no U-Boot")?);
-    } else {
+    if firmware == Firmware::None {
         command.arg("-kernel").arg(build::places().for_machine(&qemu)).args(["-append", &options]);
+    } else {
+        command.arg("-bios").arg(qemu.firmware.iter().find(|path| path.is_file()).ok_or("no firmware")?);
     }
-    let child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("{}: {error}", qemu.program))?;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !monitor.exists() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(child)
+    Ok(command)
 }
 
 /// A console that never speaks.

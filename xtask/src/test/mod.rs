@@ -14,6 +14,7 @@ mod input;
 mod interface;
 mod lab;
 mod many;
+mod netboot;
 mod pcie;
 mod plants;
 mod policies;
@@ -141,6 +142,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(interface::all());
     cases.extend(lab::all());
     cases.extend(many::all());
+    cases.extend(netboot::all());
     cases.extend(pcie::all());
     cases.extend(testdev::all());
     cases.extend(ways::all());
