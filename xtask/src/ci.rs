@@ -26,30 +26,34 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         images = Some(build::images().map_err(|error| format!("{error:#}"))?);
         Ok(())
     });
-    for (target, package, bin) in [
-        (UEFI_TARGET, "primary", "uefi"),
-        (BARE_TARGET, "primary", "raw"),
-        (UEFI_TARGET, "loader", "loader"),
-        (UEFI_TARGET, "left-running", "left-running"),
-        (BARE_TARGET, "kdump", "kdump"),
+    for (target, package, bin, features) in [
+        (UEFI_TARGET, "primary", "uefi", ""),
+        (BARE_TARGET, "primary", "raw", ""),
+        (UEFI_TARGET, "loader", "loader", ""),
+        (UEFI_TARGET, "loader", "loader", "told"),
+        (UEFI_TARGET, "left-running", "left-running", ""),
+        (BARE_TARGET, "kdump", "kdump", ""),
     ] {
         let parts = ["--target", target, "--package", package, "--lib", "--bin", bin];
         // A package without a library has no such part.
         let parts = if package == "primary" { &parts[..] } else { &parts[..4] };
-        tally.run(&format!("clippy, {bin}"), || {
+        let name = if features.is_empty() { bin.to_owned() } else { format!("{bin} with {features}") };
+        let features: Vec<String> =
+            features.split_whitespace().map(|it| format!("--features={package}/{it}")).collect();
+        tally.run(&format!("clippy, {name}"), || {
             let mut command = build::cargo();
-            command.args(["clippy", "--quiet"]).args(parts);
+            command.args(["clippy", "--quiet"]).args(parts).args(&features);
             command.args(LIBRARIES.iter().flat_map(|library| ["--package", library]));
             if let Some(images) = &images {
                 command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
             }
             finish(command.args(["--", "-D", "warnings"]))
         });
-        tally.run(&format!("doc, {bin}"), || {
+        tally.run(&format!("doc, {name}"), || {
             // Added to the configuration, where an exported RUSTDOCFLAGS would replace it.
             let deny = format!("target.{target}.rustdocflags=[\"-D\", \"warnings\"]");
             let mut command = build::cargo();
-            command.args(["doc", "--quiet", "--no-deps", "--config", &deny]).args(parts);
+            command.args(["doc", "--quiet", "--no-deps", "--config", &deny]).args(parts).args(&features);
             if let Some(images) = &images {
                 command.env(build::KDUMP_VARIABLE, &images.kdump).env(build::PRIMARY_VARIABLE, &images.packed);
             }

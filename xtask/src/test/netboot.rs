@@ -111,7 +111,7 @@ fn on_network(session: &Session<'_>, lab: &Lab, asked: &str) -> Result<Ended, St
     let site = board(session, CONSOLE, &format!("[power]\nqmp = \"{}\"\n{flash}", lab::monitor(session).display()))?;
     let script = script(session, lab)?;
     let (command, more) = asked.split_once(' ').unwrap_or((asked, ""));
-    let arguments = words(&format!("{command} --board {} {more}", site.display()).trim_end());
+    let arguments = words(format!("{command} --board {} {more}", site.display()).trim_end());
     session.run_by(&[network(&script), lab.by.clone()].concat(), &arguments)
 }
 
