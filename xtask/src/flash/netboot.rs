@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use board::{Board, Serve};
@@ -141,11 +141,10 @@ impl Serving {
         }
     }
 
-    /// Tells who fetches what, while something else is done, until `is_over`.
-    pub fn tell_until(&self, is_over: &AtomicBool, progress: &Progress) {
-        while !is_over.load(Ordering::Relaxed) {
+    /// Tells who fetches what, while something else is done, until the sender of `over` is dropped.
+    pub fn tell_until(&self, over: &Receiver<()>, progress: &Progress) {
+        while over.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
             self.reads.tell(progress);
-            std::thread::sleep(TURN);
         }
         self.reads.tell(progress);
     }

@@ -75,11 +75,17 @@ impl fmt::Display for Settings<'_> {
         if let Some(url) = url {
             writeln!(
                 f,
-                "  if option inflight-arch = {HTTP} {{ option vendor-class-identifier \"HTTPClient\"; filename \"{url}\"; }}"
+                "  if option inflight-arch = {} {{ option vendor-class-identifier \"HTTPClient\"; filename \"{url}\"; }}",
+                octets(HTTP)
             )?;
         }
         if let Some(at) = tftp {
-            writeln!(f, "  if option inflight-arch = {PXE} {{ next-server {}; filename \"{name}\"; }}", at.ip())?;
+            writeln!(
+                f,
+                "  if option inflight-arch = {} {{ next-server {}; filename \"{name}\"; }}",
+                octets(PXE),
+                at.ip()
+            )?;
         }
         writeln!(f, "Kea, among `client-classes`:")?;
         if let Some(url) = url {
@@ -100,6 +106,12 @@ impl fmt::Display for Settings<'_> {
     }
 }
 
+/// dhcpd compares bytes: a plain number there has four of them.
+fn octets(architecture: u16) -> String {
+    let [high, low] = architecture.to_be_bytes();
+    format!("{high:02x}:{low:02x}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +128,8 @@ mod tests {
         for wanted in [
             "0x0013; answer with\n  option 60  HTTPClient\n  option 67  http://192.0.2.7:8080/inflight-b.efi\n",
             "0x000b; answer with\n  next server, option 66  192.0.2.7\n  option 67  inflight-b.efi\n",
+            "  if option inflight-arch = 00:13 { option vendor-class-identifier \"HTTPClient\"; filename \"http://192.0.2.7",
+            "  if option inflight-arch = 00:0b { next-server 192.0.2.7; filename \"inflight-b.efi\"; }\n",
             "  dhcp-match=set:inflight-pxe,option:client-arch,11\n  dhcp-boot=tag:inflight-pxe,inflight-b.efi,,192.0.2.7\n",
         ] {
             assert!(both.contains(wanted), "{wanted}\n{both}");

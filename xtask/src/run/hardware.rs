@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -74,14 +74,13 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     };
     let stopped = match started {
         Ok(()) => {
-            let is_over = AtomicBool::new(false);
             std::thread::scope(|scope| {
+                // Dropped at the end, whatever the end is.
+                let (_end, over) = channel();
                 if let Some(serving) = job.serving {
-                    scope.spawn(|| serving.tell_until(&is_over, progress));
+                    scope.spawn(move || serving.tell_until(&over, progress));
                 }
-                let followed = watch.follow(&console.said, start, job.limits);
-                is_over.store(true, Ordering::Relaxed);
-                followed
+                watch.follow(&console.said, start, job.limits)
             })?
         }
         Err(error) if exit::status_of(&error) == Exit::Stopped => return Err(error),
