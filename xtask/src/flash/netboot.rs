@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use board::{Board, Serve};
+use board::{Board, Power, Serve};
 use indicatif::HumanBytes;
 
 use super::payload::{self, Told};
@@ -18,6 +18,7 @@ use crate::cli::{FlashArgs, PayloadArgs};
 use crate::exit::{Exit, stopped, unexpected, usage};
 use crate::lock::Lock;
 use crate::power;
+use crate::redfish::{self, Service};
 use crate::report::model::Artifact;
 use crate::run::{self, Progress, switch_on};
 use crate::serial::Console;
@@ -63,6 +64,7 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>, lock: Lock) -> any
     crate::exit::say!("{}", serving.settings());
     let progress = Progress::new();
     run::listen()?;
+    serving.aim(board, &progress)?;
     let serial = board.serial.as_ref().filter(|_| !args.leave_off);
     let console = serial.map(Console::open).transpose()?;
     if args.leave_off {
@@ -139,6 +141,20 @@ impl Serving {
             url,
             tftp: self.tftp.as_ref().map(|tftp| tftp.at),
         }
+    }
+
+    /// Has a BMC that speaks Redfish start the board from the network, the next time only. Others' firmware has an order of its own.
+    pub fn aim(&self, board: &Board, progress: &Progress) -> anyhow::Result<()> {
+        let Some(Power::Redfish(bmc)) = &board.power else { return Ok(()) };
+        progress.phase("have the BMC start the board from the network");
+        let service = Service::open(bmc)?;
+        let url = self.http.as_ref().map(|http| http.url(&self.image.name));
+        let target = redfish::start_once_from_network(&service.system()?, url.as_deref(), self.tftp.is_some())?;
+        progress.line(&match target {
+            Some(target) => format!("the BMC has the board start by {target}, once"),
+            None => "the BMC knows no way to a network; firmware's own order decides".to_owned(),
+        });
+        Ok(())
     }
 
     /// Tells who fetches what, while something else is done, until the sender of `over` is dropped.

@@ -171,14 +171,42 @@ fn path_of(location: &str) -> Option<&str> {
 
 /// Has the system start from a drive, the next time only.
 pub fn start_once(system: &System<'_>, target: &str) -> anyhow::Result<()> {
+    boot(system, |now| Some(once(now, target)))
+}
+
+/// The same from a network: by HTTP where there is a URL, or by PXE where that is served. Which of them (`UefiHttp`, `Pxe`); nothing
+/// where the service has neither.
+pub fn start_once_from_network(
+    system: &System<'_>,
+    url: Option<&str>,
+    is_pxe: bool,
+) -> anyhow::Result<Option<&'static str>> {
+    let now = system.client.get(&system.path)?.body;
+    let targets = texts(&now["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"]);
+    let has = |target: &str| targets.iter().any(|it| it == target);
+    let target = match url {
+        Some(_) if has("UefiHttp") => "UefiHttp",
+        _ if is_pxe && (targets.is_empty() || has("Pxe")) => "Pxe",
+        _ => return Ok(None),
+    };
     boot(system, |now| {
-        let mut boot = json!({ "BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": target });
-        // The payload is an UEFI application.
-        if now["BootSourceOverrideMode"].as_str().is_some_and(|mode| mode != "UEFI") {
-            boot["BootSourceOverrideMode"] = "UEFI".into();
+        let mut boot = once(now, target);
+        // Where the service has no such property, firmware asks the DHCP server.
+        if target == "UefiHttp" && now.get("HttpBootUri").is_some() {
+            boot["HttpBootUri"] = url.into();
         }
         Some(boot)
-    })
+    })?;
+    Ok(Some(target))
+}
+
+fn once(now: &Value, target: &str) -> Value {
+    let mut boot = json!({ "BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": target });
+    // The payload is an UEFI application.
+    if now["BootSourceOverrideMode"].as_str().is_some_and(|mode| mode != "UEFI") {
+        boot["BootSourceOverrideMode"] = "UEFI".into();
+    }
+    boot
 }
 
 /// Takes back what [`start_once`] asked for, where the system has not started since.

@@ -7,7 +7,7 @@ mod system;
 mod tests;
 mod tls;
 
-pub use media::{Kind, PREFIX, drives, start_as_before, start_once};
+pub use media::{Kind, PREFIX, drives, start_as_before, start_once, start_once_from_network};
 pub use system::{System, Wanted};
 
 use board::Bmc;

@@ -9,7 +9,7 @@ use board::{Bmc, Credentials};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::{Service, Wanted, drives, start_as_before, start_once, tls};
+use super::{Service, Wanted, drives, start_as_before, start_once, start_once_from_network, tls};
 use crate::exit::one_line;
 
 /// Status and body, with headers between.
@@ -311,4 +311,31 @@ fn a_task_that_fails_is_told_in_its_own_words() {
     let drive = drives(&system).unwrap().remove(0);
     let line = mock.error(drive.insert(system.client, "http://host/inflight-c.img"));
     assert!(line.ends_with("/media/1: its task failed: The image cannot be read."), "{line}");
+}
+
+#[test]
+fn a_system_starts_from_a_network_once_by_what_its_service_has() {
+    let asked_of = |boot: &'static str, url: Option<&str>, is_pxe: bool| {
+        let mock = Mock::new(move |line| match line {
+            "PATCH /redfish/v1/Systems/1" => Some((204, "", String::new())),
+            _ => one(line, &format!(r#""Boot": {{{boot}}}"#)),
+        });
+        let service = Service::open(&mock.bmc).unwrap();
+        let target = start_once_from_network(&service.system().unwrap(), url, is_pxe).unwrap();
+        let change = mock.asked().into_iter().find(|(head, _)| head.starts_with("PATCH")).map(|(_, body)| body);
+        (target, change.unwrap_or_default())
+    };
+    let url = Some("http://host/a.efi");
+    let body = |more: &str| format!(r#"{{"Boot":{{"BootSourceOverrideEnabled":"Once",{more}}}}}"#);
+    let (http, pxe) = (r#""BootSourceOverrideTarget":"UefiHttp""#, r#""BootSourceOverrideTarget":"Pxe""#);
+    let all = r#""BootSourceOverrideTarget@Redfish.AllowableValues": ["Hdd", "Pxe", "UefiHttp"]"#;
+    let with_uri = r#""HttpBootUri": null, "BootSourceOverrideTarget@Redfish.AllowableValues": ["UefiHttp"]"#;
+    let uri = format!(r#"{http},"HttpBootUri":"http://host/a.efi""#);
+    assert_eq!(asked_of(with_uri, url, true), (Some("UefiHttp"), body(&uri)));
+    assert_eq!(asked_of(all, url, true), (Some("UefiHttp"), body(http)));
+    assert_eq!(asked_of(all, None, true), (Some("Pxe"), body(pxe)));
+    assert_eq!(asked_of("", url, true), (Some("Pxe"), body(pxe)));
+    // Nothing that it has is served.
+    assert_eq!(asked_of(with_uri, None, true), (None, String::new()));
+    assert_eq!(asked_of("", url, false), (None, String::new()));
 }

@@ -59,6 +59,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     let provenance = Provenance { images: served, ..provenance::of_command() };
     let request = Request { provenance: Some(Box::new(provenance)), ..job.options.request.clone() };
     let mut log = log::begin(folder, &request)?;
+    job.serving.map_or(Ok(()), |serving| serving.aim(board, progress))?;
     switch_on(board, Some(&console), progress)?;
     let started = job.plan.map_or(Ok(()), |plan| {
         let (said, started) = plan.start(&console, progress, false);

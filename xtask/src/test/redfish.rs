@@ -1,6 +1,7 @@
 //! A board behind a BMC that speaks Redfish: a service that others wrote switches QEMU, which stands for the board.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
     vec![
         case("redfish-power", power),
         case("redfish-media", media),
+        case("redfish-netboot", netboot),
         case("redfish-uninserted", uninserted),
         case("redfish-refused", refused),
     ]
@@ -82,6 +84,30 @@ fn extended(session: &Session<'_>, service: &Sushy) -> Result<String, String> {
     let text = format!("name = \"lab\"\nextends = \"qemu-virt\"\n{}", service.power());
     std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path.display().to_string())
+}
+
+/// `flash --via netboot` has the BMC start the board from the network.
+fn netboot(session: &Session<'_>) -> Expected {
+    let service = Sushy::start(session, "", |_| {})?;
+    let site = extended(session, &service)?;
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let port = free.local_addr().map_err(|error| error.to_string())?.port();
+    drop(free);
+    let asked = format!("flash --board {site} --via netboot --to pxe --tftp-port {port} --leave-off");
+    let running = session.start(&words(&asked))?;
+    let begin = Instant::now();
+    while service.states().pop().is_none_or(|state| state["boot_device"] != "Pxe") {
+        ensure(begin.elapsed() < session.deadline, || {
+            format!("the board does not start from the network: {:?}", service.states())
+        })?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Nobody fetches it.
+    running.interrupt()?;
+    let ended = running.wait()?;
+    expect::status(&ended, 130)?;
+    let wanted = "the BMC has the board start by Pxe, once";
+    ensure(ended.stderr.contains(wanted) && ended.stderr.contains("stopped by Ctrl-C"), || ended.stderr.clone())
 }
 
 /// A BMC that takes no image is quoted.
