@@ -53,9 +53,9 @@ impl fmt::Display for Settings<'_> {
             writeln!(f, "  option 60  HTTPClient\n  option 67  {url}")?;
             writeln!(
                 f,
-                "or, without an answer, enter that URL in firmware's menu. EDK2: Device Manager, Network Device List,"
+                "or, without these options, enter that URL in firmware's menu. EDK2: Device Manager, Network Device List,"
             )?;
-            writeln!(f, "the card, HTTP Boot Configuration, Boot URI\n")?;
+            writeln!(f, "the card, HTTP Boot Configuration, Boot URI; then start the new entry in Boot Manager\n")?;
         }
         if let Some(at) = tftp {
             let ip = at.ip();
