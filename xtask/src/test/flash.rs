@@ -110,22 +110,31 @@ fn flash(session: &Session<'_>, to: &Path, asked: &str) -> Expected {
 
 /// Boots the machine from a drive and its device, and has the host judge it by what was asked for.
 pub(super) fn boot(session: &Session<'_>, asked: &str, drive: &str, device: &str) -> Result<Ended, String> {
-    let line = format!("xtask run --board qemu-virt {asked}");
-    let wrong = |error: &dyn std::fmt::Display| format!("cannot boot: {error:#}");
-    let args = match Cli::try_parse_from(words(&line)).map_err(|error| wrong(&error))?.command {
-        Command::Run(args) => args,
-        _ => return Err("`run` is not `run`".into()),
-    };
-    let board = boards::load(&args.board).map_err(|error| wrong(&error))?;
-    let host = setup::ensure(&board, &InstallArgs::default()).map_err(|error| wrong(&error))?;
-    let mut job = run::prepare(&args, host, Path::new("").into()).map_err(|error| wrong(&error))?;
-    job.image = None;
+    let mut job = from_drive(&format!("--board qemu-virt {asked}"), drive, device)?;
     job.folder = session.report();
-    job.qemu_args = words(&format!("-drive {drive} -device {device}"));
     let booted = run::boot(&job, &Progress::Silent).map_err(|error| wrong(&error))?;
     let status = crate::report::exit_of(booted.report.outcome) as i32;
     let report = serde_json::to_value(&booted.report).map_err(|error| wrong(&error))?;
     Ok(Ended { status: Some(status), stdout: String::new(), stderr: String::new(), report: Some(report) })
+}
+
+/// A boot as `run` with these arguments would start it, but that firmware finds the image on a drive, by its device.
+pub(super) fn from_drive(arguments: &str, drive: &str, device: &str) -> Result<run::Job, String> {
+    let args =
+        match Cli::try_parse_from(words(&format!("xtask run {arguments}"))).map_err(|error| wrong(&error))?.command {
+            Command::Run(args) => args,
+            _ => return Err("`run` is not `run`".into()),
+        };
+    let board = boards::load(&args.board).map_err(|error| wrong(&error))?;
+    let host = setup::ensure(&board, &InstallArgs::default()).map_err(|error| wrong(&error))?;
+    let mut job = run::prepare(&args, host, Path::new("").into()).map_err(|error| wrong(&error))?;
+    job.image = None;
+    job.qemu_args = words(&format!("-drive {drive} -device {device}"));
+    Ok(job)
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> String {
+    format!("cannot boot: {error:#}")
 }
 
 /// The verdict, and two things that only the options on the drive can have brought about.

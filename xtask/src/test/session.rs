@@ -79,15 +79,7 @@ impl Session<'_> {
     /// Starts and waits for the end. A host that is busy may let samples come too late, which says nothing of what is tested:
     /// then it starts again, and says so.
     pub fn run(&self, arguments: &[String]) -> Result<Ended, String> {
-        let mut ended = self.start(arguments)?.wait()?;
-        for _ in 0..2 {
-            if !ended.report.as_ref().is_some_and(is_only_late) {
-                break;
-            }
-            println!("    (started again: samples came too late)");
-            ended = self.start(arguments)?.wait()?;
-        }
-        Ok(ended)
+        unless_late(&mut || self.start(arguments)?.wait(), |ended| ended.report.as_ref())
     }
 
     /// [`Session::start_by`], to the end.
@@ -124,6 +116,22 @@ impl Session<'_> {
         let differences = witness::compare(&trace, &claim);
         if differences.is_empty() { Ok(ended) } else { Err(format!("second witness: {}", differences.join("\n"))) }
     }
+}
+
+/// Does it again, twice at most, where its report deviates in nothing but late samples.
+pub fn unless_late<T>(
+    act: &mut dyn FnMut() -> Result<T, String>,
+    report: impl Fn(&T) -> Option<&Value>,
+) -> Result<T, String> {
+    let mut done = act()?;
+    for _ in 0..2 {
+        if !report(&done).is_some_and(is_only_late) {
+            break;
+        }
+        println!("    (started again: samples came too late)");
+        done = act()?;
+    }
+    Ok(done)
 }
 
 /// Checks deviate from what was expected, and all of them because the host let samples come too late.

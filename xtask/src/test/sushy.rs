@@ -6,19 +6,18 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::pypi::Environment;
 use super::session::Session;
-use crate::{child, workspace};
+use crate::child;
 
-const VERSION: &str = "2.2.0";
-/// A package comes within this time.
-const INSTALL: Duration = Duration::from_secs(180);
-/// Everything else of this.
+static ENVIRONMENT: Environment = Environment::new("sushy-tools", &["sushy-tools==2.2.0"]);
+/// Everything of it comes within this time.
 const SHORT: Duration = Duration::from_secs(30);
 
 pub const USER: &str = "operator";
@@ -27,31 +26,12 @@ pub const PASSWORD: &str = "Correct-Horse-7";
 pub const SYSTEM: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 pub const OTHER: &str = "00000000-1111-2222-3333-444444444444";
 
-/// Installs it below target/, once. Says why that cannot be.
+/// Why it cannot be had.
 pub fn lacks() -> Option<String> {
-    static LACKS: OnceLock<Option<String>> = OnceLock::new();
-    LACKS.get_or_init(install).clone()
-}
-
-fn install() -> Option<String> {
     if child::run(&["openssl", "version"], &[], SHORT).is_err() {
         return Some("no openssl, to make a certificate".to_owned());
     }
-    let folder = folder();
-    let mark = folder.join(VERSION);
-    if mark.exists() {
-        return None;
-    }
-    let text = |path: &Path| path.display().to_string();
-    let pip = text(&folder.join("bin/pip"));
-    let package = format!("sushy-tools=={VERSION}");
-    let installed = child::run(&["python3", "-m", "venv", &text(&folder)], &[], INSTALL)
-        .and_then(|_| child::run(&[&pip, "install", "--quiet", "--disable-pip-version-check", &package], &[], INSTALL));
-    installed.and_then(|_| Ok(fs::write(mark, "")?)).err().map(|error| format!("no sushy-tools: {error:#}"))
-}
-
-fn folder() -> PathBuf {
-    workspace::target().join("inflight/sushy-tools")
+    ENVIRONMENT.lacks()
 }
 
 /// A running service. Dropped, it is gone.
@@ -85,7 +65,7 @@ impl Sushy {
         child::run(&[&line.split(' ').collect::<Vec<_>>()[..], &[&key, "-out", &certificate]].concat(), &[], SHORT)?;
         let words = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", &certificate];
         let pin = child::run(&words, &[], SHORT)?.rsplit('=').next().unwrap_or_default().trim().replace(':', "");
-        let python = self::folder().join("bin/python").display().to_string();
+        let python = ENVIRONMENT.program("python");
         let hash = "import bcrypt, os; print(bcrypt.hashpw(os.environ['WORD'].encode(), bcrypt.gensalt(4)).decode())";
         let hash = child::run(&[&python, "-c", hash], &[("WORD", PASSWORD)], SHORT)?;
         fs::write(at("users"), format!("{USER}:{hash}"))?;
@@ -123,7 +103,7 @@ impl Sushy {
             move || listen(&told, &states, &follow)
         });
         let log = File::create(folder.join("log"))?;
-        let child = Command::new(self::folder().join("bin/sushy-emulator"))
+        let child = Command::new(ENVIRONMENT.program("sushy-emulator"))
             .args(["--config", &at("config.py")])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
