@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::flash::Way;
 use crate::iort::NodeInput;
+use crate::lava;
 use crate::run::{Injection, Span};
 
 /// Crashes a machine while its endpoints do DMA, takes it over, and says what happened.
@@ -45,6 +46,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Read IORT tables: what they say, what is wrong, where a device's IDs go
     Iort(IortArgs),
+    /// Make a LAVA job of a board's file, and the files that it deploys
+    Lava(LavaArgs),
     /// List the boards, check their files, or begin one from what firmware says
     Boards(BoardsArgs),
     /// Show what the host has and what it lacks; changes nothing
@@ -188,6 +191,30 @@ pub struct FlashArgs {
     pub payload: PayloadArgs,
 }
 
+/// Arguments of `lava`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "The job's log is judged by `cargo xtask report LOG --board BOARD --scenario S,…`.")]
+pub struct LavaArgs {
+    /// The board, by the name of its file in board-configs/
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// How LAVA brings the payload there; without it as the board's file says. An emulated board takes none
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub via: Option<lava::Way>,
+    /// The device type of the lab; without it the board's own name, without that of its vendor
+    #[arg(long, value_name = "TYPE")]
+    pub device_type: Option<String>,
+    /// Folder for job.yaml and the files that it deploys, which are built; without it the job goes to standard output
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Where the lab's workers find that folder, as in https://builds.example/inflight; without it by file:, on this host
+    #[arg(long, value_name = "URL", required_unless_present = "to")]
+    pub images: Option<String>,
+    /// What the payload is told
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+}
+
 /// Arguments of `bench`.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -206,9 +233,15 @@ pub struct ReportArgs {
     /// What to do with reports that are there
     #[command(subcommand)]
     pub command: Option<ReportCommand>,
-    /// A console log, as `run` leaves it
+    /// A console log, as `run` leaves it, or the log of a LAVA job
     #[arg(value_name = "LOG", required = true)]
     pub log: Option<PathBuf>,
+    /// The board that the log is of, where others captured it: `run` says it in its first line
+    #[arg(long, value_name = "BOARD")]
+    pub board: Option<String>,
+    /// The scenarios that were asked for, with --board
+    #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset", requires = "board")]
+    pub scenario: Vec<String>,
     /// Where the report goes; without it beside the log
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,

@@ -12,6 +12,7 @@ mod cli;
 mod exit;
 mod flash;
 mod iort;
+mod lava;
 mod lock;
 mod power;
 mod redfish;
@@ -20,6 +21,7 @@ mod run;
 mod serial;
 mod serve;
 mod setup;
+mod template;
 mod test;
 mod workspace;
 
@@ -58,6 +60,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::run(args),
         Command::Iort(args) => iort::run(args),
+        Command::Lava(args) => lava::run(args),
         Command::Boards(args) => boards::run(args),
         Command::Doctor(args) => setup::doctor(args),
         Command::Ci(args) => ci::run(args),

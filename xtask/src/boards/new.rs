@@ -1,14 +1,14 @@
 //! `cargo xtask boards new`: a board's file, begun from what its firmware says.
 
-use minijinja::syntax::SyntaxConfig;
+use minijinja::context;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::facts::Facts;
 use crate::cli::NewBoardArgs;
 use crate::exit::{Exit, say, tell, usage};
 use crate::iort::describe::text_of;
 use crate::report::anew;
+use crate::template;
 
 /// Reads the tables and writes the file, or prints it.
 pub fn run(args: &NewBoardArgs) -> anyhow::Result<Exit> {
@@ -34,20 +34,7 @@ pub fn run(args: &NewBoardArgs) -> anyhow::Result<Exit> {
 
 /// The file's text. What it says is read back: a file that `check` refuses is never begun.
 pub fn text(name: &str, facts: &Facts) -> anyhow::Result<String> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    // A line that holds a block alone leaves no line.
-    let blocks = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?;
-    environment.set_syntax(blocks);
-    environment.add_filter("text", quoted);
-    environment.add_filter("hex", |number: u64| format!("{number:#x}"));
-    environment.add_template("new.toml", include_str!("new.toml.jinja"))?;
-    let text = environment.get_template("new.toml")?.render(context! { name, facts => Serde(facts) })?;
+    let text = template::render(include_str!("new.toml.jinja"), context! { name, facts => Serde(facts) })?;
     board::parse("the file that would be begun".as_ref(), &text).map_err(|error| usage(error.to_string()))?;
     Ok(text)
-}
-
-/// A basic string of TOML, which has the escapes of JSON.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -6,8 +6,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use request::HOST_PREFIX;
-pub use request::{Expected, HostLine, Request};
+pub use request::{Expected, HOST_PREFIX, HostLine, Request};
 
 use wire::Record;
 use wire::reader::{Item, Reader};

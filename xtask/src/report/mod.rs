@@ -10,6 +10,7 @@ mod html;
 mod judge;
 mod junit;
 mod ktap;
+mod lava;
 mod merge;
 pub mod model;
 mod pcie;
@@ -32,7 +33,7 @@ pub use collect::Builder;
 use model::UNKNOWN_BOARD;
 pub use model::{Outcome, Report};
 pub use waive::load as load_waivers;
-pub use write::{CONSOLE_LOG, anew, clear, write};
+pub use write::{CONSOLE_LOG, anew, atomically, clear, write};
 
 use std::path::Path;
 
@@ -40,9 +41,11 @@ use ::board::Date;
 use ::board::waivers::Waiver;
 use anyhow::Context;
 
-use crate::capture::{Capture, HostLine};
-use crate::cli::{ReportArgs, ReportCommand};
+use crate::boards;
+use crate::capture::{Capture, HOST_PREFIX, HostLine};
+use crate::cli::{PayloadArgs, ReportArgs, ReportCommand};
 use crate::exit::{Exit, usage};
+use crate::run::options;
 
 /// A log of ten million lines.
 const LONGEST_LOG: u64 = 1 << 30;
@@ -79,6 +82,7 @@ fn rerender(path: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
         return Err(refuse(format!("no file of at most {LONGEST_LOG} bytes")));
     }
     let log = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let log = asked(lava::console(&log).unwrap_or(log), args)?;
     let waivers = load_waivers(args.waivers.as_deref())?;
     let mut report = from_log(&log);
     waive(&mut report, &waivers);
@@ -97,6 +101,26 @@ fn rerender(path: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
     keep_log(&log, path, &folder.join(CONSOLE_LOG))?;
     terminal::print(&report, &folder);
     Ok(exit_of(report.outcome))
+}
+
+/// The log with what was asked for in front, where the command line says it: others than `run` keep the board's words alone.
+fn asked(log: Vec<u8>, args: &ReportArgs) -> anyhow::Result<Vec<u8>> {
+    let Some(board) = &args.board else { return Ok(log) };
+    if log.starts_with(HOST_PREFIX.as_bytes()) {
+        return Err(usage(format!("--board {board}: the log says in its first line what was asked for; leave it out")));
+    }
+    let payload = PayloadArgs {
+        scenario: args.scenario.clone(),
+        cycles: 1,
+        span: None,
+        iort: None,
+        plant: None,
+        option: Vec::new(),
+    };
+    let mut request = options::of(&payload, &[], &boards::load(board)?)?.request;
+    // Whoever started it knows how many.
+    request.cycles = 0;
+    Ok([HostLine::Request(request).write().into_bytes(), log].concat())
 }
 
 /// Reads a kept log as the live console was read.
@@ -119,5 +143,5 @@ fn keep_log(log: &[u8], from: &Path, to: &Path) -> anyhow::Result<()> {
     if from.canonicalize().ok().is_some_and(|from| to.canonicalize().ok() == Some(from)) {
         return Ok(());
     }
-    write::atomically(to, log)
+    atomically(to, log)
 }

@@ -4,6 +4,7 @@ use super::counts::Phase;
 use super::model::{Outcome, Report};
 use super::{from_log, html, junit, ktap, terminal, write};
 use crate::capture::fixture::*;
+use crate::cli::ReportArgs;
 
 fn judged(records: &[Record<'_>]) -> Report {
     from_log(&log(Some(&request()), records))
@@ -405,15 +406,42 @@ fn files_are_written_together_and_an_old_report_does_not_survive() {
     assert!(write(&folder.path().join("missing"), &judged(&two_runs())).is_err());
 }
 
+fn anybodys() -> ReportArgs {
+    ReportArgs { command: None, log: None, board: None, scenario: Vec::new(), report: None, waivers: None }
+}
+
+#[test]
+fn a_log_that_others_captured_is_judged_by_what_was_asked_for() {
+    use crate::exit::{Exit, one_line};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.log");
+    let judged = |bytes: &[u8], board: Option<&str>| {
+        std::fs::write(&path, bytes).unwrap();
+        let (board, scenario) = (board.map(Into::into), vec!["adopt".into(), "bypass".into()]);
+        super::run(&ReportArgs { log: Some(path.clone()), board, scenario, ..anybodys() })
+    };
+    let bare = log(None, &two_runs());
+    assert_eq!(judged(&bare, None).unwrap(), Exit::Pass);
+    // The log has adopt and reset.
+    assert_eq!(judged(&bare, Some("ampere/altra")).unwrap(), Exit::Fail);
+    let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    assert!(text.contains("ampere/altra") && text.contains("bypass"), "{text}");
+    // Kept with the line in front: it can be judged again without the command line.
+    let kept = std::fs::read(folder.path().join("console.log")).unwrap();
+    assert_eq!(judged(&kept, None).unwrap(), Exit::Fail);
+    let error = one_line(&judged(&kept, Some("ampere/altra")).unwrap_err());
+    assert!(error.contains("says in its first line what was asked for"), "{error}");
+    assert!(one_line(&judged(&bare, Some("ampere/altr")).unwrap_err()).contains("did you mean `ampere/altra`"));
+}
+
 #[test]
 fn a_log_is_rendered_again_where_it_is_or_where_it_is_asked_for() {
-    use crate::cli::ReportArgs;
     use crate::exit::{Exit, status_of};
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = folder.path().join("board.log");
     let rendered = |bytes: &[u8], report| {
         std::fs::write(&path, bytes).unwrap();
-        super::run(&ReportArgs { command: None, log: Some(path.clone()), report, waivers: None })
+        super::run(&ReportArgs { log: Some(path.clone()), report, ..anybodys() })
     };
     let whole = log(Some(&request()), &two_runs());
     assert_eq!(rendered(&whole, None).unwrap(), Exit::Pass);

@@ -27,6 +27,7 @@ pub use qemu::Emulator;
 pub use qmp::Qmp;
 pub use sender::Line;
 pub use soak::{Span, is_stopped, listen};
+pub use watch::takes_frames;
 
 use std::path::{Path, PathBuf};
 

@@ -235,7 +235,7 @@ impl Watch<'_> {
 }
 
 /// A driver of network cards.
-fn takes_frames(driver: &str) -> bool {
+pub fn takes_frames(driver: &str) -> bool {
     dma::DRIVERS.iter().any(|known| known.name() == driver && known.unit() == "frames")
 }
 

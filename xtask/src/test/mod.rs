@@ -14,6 +14,7 @@ mod input;
 mod interface;
 mod lab;
 mod labgrid;
+mod lava;
 mod many;
 mod netboot;
 mod pcie;
@@ -145,6 +146,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(interface::all());
     cases.extend(lab::all());
     cases.extend(labgrid::all());
+    cases.extend(lava::all());
     cases.extend(many::all());
     cases.extend(netboot::all());
     cases.extend(pcie::all());
