@@ -142,9 +142,10 @@ fn remember_wait(bus: &dyn Bus, stream: &mut Stream, pair: usize, now: u64) {
         return;
     }
     let waited = stream.state[STATE_LOOKED].saturating_sub(since);
-    let us = u128::from(waited) * 1_000_000 / u128::from(bus.frequency().max(1));
+    let frequency = bus.frequency().max(1);
+    let us = (waited / frequency).saturating_mul(1_000_000).saturating_add(waited % frequency * 1_000_000 / frequency);
     let word = &mut stream.state[STATE_TAIL_AND_WAIT];
-    let longest = (*word >> 32).max(us.min(u32::MAX.into()) as u64);
+    let longest = (*word >> 32).max(us.min(u32::MAX.into()));
     *word = longest << 32 | *word & 0xffff_ffff;
 }
 

@@ -79,14 +79,14 @@ pub(super) fn place(space: &mut dyn ConfigSpace, root: &Bus, host: &HostBridge<'
 
 /// What is on a bus and behind its bridges, the strictest alignment first: so nothing is lost between two.
 fn items(bus: &Bus, kind: Kind, has_high: bool, is_high_reached: bool) -> Vec<Item<'_>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Item<'_>> = Vec::new();
     for node in &bus.functions {
         for (bar, bytes) in &node.bars {
             let is_high = bar.is_64_bit && bar.is_prefetchable && has_high && is_high_reached;
             if is_high == (kind == Kind::High) {
                 // Two functions share no page, so that one can be mapped without the other.
                 let alignment = (*bytes).max(4096);
-                all.push(Item { bytes: *bytes, alignment, what: What::Bar(node.bdf, *bar) });
+                add(&mut all, Item { bytes: *bytes, alignment, what: What::Bar(node.bdf, *bar) });
             }
         }
         if let Some(bridge) = &node.behind {
@@ -95,12 +95,17 @@ fn items(bus: &Bus, kind: Kind, has_high: bool, is_high_reached: bool) -> Vec<It
             if bytes > 0 {
                 let alignment = alignment.max(MIB);
                 let what = What::Behind(node, is_high_reached);
-                all.push(Item { bytes: bytes.next_multiple_of(MIB), alignment, what });
+                add(&mut all, Item { bytes: bytes.next_multiple_of(MIB), alignment, what });
             }
         }
     }
-    all.sort_by_key(|item| core::cmp::Reverse(item.alignment));
     all
+}
+
+/// Behind those that are aligned as strictly.
+fn add<'a>(all: &mut Vec<Item<'a>>, item: Item<'a>) {
+    let at = all.partition_point(|other| other.alignment >= item.alignment);
+    all.insert(at, item);
 }
 
 /// Bytes that these take from an address with their strictest alignment on, and that alignment. A size that passes 64 bits

@@ -57,7 +57,7 @@ fn mapping_overlaps(node: &Node<'_>, faults: &mut Vec<Finding>) {
         return;
     }
     let mut ranges: Vec<(usize, Mapping)> = check_map::ranges(node).collect();
-    ranges.sort_by_key(|(_, mapping)| mapping.input_base);
+    ranges.sort_unstable_by_key(|(at, mapping)| (mapping.input_base, *at));
     // Of those that begin no later, the one that reaches furthest.
     let mut furthest: Option<(usize, Mapping)> = None;
     for (at, mapping) in ranges {
