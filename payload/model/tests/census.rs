@@ -6,9 +6,13 @@ use model::{
 };
 use smmu::access::{Access, Barrier, SmmuIndex, Structure, Unbacked};
 use smmu::bringup::{Options, Unit};
-use smmu::census::{Census, Exceptions, Known, Mark, Plan, Refuses, Way, largest_stream, memory, way};
+use smmu::census::{
+    Census, Exceptions, Known, Mark, NotWatched, Plan, Refuses, Watched, Way, largest_stream, memory, way,
+};
 use smmu::spec::cd::Cd0;
 use smmu::spec::event::id;
+use smmu::spec::registers::{CR0, CR0ACK};
+use smmu::table::Unknown;
 use smmu::translation::{Httu, Memory, SharedTables};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -44,6 +48,10 @@ fn device(stream: StreamId, address: u64, write: bool) -> Function {
 struct Seen {
     marks: Vec<Mark>,
     refused: BTreeSet<Outcome>,
+    /// Whom the SMMU said that it refused something.
+    told: Vec<StreamId>,
+    /// When it was let go of before its time, and why.
+    ends: Vec<(usize, NotWatched)>,
 }
 
 impl Seen {
@@ -75,19 +83,23 @@ fn census_of(
     let mut unit = Unit::prepare(&mut hw, SMMU, &options, &mut frames).expect("prepare");
     let streams = [WRITER, READER, QUIET].map(|stream| (stream, Memory::WriteBack));
     let shared = &mut SharedTables::default();
-    let plan = Plan { httu, memory, streams: &streams, unknown: Memory::WriteBack, shared };
-    let mut watched = Census::attach(&mut hw, &mut unit, &mut frames, plan).expect("attach");
-    unit.start(&mut hw).expect("start");
-    let mut seen = Seen { marks: Vec::new(), refused: BTreeSet::new() };
+    let plan = Plan { httu, memory, streams: &streams, shared };
+    let census = Census::attach(&mut hw, &mut unit, &mut frames, plan).expect("attach");
+    let mut watched = Watched::new(unit, Some(census));
+    watched.start(&mut hw).expect("start");
+    let mut seen = Seen { marks: Vec::new(), refused: BTreeSet::new(), told: Vec::new(), ends: Vec::new() };
     for round in 0..ROUNDS {
         seen.take_refused(hw.machine);
         each(hw.machine, round);
-        watched.scan(&mut hw, &mut unit, round as u64).expect("scan");
+        if let Err(why) = watched.look(&mut hw, round as u64, &mut |stream| seen.told.push(stream)) {
+            seen.ends.push((round, why));
+        }
     }
-    unit.release(&mut hw).expect("release");
-    assert!(!watched.is_lossy());
+    seen.take_refused(hw.machine);
+    let ended = watched.end(&mut hw);
+    assert_eq!((ended.is_err(), watched.is_lossy()), (fault == Fault::NotDisabled, false), "{ended:?}");
     seen.take_refused(machine);
-    Seen { marks: watched.marks().to_vec(), ..seen }
+    Seen { marks: watched.census().expect("by marks").marks().to_vec(), ..seen }
 }
 
 /// The marks of one stream, or of those that nobody knows.
@@ -109,7 +121,7 @@ fn each_device_is_named_with_its_block_and_nothing_is_refused() {
             Function { live: false, ..device(QUIET, GIB + 0x1000, true) },
         ];
         machine.schedule = Schedule::EveryAccess;
-        let Seen { marks, refused } = census(&mut machine, Fault::None, &mut |_, _| {});
+        let Seen { marks, refused, .. } = census(&mut machine, Fault::None, &mut |_, _| {});
         assert!(refused.is_empty(), "{refused:?}");
         assert_eq!(broken(&machine), []);
         let all = Mark { stream: None, address: PhysAddr(0), bytes: 0, written: None, first: 0, last: 11, scans: 12 };
@@ -156,7 +168,7 @@ fn what_belongs_to_nobody_passes_and_its_block_is_told() {
         let mut machine = Machine::new(hardware(2), Choices::kind());
         machine.functions = vec![device(StreamId(stream), 2 * GIB, true)];
         machine.schedule = Schedule::EveryAccess;
-        let Seen { marks, refused } = census(&mut machine, Fault::None, &mut |_, _| {});
+        let Seen { marks, refused, .. } = census(&mut machine, Fault::None, &mut |_, _| {});
         assert!(refused.is_empty(), "{stream:#x}");
         let [mark] = marks[..] else { panic!("{marks:?}") };
         assert_eq!((mark.stream, mark.address, mark.written), (None, PhysAddr(2 * GIB), Some(true)));
@@ -169,7 +181,7 @@ fn doorbells_and_peers_are_reached() {
     // Beside memory it shows; in a range of 512 GiB without memory it does not.
     machine.functions = vec![device(WRITER, 0x0809_0040, true), device(READER, 0xFFF_0000_0000, true)];
     machine.schedule = Schedule::EveryAccess;
-    let Seen { marks, refused } = census(&mut machine, Fault::None, &mut |_, _| {});
+    let Seen { marks, refused, .. } = census(&mut machine, Fault::None, &mut |_, _| {});
     assert!(refused.is_empty(), "{refused:?}");
     let [mark] = marks[..] else { panic!("{marks:?}") };
     assert_eq!((mark.stream, mark.address, mark.bytes), (Some(WRITER), PhysAddr(0), GIB));
@@ -185,7 +197,8 @@ fn a_doorbell_in_a_hole_of_memory_is_written_as_device_memory() {
         machine.bus.devices.push(DOORBELL & !0xFFFF..(DOORBELL & !0xFFFF) + 0x2_0000);
         machine.functions = vec![device(WRITER, DOORBELL, true), device(StreamId(0x21), DOORBELL, true)];
         machine.schedule = Schedule::EveryAccess;
-        let Seen { marks, refused } = census_of(&mut machine, &memory(ranges(), devices), Fault::None, &mut |_, _| {});
+        let Seen { marks, refused, .. } =
+            census_of(&mut machine, &memory(ranges(), devices), Fault::None, &mut |_, _| {});
         assert!(refused.is_empty() && marks.len() == 2, "{refused:?} {marks:?}");
         assert_eq!(machine.bus.hazards.len(), hazards, "{:?}", machine.bus.hazards);
     }
@@ -215,7 +228,7 @@ fn whatever_the_architecture_leaves_open_the_census_holds() {
                 Function { live: false, ..device(QUIET, GIB, true) },
             ];
             machine.schedule = Schedule::OneIn(61);
-            let Seen { marks, refused } = census(&mut machine, Fault::None, &mut |machine, round| {
+            let Seen { marks, refused, .. } = census(&mut machine, Fault::None, &mut |machine, round| {
                 machine.functions[FIRST].live = round < 6;
             });
             let case = format!("SMMU {number}, seed {seed}: {marks:x?}");
@@ -298,6 +311,8 @@ enum Fault {
     NotAtomic,
     /// CD.HA stays 0.
     NoUpdates,
+    /// Once it translates it goes on, whatever is written.
+    NotDisabled,
 }
 
 struct Spoiled<'a> {
@@ -310,7 +325,8 @@ impl Access for Spoiled<'_> {
         self.machine.read32(smmu, offset)
     }
     fn write32(&mut self, smmu: SmmuIndex, offset: u32, value: u32) {
-        self.machine.write32(smmu, offset, value);
+        let is_kept = self.fault == Fault::NotDisabled && offset == CR0 && self.machine.read32(smmu, CR0ACK) & 1 != 0;
+        self.machine.write32(smmu, offset, value | u32::from(is_kept));
     }
     fn read64(&mut self, smmu: SmmuIndex, offset: u32) -> u64 {
         self.machine.read64(smmu, offset)
@@ -379,7 +395,7 @@ fn without_an_atomic_exchange_a_write_is_lost() {
     {
         let mut machine = Machine::new(hardware(2), Choices::kind());
         machine.functions = vec![device(WRITER, GIB, false), Function { live: false, ..device(WRITER, GIB, true) }];
-        let Seen { marks, refused } = census(&mut machine, fault, &mut |machine, round| {
+        let Seen { marks, refused, .. } = census(&mut machine, fault, &mut |machine, round| {
             if round == 3 {
                 machine.dma(FIRST, 0);
             }
@@ -392,11 +408,72 @@ fn without_an_atomic_exchange_a_write_is_lost() {
 }
 
 #[test]
-fn without_updates_the_device_is_refused() {
+fn the_first_refusal_ends_it_and_nobody_is_refused_any_more() {
+    let mut machine = Machine::new(hardware(2), Choices::kind());
+    machine.functions = vec![device(WRITER, GIB, true)];
+    let Seen { marks, refused, told, ends } = census(&mut machine, Fault::NoUpdates, &mut |machine, round| {
+        if round >= 3 {
+            let outcome = machine.dma(FIRST, 0);
+            assert_eq!(outcome.is_delivered(), round > 3, "round {round}: {outcome:?}");
+        }
+    });
+    assert_eq!((marks, told), (vec![], vec![WRITER]));
+    assert_eq!(refused, [Outcome::Blocked(Stop::Fault(id::F_ACCESS))].into());
+    assert_eq!(ends, [(3, NotWatched::Refused(id::F_ACCESS))]);
+    assert_eq!(ends[0].1.to_string(), "DMA was refused (F_ACCESS): not watched any longer");
+}
+
+#[test]
+fn a_stranger_with_a_pasid_ends_it() {
+    // Whether anybody names it or not: there is no CD for its PASID.
+    for stream in [QUIET, StreamId(0x4321)] {
+        let mut machine = Machine::new(hardware(2).idr1(|idr1| idr1.with_ssidsize(8)), Choices::kind());
+        let stranger = Function { substream: Some(5), ..device(stream, GIB, true) };
+        machine.functions = vec![device(WRITER, GIB, true), stranger];
+        let Seen { marks, told, ends, .. } = census(&mut machine, Fault::None, &mut |machine, round| {
+            machine.dma(FIRST, 0);
+            if round >= 5 {
+                machine.dma(SECOND, 0);
+            }
+        });
+        assert_eq!((told, ends), (vec![stream], vec![(5, NotWatched::Refused(id::C_BAD_SUBSTREAMID))]));
+        // What was seen before it stays.
+        let [mark] = marks[..] else { panic!("{marks:?}") };
+        assert_eq!((mark.stream, mark.scans), (Some(WRITER), 6));
+        // With SMMUEN=0 it passes, PASID or not (6.3.9.6).
+        assert!(machine.dma(SECOND, 0).is_delivered());
+    }
+}
+
+#[test]
+fn an_smmu_that_cannot_be_disabled_is_told_and_watched_no_less() {
     let mut machine = Machine::new(hardware(2), Choices::kind());
     machine.functions = vec![device(WRITER, GIB, true)];
     machine.schedule = Schedule::EveryAccess;
-    let Seen { marks, refused } = census(&mut machine, Fault::NoUpdates, &mut |_, _| {});
-    assert_eq!(marks, []);
-    assert_eq!(refused, [Outcome::Blocked(Stop::Fault(id::F_ACCESS))].into());
+    let Seen { marks, refused, ends, .. } = census(&mut machine, Fault::NotDisabled, &mut |_, _| {});
+    assert_eq!((marks.len(), refused.len(), ends.len()), (1, 0, 0));
+}
+
+/// By refusal nothing ends it, and everyone who is refused is told.
+#[test]
+fn where_everything_is_refused_a_refusal_ends_nothing() {
+    let mut machine = Machine::new(hardware(0), Choices::kind());
+    machine.functions = vec![device(WRITER, GIB, true)];
+    let mut frames = FreshFrames::default();
+    let options = Options { unknown: Unknown::IsRecorded, ..Options::new(PhysAddr(0x0905_0000), WRITER) };
+    let mut unit = Unit::prepare(&mut machine, SMMU, &options, &mut frames).expect("prepare");
+    let empty = unit.new_domain(&mut machine, &mut frames).expect("a domain");
+    unit.attach(&mut machine, &mut frames, WRITER, &empty).expect("attach");
+    let mut watched = Watched::new(unit, None);
+    watched.start(&mut machine).expect("start");
+    let mut told = Vec::new();
+    for round in 0..4 {
+        if round < 3 {
+            assert_eq!(machine.dma(FIRST, 0), Outcome::Blocked(Stop::Fault(id::F_TRANSLATION)));
+        }
+        assert_eq!(watched.look(&mut machine, round, &mut |stream| told.push(stream)), Ok(()));
+    }
+    assert_eq!((told, watched.refused().rows()[0].count), (vec![WRITER; 3], 3));
+    watched.end(&mut machine).expect("end");
+    assert_eq!(machine.dma(FIRST, 0), Outcome::Delivered(PhysAddr(GIB), Path::Disabled));
 }

@@ -1,6 +1,6 @@
 //! Base address registers, as the firmware programmed them.
 
-use crate::{Command, Function, HeaderType, PciError};
+use crate::{Command, Function, HeaderType, PciError, sriov};
 use addr::PhysAddr;
 
 const BAR0: u16 = 0x10;
@@ -24,12 +24,43 @@ impl Function<'_> {
     /// # Errors
     /// A reserved type, or a 64-bit BAR in the last register.
     pub fn memory_bar(&mut self, index: u8) -> Result<Option<Bar>, PciError> {
-        let last = match self.header_type().layout() {
-            HeaderType::ENDPOINT => 5,
-            HeaderType::BRIDGE => 1,
-            _ => return Ok(None),
-        };
-        self.memory_bar_at(BAR0, index, last)
+        match self.last_bar() {
+            Some(last) => self.memory_bar_at(BAR0, index, last),
+            None => Ok(None),
+        }
+    }
+
+    /// Number of its last BAR, by its kind of header.
+    fn last_bar(&mut self) -> Option<u8> {
+        match self.header_type().layout() {
+            HeaderType::ENDPOINT => Some(5),
+            HeaderType::BRIDGE => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Tells where the registers behind each memory BAR begin: its own, and those of its virtual functions, where it has any, one
+    /// behind the other (9.3.3.14; their own BARs read as zero, 9.3.4.1). Nothing is written.
+    pub fn each_register_block(&mut self, tell: &mut dyn FnMut(PhysAddr)) {
+        if let Some(last) = self.last_bar() {
+            self.each_address(BAR0, last, tell);
+        }
+        if let Ok(Some(sriov)) = self.sriov()
+            && sriov.count != 0
+        {
+            self.each_address(sriov.bars(), sriov::LAST_BAR, tell);
+        }
+    }
+
+    fn each_address(&mut self, first: u16, last: u8, tell: &mut dyn FnMut(PhysAddr)) {
+        let mut index = 0;
+        while index <= last {
+            if let Ok(Some(bar)) = self.memory_bar_at(first, index, last) {
+                tell(bar.address);
+                index += u8::from(bar.is_64_bit);
+            }
+            index += 1;
+        }
     }
 
     /// The same in another list of BARs, which begins at `first`.

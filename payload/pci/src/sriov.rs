@@ -23,7 +23,8 @@ const OFFSET_AND_STRIDE: u16 = 0x14;
 const DEVICE_ID: u16 = 0x18;
 const PAGE_SIZE: u16 = 0x20;
 const BAR0: u16 = 0x24;
-const LAST_BAR: u8 = 5;
+/// Number of the last VF BAR.
+pub(crate) const LAST_BAR: u8 = 5;
 /// Device Capabilities 2 and Device Control 2: ARI forwarding (7.5.3.15, 7.5.3.16).
 const ARI_FORWARDING: u16 = 1 << 5;
 
@@ -42,6 +43,11 @@ pub struct Sriov {
 }
 
 impl Sriov {
+    /// Offset of VF BAR 0.
+    pub(crate) const fn bars(&self) -> u16 {
+        self.at + BAR0
+    }
+
     /// Requester ID of a virtual function, and so its StreamID's origin; `None` where it would be past the last bus, or the
     /// numbers make no sense.
     #[must_use]
@@ -98,12 +104,12 @@ impl Function<'_> {
     /// # Errors
     /// A reserved type of BAR.
     pub fn virtual_bar(&mut self, sriov: &Sriov, index: u8) -> Result<Option<(PhysAddr, u64)>, PciError> {
-        let Some(bar) = self.memory_bar_at(sriov.at + BAR0, index, LAST_BAR)?.filter(|bar| bar.address.0 != 0) else {
+        let Some(bar) = self.memory_bar_at(sriov.bars(), index, LAST_BAR)?.filter(|bar| bar.address.0 != 0) else {
             return Ok(None);
         };
         let control = self.read16(sriov.at + CONTROL);
         self.write16(sriov.at + CONTROL, control & !MEMORY_SPACE);
-        let bytes = self.bar_bytes_at(sriov.at + BAR0 + 4 * u16::from(index), bar.is_64_bit);
+        let bytes = self.bar_bytes_at(sriov.bars() + 4 * u16::from(index), bar.is_64_bit);
         self.write16(sriov.at + CONTROL, control);
         Ok((bytes != 0).then_some((bar.address, bytes)))
     }

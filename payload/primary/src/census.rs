@@ -26,12 +26,9 @@ use pci::Found;
 use smmu::{
     access::SmmuIndex,
     bringup::{BringUpError, Options, Unit},
-    census::{Census, Known, Way, largest_stream, way},
-    event::{self, Counts},
+    census::{Census, Known, Watched, Way, largest_stream, way},
     observe::Registers,
-    queue::EventQueue,
     table::Unknown,
-    takeover::EventHandler,
     translation::SharedTables,
 };
 use wire::{Record, record::Outcome};
@@ -41,22 +38,13 @@ const WATCH_US: u64 = 1_000_000;
 const STEP_US: u64 = 250;
 /// A device that is refused may be recorded once for each four bytes.
 const EVENTQ_LOG2: u8 = 13;
-/// Kinds of events that are told apart, and StreamIDs.
-const MOST_ROWS: usize = 512;
+/// StreamIDs that are told apart.
 const MOST_STREAMS: usize = 256;
 
 const SOURCE: &str = "ARCHITECTURE.md, census";
 
 /// Streams of functions: SMMU, StreamID, and whether the function snoops the CPU's caches.
 type Streams = Vec<(usize, StreamId, bool)>;
-
-/// An SMMU that is watched, by refusal where it has no census.
-struct Watched {
-    unit: Unit,
-    census: Option<Census>,
-    /// It refused what it was to mark, and is disabled again.
-    is_released: bool,
-}
 
 /// A StreamID that did DMA; `None` for those that nobody knows, and that are watched together.
 struct Seen {
@@ -71,7 +59,6 @@ struct Seen {
 #[derive(Default)]
 struct Recorded {
     seen: Vec<Seen>,
-    counts: Vec<Counts>,
     /// Something was lost: someone may be missing.
     is_lossy: bool,
     /// An SMMU did not do what it was told.
@@ -115,21 +102,18 @@ pub(crate) fn run(session: &mut Session, run: u32, cycle: u32) -> Outcome {
     };
     let time = timer::now() - began;
     let mut ends = Checks { run, cycle, checks: 0, failed: 0 };
-    for Watched { unit, census, .. } in watched.iter_mut().filter(|watched| !watched.is_released) {
-        let done = match census {
-            Some(_) => unit.release(&mut machine.hw),
-            None => unit.shut_down(&mut machine.hw).and_then(|()| unit.restore_gbpa(&mut machine.hw)),
-        };
-        if let Err(error) = done {
-            machine.not_disabled = Some(unit.smmu());
-            ends.fail("cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
+    for watched in &mut watched {
+        if let Err(error) = watched.end(&mut machine.hw) {
+            let smmu = watched.unit().smmu();
+            machine.not_disabled = Some(smmu);
+            ends.fail("cycle.smmu-disabled", &format!("SMMU {}: {error}", smmu.0), "IHI 0070 6.3.9");
         }
     }
     exceptions::step("");
     exceptions::record_aborts(false);
     for (smmu, way) in (0..).zip(&ways) {
         let marks = matches!(way, Way::Marks { .. });
-        let is_released = watched.get(usize::from(smmu)).is_some_and(|watched: &Watched| watched.is_released);
+        let is_released = watched.get(usize::from(smmu)).is_some_and(Watched::is_released);
         let how = if is_released { "not watched: its marks failed".into() } else { way.to_string() };
         console::record(&Record::Watched { run, cycle, smmu, marks, how: &how });
     }
@@ -218,46 +202,28 @@ fn prepare_all(
                 None
             }
         };
-        let started = unit.start(&mut machine.hw);
-        watched.push(Watched { unit, census, is_released: false });
+        let mut one = Watched::new(unit, census);
+        let started = one.start(&mut machine.hw);
+        watched.push(one);
         started.map_err(named)?;
     }
     Ok(())
 }
 
-/// Reads flags and event queues for as long as is watched.
+/// Looks at every SMMU, for as long as is watched.
 fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u64) -> Recorded {
-    let handler = |Watched { unit, .. }: &Watched| {
-        let (smmu, counts) = (unit.smmu(), Counts::with_capacity(MOST_ROWS));
-        EventHandler::new(smmu, EventQueue::new(smmu, unit.eventq()), counts)
-    };
-    let mut handlers: Vec<EventHandler> = watched.iter().map(handler).collect();
     let mut recorded = Recorded::default();
     let deadline = began + timer::ticks_of_us(watch_us);
     loop {
         let now = timer::now();
-        for ((smmu, handler), Watched { unit, census, is_released }) in (0_u8..).zip(&mut handlers).zip(&mut *watched) {
-            if *is_released {
-                continue;
-            }
-            if let Some(Err(error)) = census.as_mut().map(|census| census.scan(&mut machine.hw, unit, now)) {
-                recorded.broken = Some(format!("SMMU {smmu}: {error}"));
-                return recorded;
-            }
-            let Recorded { seen, is_lossy, broken, .. } = &mut recorded;
-            let mut refused = None;
-            handler.handle_each(&mut machine.hw, &mut |event| {
-                let event = event::decode(event);
-                refused = Some(event.id);
-                let stream_id = Some(event.stream);
+        for (smmu, watched) in (0_u8..).zip(&mut *watched) {
+            let Recorded { seen, is_lossy, broken } = &mut recorded;
+            let mut refused = |stream_id| {
+                let stream_id = Some(stream_id);
                 *is_lossy |= !note(seen, Seen { smmu, stream_id, first: now, last: now, events: 1 });
-            });
-            // Nobody is refused for the sake of marks: what the fabric cannot update is let go at once. Where it does not
-            // let itself be disabled, it is tried again at the end.
-            if let Some(id) = refused.filter(|_| census.is_some()) {
-                let name = event::name(id);
-                *broken = Some(format!("SMMU {smmu} refused DMA ({name}): not watched any longer"));
-                *is_released = unit.release(&mut machine.hw).is_ok();
+            };
+            if let Err(error) = watched.look(&mut machine.hw, now, &mut refused) {
+                *broken = Some(format!("SMMU {smmu}: {error}"));
             }
         }
         if now >= deadline {
@@ -265,14 +231,9 @@ fn watch(machine: &mut Machine, watched: &mut [Watched], began: u64, watch_us: u
         }
         timer::sleep_us(STEP_US);
     }
-    for handler in handlers {
-        let (counts, is_lossy) = handler.into_counts();
-        recorded.counts.push(counts);
-        recorded.is_lossy |= is_lossy;
-    }
-    for (smmu, census) in (0_u8..).zip(watched).filter_map(|(smmu, watched)| Some((smmu, watched.census.as_ref()?))) {
-        recorded.is_lossy |= census.is_lossy();
-        if let Some(stream) = census.unreached().filter(|_| recorded.broken.is_none()) {
+    for (smmu, watched) in watched.iter().enumerate() {
+        recorded.is_lossy |= watched.is_lossy();
+        if let Some(stream) = watched.census().and_then(Census::unreached).filter(|_| recorded.broken.is_none()) {
             recorded.broken = Some(format!("StreamID {stream} of the IORT is beyond the table of SMMU {smmu}"));
         }
     }

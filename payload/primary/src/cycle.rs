@@ -268,9 +268,7 @@ pub(crate) fn stop(setting: &mut Setting<'_>, units: &mut [Unit], live: &[Live],
     streams::poison(setting.machine, live);
     timer::sleep_us(LATE_US);
     for unit in units {
-        let hw = &mut setting.machine.hw;
-        let done = unit.shut_down(hw).and_then(|()| unit.restore_gbpa(hw));
-        if let Err(error) = done {
+        if let Err(error) = unit.give_back(&mut setting.machine.hw) {
             setting.machine.not_disabled = Some(unit.smmu());
             setting.fail(end, "cycle.smmu-disabled", &format!("SMMU {}: {error}", unit.smmu().0), "IHI 0070 6.3.9");
         }

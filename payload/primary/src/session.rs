@@ -12,7 +12,7 @@ use crate::{
 };
 use alloc::{format, string::ToString, vec::Vec};
 use arch::{console, lost, timer};
-use scenario::{Plant, Risks, Scenario, Work, options::RunOptions};
+use scenario::{Cycles, Plant, Risks, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
     record::{Outcome, Verdict},
@@ -90,21 +90,12 @@ impl Session {
 
     /// Runs cycles, as many as asked or for as long; `cycle` says of each whether it passed.
     fn repeat(&mut self, run: u32, cycle: &mut dyn FnMut(&mut Self, u32) -> bool) -> Outcome {
-        let (mut cycles, mut cycles_failed) = (0, 0);
-        loop {
-            cycles_failed += u32::from(!cycle(self, cycles));
-            cycles += 1;
-            if let Some(smmu) = self.machine.not_disabled {
-                let smmu = smmu.0;
-                lost::because(format_args!("SMMU {smmu} is not disabled: it may use our memory"));
-            }
-            let goes_on = match self.deadline {
-                Some(deadline) => timer::now() < deadline,
-                None => cycles < self.options.cycles,
-            };
-            if !goes_on {
-                break;
-            }
+        let (deadline, asked) = (self.deadline, self.options.cycles);
+        let mut goes_on = |cycles| deadline.map_or(cycles < asked, |deadline| timer::now() < deadline);
+        let mut each = |number| (cycle(self, number), self.machine.not_disabled);
+        let Cycles { run: cycles, failed: cycles_failed, not_disabled } = scenario::repeat(&mut each, &mut goes_on);
+        if let Some(smmu) = not_disabled {
+            lost::because(format_args!("SMMU {} is not disabled: it may use our memory", smmu.0));
         }
         let outcome = if cycles_failed == 0 { Outcome::Pass } else { Outcome::Fail };
         console::record(&Record::RunEnd { run, outcome, cycles, cycles_failed });

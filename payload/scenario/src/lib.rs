@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod crash;
+mod cycles;
 pub mod damage;
 mod hands;
 pub mod judge;
@@ -19,6 +20,7 @@ mod scenario;
 mod work;
 
 pub use crash::Crash;
+pub use cycles::{Cycles, repeat};
 pub use damage::Damage;
 pub use hands::{Hands, Which};
 pub use plant::Plant;

@@ -347,6 +347,15 @@ impl Unit {
         self.disable(hw)
     }
 
+    /// [`Self::shut_down`], and GBPA as it was found.
+    ///
+    /// # Errors
+    /// [`BringUpError`]: it may still use its tables.
+    pub fn give_back(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
+        self.shut_down(hw)?;
+        self.restore_gbpa(hw)
+    }
+
     /// SMMUEN and queues off, nothing left in its caches.
     fn disable(&mut self, hw: &mut dyn Access) -> Result<(), BringUpError> {
         let smmu = self.control.smmu;

@@ -48,6 +48,15 @@ fn memory(parts: &[(u64, u64, u32)]) -> Vec<&'static str> {
 }
 
 #[test]
+fn memory_that_nobody_vouches_for_is_no_ram() {
+    let is_ram = |kind| MemoryRange { base: PhysAddr(BASE), bytes: BYTES, kind }.is_ram();
+    // Reserved, unusable, registers, PAL code, persistent, unaccepted, and types of vendors.
+    let others = [0, 8, 11, 12, 13, 14, 15, 16, 0x7000_0000, 0x8000_0000, u32::MAX];
+    assert_eq!(others.into_iter().filter(|kind| is_ram(*kind)).collect::<Vec<u32>>(), []);
+    assert_eq!((0..=10).filter(|kind| !is_ram(*kind)).collect::<Vec<u32>>(), [0, 8]);
+}
+
+#[test]
 fn range_lies_in_one_descriptor_of_a_kept_type() {
     assert_eq!(memory(&[(0x4000_0000, 0x1000_0000, 7), (BASE, BYTES, 0)]), [""; 0]);
     assert_eq!(memory(&[(BASE - 0x1000, BYTES + 0x2000, 6)]), [""; 0]);

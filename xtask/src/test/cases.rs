@@ -143,6 +143,28 @@ fn cycles_100(session: &Session<'_>) -> Expected {
 
 /// QEMU's own IORT, changed and with its checksum made right again where `is_valid`.
 fn iort_file(session: &Session<'_>, is_valid: bool, change: impl Fn(&mut [u8])) -> Result<Vec<String>, String> {
+    changed_iort(session, is_valid, change, "--scenario adopt")
+}
+
+/// `run` with `arguments` and QEMU's own IORT whose root complex has these ID mappings, both to the SMMU: first requester ID,
+/// number of IDs less one, first StreamID.
+pub fn with_mappings(session: &Session<'_>, mappings: [[u32; 3]; 2], arguments: &str) -> Result<Vec<String>, String> {
+    let change = |table: &mut [u8]| {
+        for (at, [input, count, output]) in (RC_MAPPINGS..).step_by(20).zip(mappings) {
+            for (at, word) in (at..).step_by(4).zip([input, count, output, SMMU_NODE]) {
+                table[at..at + 4].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+    };
+    changed_iort(session, true, change, arguments)
+}
+
+fn changed_iort(
+    session: &Session<'_>,
+    is_valid: bool,
+    change: impl Fn(&mut [u8]),
+    arguments: &str,
+) -> Result<Vec<String>, String> {
     let fixture = crate::workspace::root().join("ci/fixtures/qemu-virt/IORT.aml");
     let mut table = std::fs::read(&fixture).map_err(|error| format!("cannot read {}: {error}", fixture.display()))?;
     change(&mut table);
@@ -153,7 +175,7 @@ fn iort_file(session: &Session<'_>, is_valid: bool, change: impl Fn(&mut [u8])) 
     }
     let file = session.folder.with_extension("iort");
     std::fs::write(&file, table).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    Ok([words("run --scenario adopt --iort"), vec![file.display().to_string()]].concat())
+    Ok([words("run --iort"), vec![file.display().to_string()], words(arguments)].concat())
 }
 
 /// `run` with `arguments` and QEMU's own IORT with an RMR node for `stream`, whose range is the console's registers: nothing
@@ -227,18 +249,8 @@ fn tables() -> Vec<Case> {
         }),
         Case::new("iort-two-readings", |session| {
             // A count that is one too large: function 0000:00:02.0 is in two mappings, and Linux takes the second.
-            let split = |table: &mut [u8]| {
-                let reference: [u8; 4] = [SMMU_NODE as u8, 0, 0, 0];
-                for (at, [input, count, output]) in
-                    [(RC_MAPPINGS, [0_u32, 0x10, 0]), (RC_MAPPINGS + 20, [0x10, 0xffef, 0x10])]
-                {
-                    for (at, word) in (at..).step_by(4).zip([input, count, output]) {
-                        table[at..at + 4].copy_from_slice(&word.to_le_bytes());
-                    }
-                    table[at + 12..at + 16].copy_from_slice(&reference);
-                }
-            };
-            let ended = session.run(&iort_file(session, true, split)?)?;
+            let split = [[0, 0x10, 0], [0x10, 0xffef, 0x10]];
+            let ended = session.run(&with_mappings(session, split, "--scenario adopt")?)?;
             expect::finding(&ended, "W_MAP_OFF_BY_ONE")?;
             expect::finding(&ended, "W_READINGS_DIFFER")
         }),

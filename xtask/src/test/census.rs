@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Case;
-use super::cases::words;
+use super::cases::{with_mappings, words};
 use super::expect::{self, Expected, ensure};
 use super::policies::check;
 use super::session::{Ended, Session};
@@ -33,6 +33,19 @@ pub fn all() -> Vec<Case> {
             let check = check(expect::run(&ended, "census")?, "scenario.allowed")?;
             ensure(check["verdict"] == "skip", || format!("{check}"))
         }),
+        Case::new("census-shared-stream", shared_stream),
+        Case::new("census-stream-beyond", |session| {
+            // The SMMU has StreamIDs of 16 bits: who goes by a longer one would not be recorded.
+            let mappings = [[0, 0x17, 0], [0x18, 0x7, 0x1_0018]];
+            let ended = session.run(&with_mappings(session, mappings, "--scenario census")?)?;
+            expect::outcome(&ended, 1, "fail")?;
+            let run = expect::run(&ended, "census")?;
+            let watched = check(run, "census.watched")?;
+            let names_it = watched["reason"].as_str().is_some_and(|reason| reason.contains("0x10018"));
+            ensure(watched["verdict"] == "not-covered" && names_it, || format!("{watched}"))?;
+            let quiet = check(run, "census.quiet")?;
+            ensure(quiet["verdict"] == "not-covered", || format!("{quiet}"))
+        }),
         Case::new("census-translating", |session| {
             // Whose streams firmware's own table serves is not recorded: no verdict, and no pass.
             let ended = session.run(&words("run --scenario census --option firmware-smmu=1"))?;
@@ -59,14 +72,24 @@ fn active(run: &Value) -> Result<Vec<&Value>, String> {
     Ok(expect::array(run, "requesters")?.iter().filter(is_active).collect())
 }
 
-fn behind_another(session: &Session<'_>, arguments: &str) -> Result<Ended, String> {
+fn behind_another(session: &Session<'_>, arguments: Vec<String>) -> Result<Ended, String> {
     let image = build::left_running().map_err(|error| format!("{error:#}"))?;
-    session.run(&[words(arguments), vec!["--".into(), "-kernel".into(), image.display().to_string()]].concat())
+    session.run(&[arguments, vec!["--".into(), "-kernel".into(), image.display().to_string()]].concat())
+}
+
+/// Where two functions go by one StreamID, nobody can tell which it was: both are named.
+fn shared_stream(session: &Session<'_>) -> Expected {
+    let mappings = [[0, 0x17, 0], [0x18, 0x7, CULPRIT.1]];
+    let ended = behind_another(session, with_mappings(session, mappings, "--scenario census")?)?;
+    expect::outcome(&ended, 1, "fail")?;
+    let quiet = check(expect::run(&ended, "census")?, "census.quiet")?;
+    let names_both = "0000:00:02.0 or 0000:00:03.0 (StreamID 0x10) does DMA";
+    ensure(quiet["reason"].as_str().is_some_and(|reason| reason.contains(names_both)), || format!("{quiet}"))
 }
 
 /// The device is named, with what it did and since when it may.
 fn left_running(session: &Session<'_>) -> Expected {
-    let ended = behind_another(session, "run --scenario census")?;
+    let ended = behind_another(session, words("run --scenario census"))?;
     expect::outcome(&ended, 1, "fail")?;
     let run = expect::run(&ended, "census")?;
     watched_by_refusal(&ended, run)?;

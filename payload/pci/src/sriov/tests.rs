@@ -85,6 +85,31 @@ fn registers_follow_each_other_by_the_length_of_the_bar() {
 }
 
 #[test]
+fn their_registers_are_told_with_those_of_their_physical_function_while_they_are_on() {
+    let mut space = space(8);
+    space.put(PF, 0x10, 0x1000_0000);
+    // 64 bits, whose second register is no BAR of its own; then an I/O BAR.
+    space.put(PF, 0x14, 0x0000_0004);
+    space.put(PF, 0x18, 4);
+    space.put(PF, 0x1c, 1);
+    space.put(PF, 0x20, 0x1100_0000);
+    space.put(PF, 0x24, 0x1200_0000);
+    let told = |space: &mut FakeSpace| {
+        let mut told = Vec::new();
+        Function::new(space, PF).unwrap().each_register_block(&mut |at| told.push(at.0));
+        // What is not set up begins at 0.
+        told.retain(|at| *at != 0);
+        told
+    };
+    let own = [0x1000_0000, 0x4_0000_0000, 0x1100_0000, 0x1200_0000];
+    assert_eq!(told(&mut space), own);
+    enable(&mut space, 7);
+    space.written.clear();
+    assert_eq!(told(&mut space), [&own[..], &[0x2_0000_0000]].concat());
+    assert!(space.written.is_empty());
+}
+
+#[test]
 fn a_reset_loses_them_and_they_come_back() {
     let mut space = space(8);
     enable(&mut space, 7);

@@ -36,8 +36,7 @@ pub(super) fn attach(
     let is_cached = |stream| !machine.rmr_flags(index, stream).any(is_bare);
     let with_memory = |(stream, snoops)| (stream, of_memory(snoops && is_cached(stream)));
     let streams: Vec<(StreamId, Memory)> = of_this.chain(of_rmrs).map(with_memory).collect();
-    // That one function does not snoop says nothing of StreamIDs that the IORT does not name.
-    let plan = Plan { httu, memory, streams: &streams, unknown: Memory::WriteBack, shared };
+    let plan = Plan { httu, memory, streams: &streams, shared };
     Census::attach(&mut machine.hw, unit, frames, plan)
 }
 
@@ -71,14 +70,9 @@ pub(super) fn devices(machine: &mut Machine, functions: &[Found]) -> Vec<PhysAdd
         devices.push(its.base);
     }
     for found in functions {
-        let Some(mut function) = Function::new(&mut machine.config, found.bdf) else { continue };
-        let mut index = 0;
-        while index < 6 {
-            if let Ok(Some(bar)) = function.memory_bar(index) {
-                devices.push(bar.address);
-                index += u8::from(bar.is_64_bit);
-            }
-            index += 1;
+        // What is behind a virtual function's, its physical one tells.
+        if let Some(mut function) = Function::new(&mut machine.config, found.bdf) {
+            function.each_register_block(&mut |at| devices.push(at));
         }
     }
     devices

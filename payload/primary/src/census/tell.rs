@@ -1,6 +1,6 @@
 //! What a census saw, as records: who, what of it, and by which name.
 
-use super::{Recorded, Seen, Watched, note};
+use super::{Recorded, Seen, note};
 use crate::machine::Machine;
 use addr::StreamId;
 use alloc::{
@@ -10,7 +10,7 @@ use alloc::{
 use arch::console;
 use pci::{Command, Found, Function};
 use smmu::{
-    census::{Census, Mark},
+    census::{Census, Mark, Watched},
     event,
 };
 use wire::Record;
@@ -57,7 +57,7 @@ pub(super) fn requesters(
     for found in functions {
         let key = machine.stream_of(found.requester);
         let is_pooled = key.is_some_and(|(smmu, stream_id)| {
-            let census = watched.get(smmu).and_then(|watched| watched.census.as_ref());
+            let census = watched.get(smmu).and_then(Watched::census);
             census.is_some_and(|census| !census.knows(stream_id))
         });
         if is_pooled {
@@ -88,8 +88,8 @@ pub(super) fn requesters(
             console::record(&Record::Stranger { run, cycle, smmu, stream_id, first, last, events });
         }
     }
-    for (smmu, counts) in (0_u8..).zip(&recorded.counts) {
-        for row in counts.rows() {
+    for (smmu, watched) in (0_u8..).zip(watched) {
+        for row in watched.refused().rows() {
             let bdf = bdf_of(machine, functions, smmu, Some(row.stream));
             console::record(&Record::Event {
                 run,
@@ -115,8 +115,8 @@ pub(super) fn marks(
     recorded: &mut Recorded,
     (run, cycle, began): (u32, u32, u64),
 ) {
-    for (smmu, Watched { census, .. }) in (0..).zip(watched) {
-        for mark in census.iter().flat_map(Census::marks) {
+    for (smmu, watched) in (0..).zip(watched) {
+        for mark in watched.census().into_iter().flat_map(Census::marks) {
             let Mark { stream, address, bytes, written, first, last, scans } = *mark;
             let bdf = bdf_of(machine, functions, smmu, stream);
             recorded.is_lossy |= !note(&mut recorded.seen, Seen { smmu, stream_id: stream, first, last, events: 0 });

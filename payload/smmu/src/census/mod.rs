@@ -5,6 +5,7 @@
 //! really written (3.13.7: nothing is marked dirty ahead of a write).
 
 mod memory;
+mod watched;
 mod way;
 
 use crate::access::Access;
@@ -16,6 +17,7 @@ use addr::{PhysAddr, StreamId};
 use alloc::vec::Vec;
 use core::ops::Range;
 pub use memory::memory;
+pub use watched::{NotWatched, Watched};
 pub use way::{Exceptions, Known, Refuses, Way, largest_stream, way};
 
 /// Streams that get tables of their own; the others share one set.
@@ -32,8 +34,6 @@ pub struct Plan<'a> {
     pub memory: &'a [Range<u64>],
     /// Streams that are told by their names, and how they reach memory.
     pub streams: &'a [(StreamId, Memory)],
-    /// How all others reach it.
-    pub unknown: Memory,
     /// What the streams of several SMMUs have in common.
     pub shared: &'a mut SharedTables,
 }
@@ -83,7 +83,8 @@ impl Census {
         // `Unit::prepare` has found a granule.
         let geometry = Geometry::identity(idr5).unwrap_or(unit.geometry());
         let mut identity = Identity::new(smmu, geometry, plan.httu, plan.memory, plan.shared);
-        let (others, marked) = unit.new_marked_domain(hw, frames, &mut identity, plan.unknown)?;
+        // That one function does not snoop says nothing of StreamIDs that nobody names.
+        let (others, marked) = unit.new_marked_domain(hw, frames, &mut identity, Memory::WriteBack)?;
         unit.attach_unknown(hw, frames, &others)?;
         let mut census =
             Self { watched: [(None, others, marked)].into(), marks: Vec::new(), is_lossy: false, unreached: None };

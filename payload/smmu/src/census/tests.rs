@@ -5,6 +5,7 @@ use crate::bringup::Options;
 use crate::fake::{Fake, FakeFrames};
 use crate::spec::registers::{IDR0, IDR1, Idr0, Idr1};
 use crate::spec::ste::{Ste0, Ste1};
+use addr::Iova;
 use std::{format, string::ToString};
 
 const SMMU: SmmuIndex = SmmuIndex(0);
@@ -19,8 +20,7 @@ fn attached(count: u32, asid16: bool) -> (Fake, Unit, Census) {
     let mut unit = Unit::prepare(&mut hw, SMMU, &options, &mut frames).unwrap();
     let streams: Vec<_> = (0..count).map(|id| (StreamId(id), Memory::WriteBack)).collect();
     let shared = &mut SharedTables::default();
-    let plan =
-        Plan { httu: Httu::AccessAndDirty, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+    let plan = Plan { httu: Httu::AccessAndDirty, memory: &MEMORY, streams: &streams, shared };
     let census = Census::attach(&mut hw, &mut unit, &mut frames, plan).unwrap();
     (hw, unit, census)
 }
@@ -47,7 +47,7 @@ fn a_stream_beyond_the_table_stops_nobody_and_is_told() {
     let mut unit = Unit::prepare(&mut hw, SMMU, &Options::new(PhysAddr(0), StreamId(0xFFFF)), &mut frames).unwrap();
     let streams = [StreamId(0x10_0000), StreamId(0x20_0000), StreamId(3)].map(|stream| (stream, Memory::WriteBack));
     let shared = &mut SharedTables::default();
-    let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+    let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, shared };
     let census = Census::attach(&mut hw, &mut unit, &mut frames, plan).unwrap();
     assert_eq!(census.unreached(), Some(StreamId(0x10_0000)));
     assert!(census.knows(StreamId(3)) && !census.knows(StreamId(0x10_0000)));
@@ -72,7 +72,7 @@ fn streams_without_memory_stay_with_the_others() {
         frames.1 = count;
         let streams: Vec<_> = (0..4).map(|id| (StreamId(id << 8), Memory::WriteBack)).collect();
         let shared = &mut SharedTables::default();
-        let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+        let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, shared };
         match Census::attach(&mut hw, &mut unit, &mut frames, plan) {
             Ok(census) => {
                 least = least.or(Some(census.watched.len()));
@@ -96,7 +96,7 @@ fn instruction_fetches_are_reads_of_data_where_the_smmu_can_say_so() {
         let mut unit = Unit::prepare(&mut hw, SMMU, &Options::new(PhysAddr(0), StreamId(0xFFFF)), &mut frames).unwrap();
         let streams = [(StreamId(3), Memory::WriteBack)];
         let shared = &mut SharedTables::default();
-        let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+        let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, shared };
         Census::attach(&mut hw, &mut unit, &mut frames, plan).unwrap();
         // Its own, and one of all others' in the same level 2.
         for stream in [3, 4] {
@@ -113,7 +113,7 @@ fn the_same_stream_twice_has_one_domain() {
     let mut unit = Unit::prepare(&mut hw, SMMU, &options, &mut frames).unwrap();
     let streams = [(StreamId(3), Memory::WriteBack), (StreamId(3), Memory::NonCacheable)];
     let shared = &mut SharedTables::default();
-    let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, unknown: Memory::WriteBack, shared };
+    let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, shared };
     assert_eq!(Census::attach(&mut hw, &mut unit, &mut frames, plan).unwrap().watched.len(), 2);
 }
 
@@ -152,4 +152,21 @@ fn a_way_is_told_with_its_reason() {
             format!("all DMA but to ranges of RMR nodes is refused and recorded: {text}")
         );
     }
+}
+
+#[test]
+fn whom_nobody_names_reaches_memory_write_back_even_where_no_function_snoops() {
+    let (mut hw, mut frames) = (Fake::default(), FakeFrames::default());
+    let mut unit = Unit::prepare(&mut hw, SMMU, &Options::new(PhysAddr(0), StreamId(0xFFFF)), &mut frames).unwrap();
+    let streams = [(StreamId(3), Memory::NonCacheable)];
+    let shared = &mut SharedTables::default();
+    let plan = Plan { httu: Httu::Access, memory: &MEMORY, streams: &streams, shared };
+    let census = Census::attach(&mut hw, &mut unit, &mut frames, plan).unwrap();
+    let memory_of = |(stream, _, marked): &(Option<StreamId>, Domain, Marked)| {
+        let leaf = marked.translation().walk(&mut hw, Iova(0x4000_0000)).unwrap().unwrap();
+        // AttrIndx.
+        (*stream, leaf.descriptor >> 2 & 7)
+    };
+    let memory: Vec<_> = census.watched.iter().map(memory_of).collect();
+    assert_eq!(memory, [(None, Memory::WriteBack as u64), (Some(StreamId(3)), Memory::NonCacheable as u64)]);
 }

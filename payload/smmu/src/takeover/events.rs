@@ -8,7 +8,7 @@ use crate::spec::event::Event;
 use crate::spec::registers::{self as reg, Gerror};
 
 /// Reads and counts events, and makes room for more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EventHandler {
     smmu: SmmuIndex,
     queue: EventQueue,
@@ -43,6 +43,18 @@ impl EventHandler {
             self.queue.acknowledge(hw, &drained);
         }
         common::acknowledge_active(hw, self.smmu, active);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// There was more.
+    #[must_use]
+    pub const fn is_lossy(&self) -> bool {
+        self.is_lossy
     }
 
     /// What was counted, and whether there was more.

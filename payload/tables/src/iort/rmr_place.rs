@@ -20,6 +20,17 @@ pub struct MemoryRange {
     pub kind: u32,
 }
 
+impl MemoryRange {
+    /// It is RAM, whoever has it, and nobody is harmed who maps it: every fetch from there, one ahead too, is answered. Types
+    /// without an owner's word for that are left out: secure firmware may hide in `EfiReservedMemoryType`, where a fetch may be an
+    /// external abort; `EfiUnusableMemory` has errors; the rest are registers, or memory that does not forget.
+    #[must_use]
+    pub const fn is_ram(&self) -> bool {
+        // Loader's, boot services', runtime services', EfiConventionalMemory, EfiACPIReclaimMemory, EfiACPIMemoryNVS.
+        matches!(self.kind, 1..=7 | 9 | 10)
+    }
+}
+
 /// What stands at some addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupant {

@@ -3,7 +3,10 @@
 use crate::{acpi_tables, bus_masters};
 use addr::{Bdf, PhysAddr};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
-use arch::mmu::{Kind, Region};
+use arch::{
+    mmu::{Kind, Region},
+    ranges::Ranges,
+};
 use core::slice;
 use primary::firmware::{Description, Firmware, Given, Purpose, Reserved};
 use tables::{devicetree::Devicetree, iort::rmr_place::MemoryRange};
@@ -156,11 +159,6 @@ impl Firmware for Uefi {
     }
 
     fn memory_map(&self) -> Vec<MemoryRange> {
-        let range = |entry: &MemoryDescriptor| MemoryRange {
-            base: PhysAddr(entry.phys_start),
-            bytes: entry.page_count.saturating_mul(4096),
-            kind: entry.ty.0,
-        };
         boot::memory_map(MemoryType::LOADER_DATA).map_or(Vec::new(), |map| map.entries().map(range).collect())
     }
 
@@ -174,6 +172,11 @@ impl Firmware for Uefi {
     }
 }
 
+fn range(entry: &MemoryDescriptor) -> MemoryRange {
+    let bytes = entry.page_count.saturating_mul(4096);
+    MemoryRange { base: PhysAddr(entry.phys_start), bytes, kind: entry.ty.0 }
+}
+
 /// A status as its number: the names of all of them would take kilobytes of the image.
 fn code(status: Status) -> String {
     format!("EFI status {:#x}", status.0)
@@ -185,36 +188,14 @@ fn largest_free(limit: u64) -> u64 {
     free.map(|entry| entry.page_count * 4096).max().unwrap_or(0)
 }
 
-/// RAM that the firmware says may be mapped write-back. Ranges of type Reserved are left out: secure firmware may hide
-/// there, and a speculative fetch from it can be an external abort. What we reserved ourselves the caller adds.
+/// RAM that the firmware says may be mapped write-back. What we reserved ourselves the caller adds.
 fn ram(map: &MemoryMapOwned) -> Vec<Region> {
-    let is_ram = |ty| {
-        matches!(
-            ty,
-            MemoryType::LOADER_CODE
-                | MemoryType::LOADER_DATA
-                | MemoryType::BOOT_SERVICES_CODE
-                | MemoryType::BOOT_SERVICES_DATA
-                | MemoryType::RUNTIME_SERVICES_CODE
-                | MemoryType::RUNTIME_SERVICES_DATA
-                | MemoryType::CONVENTIONAL
-                | MemoryType::ACPI_RECLAIM
-                | MemoryType::ACPI_NON_VOLATILE
-        )
-    };
-    // The map is in no certain order; neighbours become one region, so that large blocks can map them.
-    let usable = |entry: &&MemoryDescriptor| is_ram(entry.ty) && entry.att.contains(MemoryAttribute::WRITE_BACK);
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for entry in map.entries().filter(usable) {
-        let at = ranges.partition_point(|(start, _)| *start < entry.phys_start);
-        ranges.insert(at, (entry.phys_start, entry.page_count * 4096));
-    }
-    let mut ram: Vec<Region> = Vec::new();
-    for (start, bytes) in ranges {
-        match ram.last_mut() {
-            Some(last) if last.start.0 + last.bytes == start => last.bytes += bytes,
-            _ => ram.push(Region { start: PhysAddr(start), bytes, kind: Kind::Data }),
+    let mut ram = Ranges::default();
+    for entry in map.entries().filter(|entry| entry.att.contains(MemoryAttribute::WRITE_BACK)) {
+        let range = range(entry);
+        if range.is_ram() {
+            ram.add(range.base, range.bytes);
         }
     }
-    ram
+    ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data }).collect()
 }
