@@ -55,15 +55,12 @@ pub(crate) fn stop(
     observer: &mut dyn FnMut(Moment<'_>),
 ) {
     let by = |means| plan.iter().filter(move |planned| planned.means == means);
-    let muted: Vec<Bdf> = by(Means::BusMaster).map(|planned| planned.bdf).collect();
-    if !muted.is_empty() {
-        observer(Moment::Stop(&muted));
-        for bdf in &muted {
-            if let Some(mut function) = Function::any(config, *bdf) {
-                function.set_bus_master(false);
-            }
-        }
-        observer(Moment::Stopped(&muted));
+    // One by one, each with its own time: what is written to configuration space may take milliseconds.
+    for Planned { bdf, .. } in by(Means::BusMaster) {
+        observer(Moment::Wait);
+        observer(Moment::Stop(&[*bdf]));
+        mute(config, *bdf);
+        observer(Moment::Stopped(&[*bdf]));
     }
     // Virtual functions come after their own, whose reset is theirs too.
     for Planned { found, .. } in by(Means::Driver).rev() {
@@ -81,6 +78,12 @@ pub(crate) fn stop(
         if !ports.is_empty() {
             by_port(config, &ports, how, functions, &wanted, observer);
         }
+    }
+}
+
+fn mute(config: &mut Ecam, bdf: Bdf) {
+    if let Some(mut function) = Function::any(config, bdf) {
+        function.set_bus_master(false);
     }
 }
 
@@ -108,9 +111,8 @@ fn by_function_level_reset(config: &mut Ecam, functions: &[Found], observer: &mu
     let saved = save(config, functions.iter());
     observer(Moment::Stop(&all));
     for bdf in &all {
-        if let Some(mut function) = Function::any(config, *bdf) {
-            function.set_bus_master(false);
-        }
+        mute(config, *bdf);
+        observer(Moment::Wait);
     }
     let mut is_pending = |(found, saved): &(Found, Saved)| {
         Function::any(config, found.bdf).is_some_and(|mut function| function.has_pending(saved))
@@ -124,6 +126,7 @@ fn by_function_level_reset(config: &mut Ecam, functions: &[Found], observer: &mu
         if let Some(mut function) = Function::any(config, found.bdf) {
             function.reset(saved);
         }
+        observer(Moment::Wait);
     }
     // Nobody touches the functions now, their registers neither: where their memory space is off a bus error may answer.
     wait_while(RESET_US, observer, &mut || true);

@@ -112,6 +112,8 @@ pub(crate) struct Streams {
     bus: Devices,
     /// The counter before which nobody looks between other work.
     next_look: u64,
+    /// When streams in cyclic buffers were last counted for their own sake.
+    kept_up: u64,
 }
 
 impl Streams {
@@ -138,7 +140,7 @@ impl Streams {
             watched
         };
         let all = streams.iter().map(watched).collect();
-        Self { all, samples: Vec::with_capacity(KEPT_SAMPLES), again: None, bus, next_look: 0 }
+        Self { all, samples: Vec::with_capacity(KEPT_SAMPLES), again: None, bus, next_look: 0, kept_up: 0 }
     }
 
     fn sample(&mut self) {
@@ -153,26 +155,27 @@ impl Streams {
     /// Brings all totals up to date. A function that is being reset must not be accessed (PCI Express Base 6.0, 6.6.2), and
     /// knows nothing of its work afterwards: of it only the windows are looked at.
     pub(crate) fn count(&mut self) {
-        let mut looked = timer::now();
         for index in 0..self.all.len() {
-            self.keep_up(&mut looked);
+            self.keep_up();
             self.count_one(index);
         }
     }
 
-    /// Now and then while others are waited for: looking takes its time, and gets a quarter of it.
+    /// Now and then while others are waited for: looking takes its time, and gets a quarter of it. What comes round by itself
+    /// does not wait for the rest.
     pub(crate) fn count_meanwhile(&mut self) {
         let now = timer::now();
-        if now >= self.next_look {
-            self.count();
-            let took = timer::now() - now;
-            self.next_look = timer::now() + 3 * took;
+        if now < self.next_look {
+            return self.keep_up();
         }
+        self.count();
+        let took = timer::now() - now;
+        self.next_look = timer::now() + 3 * took;
     }
 
     /// Rings that somebody used up take their time; what comes round by itself does not wait for it.
-    fn keep_up(&mut self, looked: &mut u64) {
-        if timer::now() - *looked < timer::ticks_of_us(CYCLIC_US) {
+    fn keep_up(&mut self) {
+        if timer::now() - self.kept_up < timer::ticks_of_us(CYCLIC_US) {
             return;
         }
         for index in 0..self.all.len() {
@@ -181,7 +184,7 @@ impl Streams {
                 self.count_one(index);
             }
         }
-        *looked = timer::now();
+        self.kept_up = timer::now();
     }
 
     fn count_one(&mut self, index: usize) {
@@ -214,9 +217,8 @@ impl Streams {
 
     /// Counts these functions' streams, and does something with each.
     fn each_of(&mut self, functions: &[Bdf], then: &dyn Fn(&mut Watched, &mut Devices)) {
-        let mut looked = timer::now();
         for index in 0..self.all.len() {
-            self.keep_up(&mut looked);
+            self.keep_up();
             let Self { all, bus, .. } = self;
             let named = all.get_mut(index).filter(|watched| functions.contains(&watched.stream.bdf));
             if let Some(watched) = named {

@@ -205,7 +205,12 @@ fn start_endpoints(setting: &mut Setting<'_>, live: &mut Vec<Live>) {
         candidate.driver.begin(&mut machine.config, &mut machine.bus, stream);
     }
     let mut refused = Vec::new();
-    for live in live.iter_mut().take(started) {
+    for index in 0..started {
+        let Some((live, before)) = live.get_mut(..=index).and_then(<[Live]>::split_last_mut) else { break };
+        // What came round by itself while one after the other was armed would not be counted.
+        for Live { stream, candidate, .. } in before.iter_mut().filter(|live| live.candidate.driver.is_cyclic()) {
+            candidate.driver.sample(&mut machine.bus, stream);
+        }
         let armed = live.candidate.driver.arm(&mut machine.config, &mut machine.bus, &mut live.stream);
         live.is_started = armed.is_ok();
         if let Err(error) = armed {

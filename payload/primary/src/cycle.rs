@@ -169,6 +169,8 @@ fn crash(
     let armed_tick = timer::now();
     let is_sender_stopped = setting.options.plant == Some(Plant::SenderStopped);
     setting.functions = errors::sample(setting.machine);
+    // Each of these steps takes its time where there is much of it: a cyclic buffer must not come round unseen meanwhile.
+    streams::sample(setting.machine, live);
     if cycle == 0 || is_sender_stopped {
         console::record(&Record::Armed { run, cycle, streams: live.len() as u32 });
     }
@@ -190,6 +192,7 @@ fn crash(
     };
     let mut left = oracle::smmus(setting, units, live)?;
     damage::mark(&mut left, &damaged);
+    streams::sample(setting.machine, live);
     let mut options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={} lava={}",
         setting.scenario,
@@ -211,6 +214,7 @@ fn crash(
         let text = format!("the kdump image's digest is {found:#x}, not {:#x}: no jump", boot.image.digest);
         return Err(text.into());
     }
+    streams::sample(setting.machine, live);
     let others = Others::start(setting.machine, live, setting.scenario.crash, setting.places.note());
     let not_started = |reason| NoCrash { id: "cpu.started", verdict: Verdict::NotCovered, reason, source: PSCI };
     let others = others.map_err(not_started)?;
