@@ -25,7 +25,7 @@ const MEMORY: [Range<u64>; 3] = [GIB..2 * GIB - 0x20_0000, 2 * GIB..3 * GIB, 0x1
 const WRITER: StreamId = StreamId(0x10);
 const READER: StreamId = StreamId(0x18);
 const QUIET: StreamId = StreamId(0x20);
-const KNOWN: Known = Known { coherent_override: false, httu_override: None, last_memory: 0x180_3FFF_FFFF };
+const KNOWN: Known = Known { coherent_override: false, httu_override: 2, last_memory: 0x180_3FFF_FFFF };
 const ROUNDS: usize = 12;
 
 /// Devices by the functions that a machine has: their index in it.
@@ -269,7 +269,7 @@ fn what_hardware_lacks_decides_the_way() {
     assert_eq!(way_of(hardware(0), KNOWN), Way::Refuses(Refuses::NoHttu));
     assert_eq!(way_of(hardware(1), KNOWN), marks(Httu::Access));
     assert_eq!(way_of(hardware(2), KNOWN), marks(Httu::AccessAndDirty));
-    let overridden = |httu_override| Known { httu_override: Some(httu_override), ..KNOWN };
+    let overridden = |httu_override| Known { httu_override, ..KNOWN };
     assert_eq!(way_of(hardware(2), overridden(0)), Way::Refuses(Refuses::Overridden { httu: 2 }));
     assert_eq!(way_of(hardware(2), overridden(1)), marks(Httu::Access));
     // What the IORT promises and the SMMU has not would be illegal in a CD.

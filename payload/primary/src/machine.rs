@@ -19,10 +19,7 @@ use scenario::options::RunOptions;
 use smmu::access::SmmuIndex;
 use smmu::spec::registers::{EVENTQ_CONS, IDR0, IDR1, Idr0, Idr1};
 use tables::{Platform, iort::RmrFlags, mcfg::EcamRegion, platform::ReservedRange, spcr::Console};
-use wire::{
-    Record,
-    record::{IortOrigin, Severity},
-};
+use wire::{Record, record::Severity};
 
 /// Bytes of an SMMU's two register pages.
 const SMMU_BYTES: u64 = 0x2_0000;
@@ -62,8 +59,8 @@ impl ConsoleAt {
 pub(crate) struct SmmuAt {
     pub(crate) base: PhysAddr,
     pub(crate) coherent_override: bool,
-    /// The IORT's HTTU override; a devicetree has none.
-    pub(crate) httu_override: Option<u8>,
+    /// The IORT's HTTU override.
+    pub(crate) httu_override: u8,
     /// The largest StreamID that it has.
     largest_sid: u32,
     /// Its place in [`Platform::smmus`].
@@ -263,11 +260,10 @@ impl Machine {
                 continue;
             };
             let coherent_override = smmu.coherent_override == Some(true);
-            let is_tree = self.iort.as_ref().is_some_and(|iort| iort.origin == IortOrigin::Devicetree);
-            let httu_override = (!is_tree).then_some(smmu.httu_override);
             let idr1 = exceptions::probe_read32(smmu.base.0 + u64::from(IDR1)).unwrap_or(0);
             let sid_bits = u32::from(Idr1::from(idr1).sidsize());
             let largest_sid = 1_u32.checked_shl(sid_bits).map_or(u32::MAX, |size| size - 1);
+            let httu_override = smmu.httu_override;
             self.smmus.push(SmmuAt { base: smmu.base, coherent_override, httu_override, largest_sid, named });
             frames.push(SmmuFrame { base: smmu.base, coherent: coherent_override || Idr0::from(idr0).cohacc() });
         }

@@ -3,7 +3,9 @@
 mod tree;
 
 use addr::{Bdf, PhysAddr, StreamId};
-use tables::{Platform, iort::NodeKind};
+use tables::Platform;
+use tables::iort::NodeKind;
+use tables::iort::amend::{RmrWish, amend, amended_len};
 use tree::{ITS, Made, SMMU, bus, gic, look, pci, root, smmu};
 
 /// Base of the SMMU and StreamID, DeviceID.
@@ -265,5 +267,20 @@ fn phandle_of_two_nodes_is_the_first_ones() {
     look(&made.blob(), |_, platform, ids| {
         assert!(ids.contains(&"W_DTB_PHANDLE_TWICE"), "{ids:?}");
         assert_eq!(resolved(platform, 1), (Some((ONE, 1)), None));
+    });
+}
+
+/// IORT E.f, 3.1.1.2: the field stands in place of IDR0.HTTU, with a range of a board's added as without.
+#[test]
+fn a_tree_takes_no_hardware_updates_of_tables_away() {
+    look(&root().with(gic()).with(smmu(SMMU, ONE as u32)).blob(), |tree, platform, _| {
+        assert_eq!(platform.smmus[0].httu_override, 2);
+        let iort = tree.to_iort(&mut |_| {});
+        let wish =
+            RmrWish { stream: StreamId(8), smmu: platform.smmus[0].node, base: PhysAddr(0x1_0000), bytes: 0x1_0000 };
+        let mut amended = vec![0; amended_len(&iort)];
+        let length = amend(&iort, &wish, &mut amended).unwrap();
+        let platform = Platform::from_devicetree(tree, &amended[..length], &mut |_| {});
+        assert_eq!((platform.rmrs.len(), platform.smmus[0].httu_override), (1, 2));
     });
 }

@@ -124,8 +124,8 @@ impl fmt::Display for Refuses {
 pub struct Known {
     /// IORT, COHACC override.
     pub coherent_override: bool,
-    /// IORT, HTTU override; `None` where a devicetree describes the SMMU, which has none.
-    pub httu_override: Option<u8>,
+    /// IORT, HTTU override.
+    pub httu_override: u8,
     /// The last address of memory.
     pub last_memory: u64,
 }
@@ -143,7 +143,7 @@ pub fn largest_stream(hw: &mut dyn Access, smmu: SmmuIndex) -> StreamId {
 pub fn way(hw: &mut dyn Access, smmu: SmmuIndex, known: Known) -> Way {
     let [idr0, idr1, idr5, gbpa] = [reg::IDR0, reg::IDR1, reg::IDR5, reg::GBPA].map(|at| hw.read32(smmu, at));
     let (idr0, idr1) = (Idr0::from(idr0), Idr1::from(idr1));
-    let has = idr0.httu().min(known.httu_override.unwrap_or(u8::MAX));
+    let has = idr0.httu().min(known.httu_override);
     // TTF bit 1: VMSAv8-64 tables.
     let geometry = Geometry::identity(Idr5::from(idr5)).filter(|_| idr0.s1p() && idr0.ttf() & 0b10 != 0);
     Way::Refuses(match geometry {

@@ -22,8 +22,10 @@ const COMPONENT_REVISION: u8 = 4;
 const ROOT_COMPLEX_REVISION: u8 = 4;
 const SMMU_V3_REVISION: u8 = 5;
 const RMR_REVISION: u8 = 3;
-/// SMMUv3 flags: COHACC override; DeviceID mapping index is valid.
+/// SMMUv3 flags: COHACC override; DeviceID mapping index is valid; all hardware updates of tables that IDR0.HTTU has: a tree
+/// takes none away.
 const COHACC_OVERRIDE: u32 = 1 << 0;
+const HTTU_OVERRIDE: u32 = 2 << 1;
 const HAS_DEVICE_ID: u32 = 1 << 4;
 /// RMR access attributes (IORT E.d, bits 9:2).
 const NORMAL_NON_CACHEABLE: u32 = 4 << 2;
@@ -86,7 +88,7 @@ impl Writer {
         let node = layout::SmmuV3 {
             header: EMPTY,
             base: fields.base.0.into(),
-            flags: (coherent | device_id).into(),
+            flags: (coherent | HTTU_OVERRIDE | device_id).into(),
             reserved: 0.into(),
             vatos: 0.into(),
             model: fields.model.into(),
