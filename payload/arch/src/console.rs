@@ -1,5 +1,6 @@
 //! The console of the running image: one UART, one running sequence number.
 
+use crate::alive;
 use crate::serial::{At, Kind};
 use crate::uart::Uart;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -55,7 +56,7 @@ pub fn with(job: impl FnOnce(&mut Writer<Uart>)) {
     SEQUENCE.store(writer.next_sequence(), Ordering::Relaxed);
 }
 
-/// Writes one record. A record that cannot be written leaves a gap in the sequence, which the host notices.
+/// Writes one record, which is a sign of life. A record that cannot be written leaves a gap in the sequence, which the host notices.
 pub fn record(record: &Record<'_>) {
     with(|writer| {
         if writer.write(record).is_err() {
@@ -63,4 +64,5 @@ pub fn record(record: &Record<'_>) {
             writer.set_next_sequence(skipped);
         }
     });
+    alive::sign();
 }

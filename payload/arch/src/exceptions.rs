@@ -3,7 +3,7 @@
 //! A synchronous abort of a probe's own load is an answer. An SError or external abort while the takeover runs is
 //! evidence: recorded with its step, and the run goes on. Everything else ends the run through the lost handler.
 
-use crate::cpu;
+use crate::{alive, cpu};
 use aarch64_cpu::registers::{VBAR_EL2, Writeable};
 use core::{
     arch::global_asm,
@@ -115,6 +115,7 @@ pub fn step(name: &'static str) {
     STEP_LENGTH.store(0, Ordering::Relaxed);
     STEP_TEXT.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
     STEP_LENGTH.store(name.len(), Ordering::Relaxed);
+    alive::step(name);
 }
 
 /// How many aborts were recorded since [`clear`].

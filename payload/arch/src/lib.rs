@@ -14,7 +14,10 @@ pub mod first_map;
 pub mod mmu;
 pub mod ranges;
 pub mod serial;
+pub mod watchdog;
 
+#[cfg(any(target_os = "none", target_os = "uefi"))]
+pub mod alive;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod bus;
 #[cfg(any(target_os = "none", target_os = "uefi"))]

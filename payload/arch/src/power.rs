@@ -1,5 +1,6 @@
 //! PSCI (Arm DEN 0022), through `smccc`.
 
+use crate::alive;
 use core::arch::asm;
 use smccc::{
     Hvc, Smc,
@@ -19,6 +20,7 @@ pub enum Conduit {
 
 /// Powers the machine off; where that fails, sleeps for ever: the host's deadline then ends the run as lost.
 pub fn off(conduit: Conduit) -> ! {
+    alive::end();
     // Nothing can be done about an error here.
     let _ = match conduit {
         Conduit::Smc => psci::system_off::<Smc>(),
@@ -63,7 +65,8 @@ pub fn is_off(conduit: Conduit, affinity: u64) -> bool {
     matches!(state, Ok(AffinityState::Off))
 }
 
-fn halt() -> ! {
+/// Sleeps for ever.
+pub fn halt() -> ! {
     loop {
         // SAFETY: waiting has no effect on memory.
         unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }

@@ -5,7 +5,7 @@ use addr::PhysAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of [`Boot`]'s layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// SMMUs that one block holds.
 pub const MAX_SMMUS: usize = 16;
 /// Windows of configuration space that one block holds.
@@ -147,6 +147,16 @@ pub struct Ecam {
     pub reserved: u32,
 }
 
+/// Frames of a generic watchdog that is armed; 0: none is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Watchdog {
+    /// Refresh frame.
+    pub refresh: PhysAddr,
+    /// Control frame.
+    pub control: PhysAddr,
+}
+
 /// `Boot::psci`: no PSCI.
 pub const PSCI_NONE: u32 = 0;
 /// `Boot::psci`: by SMC.
@@ -208,6 +218,10 @@ pub struct Boot {
     pub boot_cpu: u64,
     /// Where the [`crate::crash_note::CrashNote`] is.
     pub crash_note: PhysAddr,
+    /// The watchdog that this image goes on refreshing, as its observer does.
+    pub watchdog: Watchdog,
+    /// Where the [`crate::last_words::LastWords`] are; 0: none are kept.
+    pub last_words: PhysAddr,
 }
 
 impl Boot {

@@ -2,7 +2,7 @@ extern crate std;
 
 use crate::{
     HandoverError,
-    boot::{Boot, Ecam, MAX_ECAM, MAX_SMMUS, Region, Smmu},
+    boot::{Boot, Ecam, MAX_ECAM, MAX_SMMUS, Region, Smmu, Watchdog},
     crash_note::CrashNote,
     crc64,
     oracle::{
@@ -41,7 +41,7 @@ fn crc64_is_the_catalogued_one() {
 #[test]
 fn boot_layout_does_not_drift() {
     let counted: Boot = counted();
-    assert_eq!(size_of::<Boot>(), 784);
+    assert_eq!(size_of::<Boot>(), 808);
     let pair = |low: u64| low | (low + 1) << 32;
     let region = |low| Region { base: PhysAddr(pair(low)), bytes: pair(low + 2) };
     assert_eq!((counted.run, counted.cycle), (6, 7));
@@ -62,6 +62,8 @@ fn boot_layout_does_not_drift() {
     let last = Ecam { base: PhysAddr(pair(188)), segment: 190, first_bus: 0, last_bus: 0, reserved: 191 };
     assert_eq!(counted.ecam[MAX_ECAM - 1], last);
     assert_eq!((counted.boot_cpu, counted.crash_note), (pair(192), PhysAddr(pair(194))));
+    let watchdog = Watchdog { refresh: PhysAddr(pair(196)), control: PhysAddr(pair(198)) };
+    assert_eq!((counted.watchdog, counted.last_words), (watchdog, PhysAddr(pair(200))));
     let counted: CrashNote = self::counted();
     assert_eq!((counted.cause, counted.esr, counted.elr, counted.far), (pair(0), pair(2), pair(4), pair(6)));
     assert_eq!((counted.spins, counted.rings), (pair(8), pair(10)));
@@ -80,11 +82,11 @@ fn sealed_boot_has_golden_bytes() {
         0x6f,
         0x6f,
         0x74,
-        3,
+        4,
         0,
         0,
         0,
-        0x10,
+        0x28,
         3,
         0,
         0, //
@@ -110,7 +112,7 @@ fn sealed_boot_has_golden_bytes() {
     assert_eq!(boot.verify(), Ok(()));
 }
 
-const BOOT_CRC: [u8; 8] = [0xc8, 0x6a, 0xeb, 0x72, 0x9a, 0xb2, 0xf7, 0x15];
+const BOOT_CRC: [u8; 8] = [0xe2, 0xd1, 0xbc, 0x71, 0xa0, 0xff, 0xd1, 0x88];
 
 #[test]
 fn what_is_wrong_with_a_boot_block_is_named() {
@@ -123,11 +125,11 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert!(matches!(bad.verify(), Err(HandoverError::Magic { block: "boot", found: 1, .. })));
     let mut bad = good;
     bad.header.version = 9;
-    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 3 }));
+    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 4 }));
     for stated in [0, 23, 24, 783, 785, u32::MAX] {
         let mut bad = good;
         bad.header.bytes = stated;
-        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 784 };
+        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 808 };
         assert_eq!(bad.verify(), Err(wrong));
     }
     let mut bad = good;
@@ -142,9 +144,9 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 9, expected: 8 }));
     assert_eq!(bad.ecam().len(), MAX_ECAM);
 
-    assert!(matches!(Boot::find(&good.as_bytes()[..783]), Err(HandoverError::Length { found: 783, .. })));
+    assert!(matches!(Boot::find(&good.as_bytes()[..807]), Err(HandoverError::Length { found: 807, .. })));
     let mut shifted = memory(1024);
-    shifted.as_mut_bytes()[4..788].copy_from_slice(good.as_bytes());
+    shifted.as_mut_bytes()[4..812].copy_from_slice(good.as_bytes());
     assert_eq!(Boot::find(&shifted.as_bytes()[4..]), Err(HandoverError::Misaligned { block: "boot" }));
 }
 
@@ -325,8 +327,8 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(bit in 0usize..784 * 8) {
-        let mut memory = memory(784);
+    fn every_flipped_bit_is_noticed(bit in 0usize..808 * 8) {
+        let mut memory = memory(808);
         memory.as_mut_bytes().copy_from_slice(boot().as_bytes());
         memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(Boot::find(memory.as_bytes()).is_err());
