@@ -52,7 +52,8 @@ pub(crate) fn board(raw: raw::Board) -> Result<Board, Vec<Mistake>> {
     let sender = all.keep(raw.sender.map(sender).transpose());
     let qemu = all.keep(raw.qemu.map(qemu).transpose());
     let smmus = all.keep(known::smmus(raw.smmus));
-    let watchdog = all.keep(raw.watchdog.map(known::watchdog).transpose());
+    let silence = limits.as_ref().map(|limits| limits.silence_seconds);
+    let watchdog = all.keep(raw.watchdog.map(|watchdog| known::watchdog(watchdog, silence)).transpose());
     let errata = all.keep_all(raw.errata.into_iter().map(known::told));
     let quirks = all.keep_all(raw.quirks.into_iter().map(known::told));
     let expectations = all.keep_all(raw.expectations.into_iter().map(known::expectation));
@@ -112,6 +113,9 @@ pub(crate) fn site(raw: raw::Site, mut board: Board) -> Result<Board, Vec<Mistak
     all.keep(name(&raw.name));
     let denied = all.keep(hands(&raw.deny, &[], &board.endpoints));
     let limits = all.keep(raw.limits.as_ref().map(limits).transpose());
+    if let (Some(Some(here)), Some(raw), Some(watchdog)) = (limits, &raw.limits, &board.watchdog) {
+        all.keep(known::outlasts(watchdog.seconds, here.silence_seconds, &raw.silence_seconds));
+    }
     let baud = board.reach.as_ref().and_then(|reach| reach.baud);
     let serial = all.keep(known::serial(raw.serial, baud));
     let power = all.keep(known::power(raw.power));
@@ -256,6 +260,8 @@ fn qemu(raw: raw::Qemu) -> Result<Qemu, Mistake> {
         smp: *raw.smp.get_ref(),
         memory: raw.memory.into_inner(),
         firmware: raw.firmware.into_iter().map(Into::into).collect(),
+        devicetree: raw.devicetree,
+        globals: raw.globals,
         audiodevs: raw.audiodevs,
         drives: raw.drives.into_iter().map(|drive| check_drive(drive, &raw.devices)).collect::<Result<_, _>>()?,
         sender: raw.sender.map(|sender| qemu_sender(sender, raw.devices.iter().chain(&raw.netdevs))).transpose()?,

@@ -72,6 +72,14 @@ pub struct Watchdog {
     pub refresh: u64,
     /// Address of the control frame.
     pub control: u64,
+    /// From the payload's last sign of life to the reset.
+    #[serde(default = "usual_seconds")]
+    pub seconds: u32,
+}
+
+/// Longer than any wait of the payload, and shorter than a lab's patience.
+const fn usual_seconds() -> u32 {
+    60
 }
 
 /// A line to the console.

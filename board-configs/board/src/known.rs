@@ -115,8 +115,9 @@ pub(crate) fn crash_region(raw: Spanned<u64>) -> Result<u64, Mistake> {
     }
 }
 
-pub(crate) fn watchdog(raw: Spanned<Watchdog>) -> Result<Watchdog, Mistake> {
-    let Watchdog { refresh, control } = *raw.get_ref();
+/// `silence_seconds` is how long the host listens to nothing, where that is known.
+pub(crate) fn watchdog(raw: Spanned<Watchdog>, silence_seconds: Option<u64>) -> Result<Watchdog, Mistake> {
+    let Watchdog { refresh, control, seconds } = *raw.get_ref();
     // Each frame is a page of its own, so that they can be given away apart (Arm BSA, generic watchdog).
     if let Some(odd) = [refresh, control].iter().find(|frame| **frame == 0 || !frame.is_multiple_of(0x1000)) {
         return mistake(&raw, format!("a watchdog's frame at {odd:#x} is not aligned to 4 KiB"));
@@ -124,7 +125,27 @@ pub(crate) fn watchdog(raw: Spanned<Watchdog>) -> Result<Watchdog, Mistake> {
     if refresh == control {
         return mistake(&raw, format!("both frames of the watchdog are at {refresh:#x}"));
     }
+    // The payload's own option reads it in the end.
+    let mut wrong = None;
+    RunOptions::default().apply(&format!("watchdog={seconds}"), |problem| wrong = Some(problem.to_string()));
+    if let Some(wrong) = wrong.or((seconds == 0).then(|| "watchdog=0: leave the section out".into())) {
+        return mistake(&raw, wrong);
+    }
+    if let Some(silence) = silence_seconds {
+        outlasts(seconds, silence, &raw)?;
+    }
     Ok(raw.into_inner())
+}
+
+/// The host listens to nothing for longer than the watchdog waits: else nobody hears what the board has to tell.
+pub(crate) fn outlasts<T>(seconds: u32, silence: u64, at: &Spanned<T>) -> Result<(), Mistake> {
+    if silence > seconds.into() {
+        return Ok(());
+    }
+    mistake(
+        at,
+        format!("a watchdog of {seconds} s resets a board that limits.silence-seconds ({silence}) has given up"),
+    )
 }
 
 /// An erratum or a quirk that nobody can look up is hearsay.

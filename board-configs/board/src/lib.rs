@@ -186,6 +186,10 @@ pub struct Qemu {
     /// Firmware images; the first that exists is used. EDK2, which a UEFI application needs, or U-Boot for a raw image; none:
     /// the emulator itself loads the raw image.
     pub firmware: Vec<PathBuf>,
+    /// Value of `-dtb`, a file in the folder of all boards, where the emulator makes none that describes the machine.
+    pub devicetree: Option<String>,
+    /// Values of `-global`.
+    pub globals: Vec<String>,
     /// Values of `-audiodev`.
     pub audiodevs: Vec<String>,
     /// Values of `-netdev`, after the sender's.

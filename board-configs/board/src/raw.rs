@@ -120,6 +120,9 @@ pub(crate) struct Qemu {
     pub(crate) image: Image,
     #[serde(default)]
     pub(crate) firmware: Vec<String>,
+    pub(crate) devicetree: Option<String>,
+    #[serde(default)]
+    pub(crate) globals: Vec<String>,
     #[serde(default)]
     pub(crate) audiodevs: Vec<String>,
     #[serde(default)]

@@ -348,6 +348,17 @@ fn facts_about_a_machine_have_their_rules() {
         ("[watchdog]\nrefresh = 0x1000\ncontrol = 0x1000", "watchdog", "both frames of the watchdog are at 0x1000"),
         ("[watchdog]\nrefresh = 0x1000\ncontrol = 0x2004", "watchdog", "0x2004 is not aligned to 4 KiB"),
         ("[watchdog]\nrefresh = 0\ncontrol = 0x2000", "watchdog", "0x0 is not aligned"),
+        (
+            "[watchdog]\nrefresh = 0x1000\ncontrol = 0x2000\nseconds = 5",
+            "watchdog",
+            "watchdog=5: not a number of seconds",
+        ),
+        ("[watchdog]\nrefresh = 0x1000\ncontrol = 0x2000\nseconds = 0", "watchdog", "leave the section out"),
+        (
+            "[watchdog]\nrefresh = 0x1000\ncontrol = 0x2000\nseconds = 3600",
+            "watchdog",
+            "resets a board that limits.silence-seconds (120) has given up",
+        ),
     ] {
         let error = with(section, key).unwrap_err();
         assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");

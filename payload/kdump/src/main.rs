@@ -19,6 +19,7 @@ mod tell;
 use addr::PhysAddr;
 use alloc::vec::Vec;
 use arch::{
+    alive,
     bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
     console, exceptions,
     frames::FrameRange,
@@ -31,6 +32,7 @@ use core::{panic::PanicInfo, slice};
 use errors::Errors;
 use handover::{
     boot::{self, Boot},
+    last_words,
     oracle::{OracleView, STREAM_NON_COHERENT},
     report::{Ended, Report},
 };
@@ -55,6 +57,8 @@ use zerocopy::IntoBytes;
 const LOG_ENTRIES: usize = 8192;
 /// Half of the heap's region is for page frames.
 const FRAMES_SHARE: u64 = 2;
+/// Steps that a takeover makes before it hangs as planted.
+const HANG_STEPS: u32 = 3;
 /// A planted leaf is only reached when the cyclic buffer comes round: watch for longer than that.
 const LEAF_WATCH_US: u64 = 260_000;
 
@@ -74,6 +78,11 @@ extern "C" fn kdump_main(boot: &'static Boot) -> ! {
     if let Err(error) = verified {
         lost::because(format_args!("the kdump image was given no boot block: {error}"));
     }
+    // SAFETY: the primary mapped both frames and left them to this image.
+    unsafe { alive::guard(boot.watchdog) };
+    // SAFETY: the same of the place.
+    unsafe { alive::keep(boot.last_words) };
+    alive::phase(last_words::BLACKOUT, "hold");
     let frames_bytes = boot.heap.bytes / FRAMES_SHARE;
     let frames_at = boot.heap.base.plus(boot.heap.bytes - frames_bytes);
     // SAFETY: the region belongs to this image; the half is used for nothing else.
@@ -180,13 +189,21 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
     exceptions::clear();
     let is_spared = options.plant == Some(Plant::StopSkipped);
     let spared = known.first().filter(|_| is_spared).map(|stream| stream.bdf);
-    let mut observer = |moment: Moment<'_>| match moment {
-        Moment::Step if options.step_hold => streams.hold_step(),
-        Moment::Step => {}
-        Moment::Wait => streams.count_meanwhile(),
-        Moment::Stop(functions) => streams.stop(functions),
-        Moment::Stopped(functions) => streams.stopped(functions),
-        Moment::Quiet => streams.quiet(),
+    let hangs = options.plant == Some(Plant::HangTakeover) && boot.cycle + 1 == options.cycles;
+    let mut steps = 0;
+    let mut observer = |moment: Moment<'_>| {
+        // Resets of devices take seconds in one step.
+        alive::sign();
+        match moment {
+            Moment::Step if hangs && steps == HANG_STEPS => power::halt(),
+            Moment::Step if hangs => steps += 1,
+            Moment::Step if options.step_hold => streams.hold_step(),
+            Moment::Step => {}
+            Moment::Wait => streams.count_meanwhile(),
+            Moment::Stop(functions) => streams.stop(functions),
+            Moment::Stopped(functions) => streams.stopped(functions),
+            Moment::Quiet => streams.quiet(),
+        }
     };
     let means = Means {
         boot,
@@ -222,6 +239,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         _ => 0,
     };
     let taken_over = log.entries().len();
+    alive::phase(last_words::AFTER, "watch");
     let mut handlers = observe::handlers(&taken);
     let watch = streams.watch(least_us, u64::from(options.watch_us), &mut || {
         handlers.iter_mut().flatten().for_each(|handler| handler.handle(&mut hw));

@@ -13,6 +13,7 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use arch::{
+    alive,
     bus::EcamWindow,
     console, exceptions,
     frames::FramePool,
@@ -22,6 +23,7 @@ use arch::{
 };
 use handover::{
     boot::{self, Boot},
+    last_words,
     oracle::FunctionLeft,
     report::{Ended, Report},
 };
@@ -80,6 +82,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     errors::clear(setting.machine, (setting.run, setting.cycle) == (0, 0));
     let armed = arm::arm(&mut setting, &mut frames, &mut units, &mut live, &mut end);
     let crashed = armed.map_err(NoCrash::from);
+    alive::step("crash");
     match crashed.and_then(|()| crash(&mut setting, &mut frames, &mut units, &mut live)) {
         Ok((from_kdump, stopped)) => {
             report = from_kdump;
@@ -94,6 +97,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     if report.outcome != Ended::PASS {
         end.outcome = Outcome::Fail;
     }
+    alive::phase(last_words::CLEAN_UP, "");
     tear_down(&mut setting, &mut units, &live, &mut end);
     quiesce::works_again(&mut setting, &mut end);
     let Setting { run, cycle, .. } = setting;
@@ -257,6 +261,8 @@ pub(crate) fn complete(boot: &mut Boot, setting: &Setting<'_>, context: &Context
         *slot = boot::Ecam { base, segment, first_bus, last_bus, reserved: 0 };
         boot.ecam_count += 1;
     }
+    boot.watchdog = alive::guarded();
+    boot.last_words = alive::kept();
     boot.smmu_count = machine.smmus.len() as u32;
     for (slot, smmu) in boot.smmus.iter_mut().zip(&machine.smmus) {
         let flags = if smmu.coherent_override { boot::SMMU_COHERENT_OVERRIDE } else { 0 };

@@ -66,6 +66,15 @@ pub const fn conduit(named: fadt::Conduit) -> Conduit {
     }
 }
 
+/// What firmware leaves behind.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// RAM that may be mapped write-back, in order, without what was reserved for good.
+    pub ram: Vec<Region>,
+    /// What its runtime services take beside that; these lie over the RAM.
+    pub runtime: Vec<Region>,
+}
+
 /// Who owns memory until the payload takes the machine.
 pub trait Firmware {
     /// Reserves `bytes` at a multiple of `alignment` (a power of two, at least a page), below `limit`.
@@ -94,7 +103,19 @@ pub trait Firmware {
     /// Functions that are bus mastering now; `None` where the firmware cannot be asked.
     fn bus_masters(&mut self) -> Option<Vec<Bdf>>;
 
-    /// Ends the firmware's work; its console, files and allocator are gone. Returns the RAM that may be mapped write-back, in
-    /// order, without what was reserved for good.
-    fn leave(&mut self) -> Vec<Region>;
+    /// Has the firmware reset the machine where its own work does not end within so many seconds.
+    fn watch(&mut self, seconds: u32);
+
+    /// What [`Self::keep`] kept, of an earlier start too.
+    fn kept(&mut self) -> Option<Vec<u8>>;
+
+    /// Keeps bytes beyond a reset in the place of those before, or none. It may be called when [`Self::leave`] was, and what that
+    /// returned is mapped.
+    ///
+    /// # Errors
+    /// Why not, in some words, the first time.
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// Ends the firmware's work; its console, files and allocator are gone.
+    fn leave(&mut self) -> Left;
 }

@@ -18,6 +18,7 @@ mod errors;
 pub mod firmware;
 mod firmware_smmu;
 mod kdump_image;
+mod last_words;
 mod machine;
 mod notes;
 mod options;
@@ -38,7 +39,7 @@ use addr::PhysAddr;
 use alloc::{format, string::String};
 use arch::{exceptions, jump, lost, power};
 use core::{convert::Infallible, panic::PanicInfo};
-use firmware::{Firmware, Given, Purpose, Reserved};
+use firmware::{Firmware, Given, Left, Purpose, Reserved};
 use kdump_image::KdumpImage;
 use machine::{ConsoleAt, Machine, Memory};
 use notes::Notes;
@@ -62,7 +63,7 @@ const ARENA_BYTES: u64 = 40 << 20;
 /// One line that says why.
 pub fn run(firmware: &mut dyn Firmware, given: Given) -> Result<Infallible, String> {
     let mut session = prepare(firmware, given)?;
-    session.run();
+    session.run(firmware);
     power::off(session.machine.conduit)
 }
 
@@ -79,7 +80,13 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let mut notes = Notes::default();
     let kdump = KdumpImage::embedded()?;
     let image = given.image;
+    let options_of = last_words::whose(&given);
     let options = options::read(&given, &mut notes)?;
+    let mut kept = None;
+    if options.watchdog_s != 0 {
+        firmware.watch(options.watchdog_s);
+        kept = firmware.kept();
+    }
     if options.e2h && !arch::cpu::has_vhe() {
         return Err("option e2h=1: this CPU has no FEAT_VHE".into());
     }
@@ -92,7 +99,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     )?;
     // Where a board says where, before anything else can lie there.
     let wished = options.region.map(|at| region_at(firmware, at)).transpose()?;
-    let arena = firmware.reserve("DMA windows", ARENA_BYTES, 0x1_0000, platform::BELOW_4G, Purpose::Own)?;
+    let arena = platform::reserve_low(firmware, "DMA windows", ARENA_BYTES, Purpose::Own, &mut notes)?;
     let region = match wished {
         Some(region) => region,
         None => firmware.reserve("the kdump image", region::BYTES, REGION_GRANULE, u64::MAX, Purpose::Kept)?,
@@ -100,14 +107,22 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
 
     let masters = firmware.bus_masters();
-    let ram = firmware.leave();
+    let Left { ram, mut runtime } = firmware.leave();
+    if options.watchdog_s == 0 {
+        // Nobody calls them.
+        runtime.clear();
+    }
     let windows = core::mem::take(&mut described.windows);
     let rmrs = described.rmr_ranges.clone();
-    let memory = Memory { ram, image, arena, kdump: region, rmrs };
+    let memory = Memory { ram, image, arena, kdump: region, rmrs, runtime };
     // SAFETY: the firmware's own work ended two lines above.
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
     take_pending_aborts("before the payload", &mut notes);
     say_hello(options.e2h);
+    let first = match options.watchdog_s {
+        0 => 0,
+        _ => last_words::begin(firmware, &machine, &places, &options, kept, options_of, &mut notes),
+    };
     if let Some(iort) = &machine.iort {
         arch::console::record(&Record::Iort {
             origin: iort.origin,
@@ -131,7 +146,7 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     notes.say();
     let prepared = places.prepare(&machine, &kdump, &options);
     let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
-    Ok(Session { machine, candidates, options, prepared, places, deadline: None })
+    Ok(Session { machine, candidates, options, prepared, places, deadline: None, first })
 }
 
 /// What is pending is nobody's evidence; left alone it would end the image at its next step.

@@ -28,6 +28,8 @@ const MODEL_WITHOUT_PAGE_1: u32 = 2;
 /// Bytes of a UART's and of a GIC frame.
 const UART_BYTES: u64 = 0x1000;
 const GICD_BYTES: u64 = 0x1_0000;
+/// Bytes of a watchdog's frame.
+const FRAME_BYTES: u64 = 0x1000;
 
 /// Where the console is and how wide its registers are.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,8 @@ pub(crate) struct Memory {
     pub(crate) kdump: Reserved,
     /// RMR ranges that are ours to be written by DMA.
     pub(crate) rmrs: Vec<Reserved>,
+    /// What firmware's runtime services take, where they are called.
+    pub(crate) runtime: Vec<Region>,
 }
 
 /// The machine after boot services.
@@ -102,6 +106,8 @@ pub(crate) struct Machine {
     pub(crate) denied: Vec<Bdf>,
     /// An SMMU that could not be disabled: it may use memory of ours that is handed out again.
     pub(crate) not_disabled: Option<SmmuIndex>,
+    /// The first generic watchdog that is not secure and whose frames are mapped.
+    pub(crate) watchdog: Option<boot::Watchdog>,
     devices: Vec<Region>,
     /// Backing of the map in force; a map is replaced before its tables are dropped.
     map_in_force: Vec<u8>,
@@ -116,7 +122,8 @@ impl Machine {
         let Described { platform, iort, .. } = described;
         let conduit = conduit(platform.psci);
         cpu::mask_all();
-        let devices = devices(&platform, console, &memory, notes);
+        let mut devices = devices(&platform, console, &memory, notes);
+        let watchdog = watchdog(&platform, &mut devices, &memory);
         let is_mapped = |base: PhysAddr| devices.iter().any(|device| overlaps(device, base, 1));
         let usable = |region: &&EcamRegion| is_mapped(region.base.plus(u64::from(region.first_bus) << 20));
         let windows = platform.ecam.iter().filter(usable).map(|region| EcamWindow {
@@ -147,6 +154,7 @@ impl Machine {
             reported: Vec::new(),
             denied: Vec::new(),
             not_disabled: None,
+            watchdog,
             devices,
             map_in_force: Vec::new(),
         };
@@ -165,9 +173,10 @@ impl Machine {
 
     /// The identity map of memory and devices, as regions.
     pub(crate) fn regions(&self) -> Vec<Region> {
-        let Memory { ram, image, arena, kdump, rmrs } = &self.memory;
+        let Memory { ram, image, arena, kdump, rmrs, runtime } = &self.memory;
         let data = |range: &Reserved| Region { start: range.start, bytes: range.bytes, kind: Kind::Data };
         let mut regions = ram.clone();
+        regions.extend(runtime);
         regions.extend([data(arena), data(kdump)]);
         regions.extend(rmrs.iter().map(data));
         regions.push(*image);
@@ -396,4 +405,21 @@ fn devices(platform: &Platform<'_>, console: ConsoleAt, memory: &Memory, notes: 
         add("an ECAM window", region.base.plus(first << 20), bytes, Kind::Configuration);
     }
     devices
+}
+
+/// Maps the frames of the first watchdog that is not secure. A table that puts them over anything else of ours does not get it
+/// written to.
+fn watchdog(platform: &Platform<'_>, devices: &mut Vec<Region>, memory: &Memory) -> Option<boot::Watchdog> {
+    let named = platform.watchdogs.iter().find(|watchdog| !watchdog.is_secure())?;
+    let frames = [named.refresh, named.control];
+    let taken = |frame: PhysAddr| {
+        let mut known = memory.ram.iter().chain([&memory.image]).chain(&*devices);
+        let is_possible = frame.is_aligned(FRAME_BYTES) && frame.0 >> 48 == 0;
+        !is_possible || known.any(|region| overlaps(region, frame, FRAME_BYTES))
+    };
+    if frames.iter().any(|frame| taken(*frame)) || named.refresh == named.control {
+        return None;
+    }
+    devices.extend(frames.map(|start| Region { start, bytes: FRAME_BYTES, kind: Kind::Device }));
+    Some(boot::Watchdog { refresh: named.refresh, control: named.control })
 }

@@ -17,6 +17,7 @@ pub(crate) fn apply(
 ) -> Result<(), String> {
     let is_canary = match setting.options.plant {
         Some(Plant::IovaInKdump) => return iova_in_kdump(setting, frames, live),
+        Some(Plant::HangBefore) if setting.cycle + 1 == setting.cycles => arch::power::halt(),
         Some(Plant::LeafUnmapped) => false,
         Some(Plant::LeafCanary) => true,
         _ => return Ok(()),

@@ -20,7 +20,23 @@ use tables::{
 use wire::record::{IortOrigin, Severity};
 
 /// Devices with 32 address bits must reach their windows.
-pub(crate) const BELOW_4G: u64 = 0xffff_ffff;
+const BELOW_4G: u64 = 0xffff_ffff;
+
+/// Memory that devices with 32 address bits reach, or any where the machine has none of it: then those devices stay out.
+pub(crate) fn reserve_low(
+    firmware: &mut dyn Firmware,
+    what: &str,
+    bytes: u64,
+    purpose: Purpose,
+    notes: &mut Notes,
+) -> Result<Reserved, String> {
+    firmware.reserve(what, bytes, 0x1_0000, BELOW_4G, purpose).or_else(|why| {
+        let range = firmware.reserve(what, bytes, 0x1_0000, u64::MAX, purpose).map_err(|_| why)?;
+        let text = format!("{what} lie at {}: no device with 32 address bits reaches them", range.start);
+        notes.add(Severity::Note, "platform", "no-memory-below-4g", text);
+        Ok(range)
+    })
+}
 
 /// The IORT that this boot works with.
 pub(crate) struct IortInForce {
@@ -169,7 +185,7 @@ fn with_wishes(
         if is_named {
             continue;
         }
-        let range = firmware.reserve("an RMR range", wish.bytes, 0x1_0000, BELOW_4G, Purpose::Kept)?;
+        let range = reserve_low(firmware, "RMR ranges", wish.bytes, Purpose::Kept, notes)?;
         let node = RmrWish { stream: smmu.stream, smmu: smmu.offset, base: range.start, bytes: range.bytes };
         let mut amended = vec![0; amended_len(in_force.bytes)];
         match amend(in_force.bytes, &node, &mut amended) {

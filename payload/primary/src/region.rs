@@ -1,7 +1,7 @@
 //! The kdump image's reserved region: what lies where, written afresh for each crash.
 //!
 //! ```text
-//! image and its zeroed data │ first page tables │ boot block │ report │ crash note │ options │ IORT … │ oracle │ stack │ heap
+//! image and its zeroed data │ first page tables │ boot block │ report │ crash note │ last words │ options │ IORT … │ oracle │ stack │ heap
 //! ```
 
 use crate::{
@@ -19,6 +19,7 @@ use core::slice;
 use handover::{
     boot::{self, Boot},
     crash_note::CrashNote,
+    last_words::LastWords,
     oracle,
     report::Report,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Places {
     boot: PhysAddr,
     report: PhysAddr,
     note: PhysAddr,
+    words: PhysAddr,
     options: PhysAddr,
     iort: PhysAddr,
     oracle: PhysAddr,
@@ -76,6 +78,7 @@ impl Places {
             boot: take(size_of::<Boot>() as u64),
             report: take(size_of::<Report>() as u64),
             note: take(size_of::<CrashNote>() as u64),
+            words: take(size_of::<LastWords>() as u64),
             options: take(OPTIONS_BYTES),
             iort: take(iort_bytes as u64),
             oracle: take(oracle::MAX_BYTES as u64),
@@ -105,6 +108,18 @@ impl Places {
     /// Where the crashing code and the other CPUs make their notes.
     pub(crate) const fn note(&self) -> PhysAddr {
         self.note
+    }
+
+    /// Where the last words are kept.
+    pub(crate) const fn words(&self) -> PhysAddr {
+        self.words
+    }
+
+    /// The words that a boot before this one left there, if it did.
+    pub(crate) fn words_found(&self) -> Option<LastWords> {
+        // SAFETY: inside the region, as above; whatever stands there is bytes.
+        let bytes = unsafe { slice::from_raw_parts(pointer(self.words).cast_const(), size_of::<LastWords>()) };
+        LastWords::find(bytes).ok()
     }
 
     /// Prepares the image and its first page tables, once the machine's map is final.

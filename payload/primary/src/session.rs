@@ -6,12 +6,14 @@ use crate::{
     damage,
     endpoints::Candidate,
     errors,
+    firmware::Firmware,
+    last_words,
     machine::Machine,
     others, quiesce,
     region::{Places, Prepared},
 };
 use alloc::{format, string::ToString, vec::Vec};
-use arch::{console, lost, timer};
+use arch::{alive, console, lost, timer};
 use scenario::{Cycles, Plant, Risks, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
@@ -27,20 +29,28 @@ pub(crate) struct Session {
     pub(crate) places: Places,
     /// When the run that goes on ends, where it goes by time.
     pub(crate) deadline: Option<u64>,
+    /// The run to begin with: a boot before this one did those before, and died in the last of them.
+    pub(crate) first: u32,
 }
 
 impl Session {
     /// Runs every scenario as often as asked, and ends the boot's output. The session stays: it owns the map in force.
-    pub(crate) fn run(&mut self) {
+    pub(crate) fn run(&mut self, firmware: &mut dyn Firmware) {
         let scenarios = core::mem::take(&mut self.options.scenarios);
         console::with(|writer| {
             // The console never fails; what it loses, sequence numbers and CRCs show.
             let _ = writer.ktap_start();
             let _ = writer.ktap_plan(0, scenarios.len() as u32);
+            if let Some(died) = scenarios.iter().take(self.first as usize).next_back() {
+                let _ = writer.ktap_result(0, self.first, &died.to_string(), Outcome::Lost);
+            }
         });
         let span = timer::ticks_of_us(u64::from(self.options.for_s) * 1_000_000) / (scenarios.len() as u64).max(1);
-        let mut outcome = Outcome::Pass;
-        for (run, work) in (0..).zip(&scenarios) {
+        let mut outcome = if self.first == 0 { Outcome::Pass } else { Outcome::Lost };
+        for (run, work) in (0..).zip(&scenarios).skip(self.first as usize) {
+            if self.options.watchdog_s != 0 {
+                last_words::begin_run(firmware, run, &work.to_string());
+            }
             if self.options.lava {
                 console::with(|writer| {
                     // As above.
@@ -56,7 +66,7 @@ impl Session {
                     let _ = writer.lava_end(of_run);
                 }
             });
-            if of_run != Outcome::Pass {
+            if of_run != Outcome::Pass && outcome == Outcome::Pass {
                 outcome = of_run;
             }
         }
@@ -66,6 +76,11 @@ impl Session {
             // As above.
             let _ = writer.ktap_end(outcome);
         });
+        if self.options.watchdog_s != 0 {
+            alive::end();
+            // Where it is not forgotten, it was not kept, or the next start tells it.
+            let _ = firmware.keep(&[]);
+        }
     }
 
     fn run_work(&mut self, run: u32, work: Work) -> Outcome {
@@ -92,7 +107,10 @@ impl Session {
     fn repeat(&mut self, run: u32, cycle: &mut dyn FnMut(&mut Self, u32) -> bool) -> Outcome {
         let (deadline, asked) = (self.deadline, self.options.cycles);
         let mut goes_on = |cycles| deadline.map_or(cycles < asked, |deadline| timer::now() < deadline);
-        let mut each = |number| (cycle(self, number), self.machine.not_disabled);
+        let mut each = |number| {
+            alive::change(|words| words.begin_cycle(number));
+            (cycle(self, number), self.machine.not_disabled)
+        };
         let Cycles { run: cycles, failed: cycles_failed, not_disabled } = scenario::repeat(&mut each, &mut goes_on);
         if let Some(smmu) = not_disabled {
             lost::because(format_args!("SMMU {} is not disabled: it may use our memory", smmu.0));

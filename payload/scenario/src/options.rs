@@ -49,6 +49,8 @@ pub struct ConsoleWish {
 const RMR_GRANULE: u64 = 0x1_0000;
 /// The second image is mapped by blocks of 2 MiB.
 pub const REGION_GRANULE: u64 = 2 << 20;
+/// Waits that no option governs take up to 3 s between two signs of life.
+const SHORTEST_WATCHDOG_S: u32 = 6;
 /// Scenarios that one boot takes.
 const MAX_SCENARIOS: usize = 256;
 
@@ -87,6 +89,8 @@ pub struct RunOptions {
     pub console: Option<ConsoleWish>,
     /// Where the second image's memory is to begin; `None`: wherever there is room.
     pub region: Option<PhysAddr>,
+    /// Seconds without a sign of life after which the board's watchdog resets it; 0: it is not armed.
+    pub watchdog_s: u32,
     /// Risks that the board allows.
     pub allow_risks: Risks,
 }
@@ -110,6 +114,7 @@ impl Default for RunOptions {
             lava: false,
             console: None,
             region: None,
+            watchdog_s: 0,
             allow_risks: Risks::NONE,
         }
     }
@@ -158,7 +163,7 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "scenario",
     "cycles",
     "for_s",
@@ -176,11 +181,12 @@ const NAMES: [&str; 18] = [
     "lava",
     "console",
     "region",
+    "watchdog",
     "allow_risks",
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, watchdog, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -208,6 +214,12 @@ impl RunOptions {
                 report(problem);
             }
         }
+    }
+
+    /// The longest time without a sign of life, in µs: a watchdog that bites before ends runs that are well.
+    #[must_use]
+    pub fn longest_wait_us(&self) -> u64 {
+        u64::from(self.hold_us.max(self.watch_us)) + (u64::from(SHORTEST_WATCHDOG_S) - 1) * 1_000_000
     }
 
     fn set<'a>(&mut self, key: &'a str, value: &'a str) -> Result<(), OptionProblem<'a>> {
@@ -254,6 +266,11 @@ impl RunOptions {
                 let is_right = |at: &u64| *at != 0 && at.is_multiple_of(REGION_GRANULE);
                 let region = wide(value).filter(is_right).ok_or(or("an address, a multiple of 0x200000"))?;
                 self.region = Some(PhysAddr(region));
+            }
+            "watchdog" => {
+                let right = "a number of seconds from 6 to 3600, or 0 for none";
+                let is_right = |seconds: &u32| *seconds == 0 || *seconds >= SHORTEST_WATCHDOG_S;
+                self.watchdog_s = number(value, 0..=3600).filter(is_right).ok_or(or(right))?;
             }
             "allow_risks" => {
                 let right = "all, none, or some of bus-error,stray-write,device-reset,power-cycle";

@@ -34,11 +34,15 @@ pub enum Plant {
     PcieErrorBlackout = 14,
     /// The same after the takeover.
     PcieErrorAfter = 15,
+    /// The image that dies hangs while it arms its endpoints, in the last cycle of each run.
+    HangBefore = 16,
+    /// The taker hangs in the middle of its takeover, in the last cycle of each run.
+    HangTakeover = 17,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -54,12 +58,14 @@ impl Plant {
         Self::PcieErrorBefore,
         Self::PcieErrorBlackout,
         Self::PcieErrorAfter,
+        Self::HangBefore,
+        Self::HangTakeover,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
                                      endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped, \
                                      stop-skipped, iova-in-kdump, pcie-error-before, pcie-error-blackout, \
-                                     pcie-error-after";
+                                     pcie-error-after, hang-before, hang-takeover";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -80,6 +86,8 @@ impl Plant {
             Self::PcieErrorBefore => "pcie-error-before",
             Self::PcieErrorBlackout => "pcie-error-blackout",
             Self::PcieErrorAfter => "pcie-error-after",
+            Self::HangBefore => "hang-before",
+            Self::HangTakeover => "hang-takeover",
         }
     }
 

@@ -89,6 +89,14 @@ pub struct Watchdog {
     pub interrupt: Timer,
 }
 
+impl Watchdog {
+    /// It is the secure world's (ACPI 6.5, 5.2.25.2, watchdog timer flags, bit 2).
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.interrupt.flags & 1 << 2 != 0
+    }
+}
+
 /// The table.
 #[derive(Clone, Copy, Debug)]
 pub struct Gtdt<'a> {

@@ -265,3 +265,16 @@ fn a_finding_has_a_path() {
     let _ = tree.to_iort(&mut |finding| findings.push(finding));
     assert_eq!(tree.path_of(&findings[0]).as_deref(), Some("/soc/iommu@1"));
 }
+
+#[test]
+fn the_tree_of_sbsa_ref_says_what_its_board_file_says() {
+    let blob = include_bytes!("../../../board-configs/qemu-sbsa.dtb");
+    look(blob, |tree, platform, ids| {
+        assert!(ids.is_empty(), "{ids:?}");
+        let [watchdog] = platform.watchdogs[..] else { panic!("one watchdog") };
+        assert_eq!((watchdog.refresh.0, watchdog.control.0, watchdog.is_secure()), (0x5001_0000, 0x5001_1000, false));
+        assert_eq!(platform.smmus.iter().map(|smmu| smmu.base.0).collect::<Vec<_>>(), [0x6005_0000]);
+        assert_eq!(platform.console.map(|console| console.base.0), Some(0x6000_0000));
+        assert_eq!((platform.psci, tree.windows(&mut |_| {}).len()), (Conduit::None, 2));
+    });
+}

@@ -200,6 +200,10 @@ fn watchdogs_are_read() {
     let (platform, _) = read(&Tables { gtdt: Some(&gtdt), ..Tables::default() });
     let [watchdog] = platform.watchdogs[..] else { panic!("one watchdog") };
     assert_eq!((watchdog.refresh.0, watchdog.control.0, watchdog.interrupt.gsiv), (0x5000, 0x6000, 48));
+    assert!(!watchdog.is_secure());
+    let mut secure = watchdog;
+    secure.interrupt.flags = 0b100;
+    assert!(secure.is_secure());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,4 +281,18 @@ pub enum Record<'a> {
     },
     /// A function that a census by marks does not tell apart: its StreamID shares tables with those that nobody knows.
     Pooled { run: u32, cycle: u32, bdf: &'a str },
+    /// What the boot before this one was doing when it died, as it kept it. `scenario` is empty before the first; `phase` is
+    /// `handover::last_words`'; `steps` began in it. `memory`: words in memory survived, and not only a variable's; `watchdog_s`: a
+    /// watchdog was armed for so long. `next`: with which scenario this boot goes on; `None`: it does not, it died too often.
+    Died {
+        run: u32,
+        cycle: u32,
+        scenario: &'a str,
+        phase: u8,
+        steps: u32,
+        step: &'a str,
+        memory: bool,
+        watchdog_s: u32,
+        next: Option<u32>,
+    },
 }

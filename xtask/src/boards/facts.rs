@@ -179,7 +179,7 @@ impl Facts {
 
     /// The first watchdog that is not the secure world's own.
     fn say_watchdog(&mut self, platform: &Platform<'_>, source: String) {
-        let is_ours = |watchdog: &&gtdt::Watchdog| watchdog.interrupt.flags & SECURE == 0;
+        let is_ours = |watchdog: &&gtdt::Watchdog| !watchdog.is_secure();
         self.watchdog = platform.watchdogs.iter().find(is_ours).and_then(|watchdog| {
             let [refresh, control] = [watchdog.refresh.0, watchdog.control.0];
             let is_good = [refresh, control]
@@ -200,9 +200,6 @@ impl Facts {
 const DEVICETREE: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 /// Tables that say something that a board's file holds.
 const WANTED: [[u8; 4]; 5] = [iort::SIGNATURE, mcfg::SIGNATURE, spcr::SIGNATURE, dbg2::SIGNATURE, gtdt::SIGNATURE];
-/// Flag of a watchdog in the GTDT (ACPI 6.5, 5.2.25.2).
-const SECURE: u32 = 1 << 2;
-
 /// TOML's numbers have 63 bits.
 fn is_writable(number: u64) -> bool {
     i64::try_from(number).is_ok()

@@ -162,6 +162,7 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Requester { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: DMA of {bdf}"),
         Record::PcieFunction { bdf, .. } => format!("capabilities of {bdf}"),
         Record::PcieErrors { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: PCI Express errors of {bdf}"),
+        Record::Died { scenario, cycle, .. } => format!("last words of {scenario}, cycle {cycle}"),
         Record::Hold { run, cycle, phase } => format!("run {run}, cycle {cycle}: hold in phase {phase}"),
         Record::End { outcome, runs } => format!("end of {runs} run(s) ({outcome:?})"),
     }

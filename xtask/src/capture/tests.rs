@@ -168,3 +168,87 @@ fn a_request_survives_its_line() {
     assert_eq!(from_log(&log(None, &two_runs())).board, "unknown");
     assert_eq!(Request::default().cycles, 0);
 }
+
+/// What the board tells after a death in a run: as it was kept, and the scenarios that are left.
+fn after_death(run: u32, next: Option<u32>) -> Vec<u8> {
+    let died = Record::Died {
+        run,
+        cycle: 0,
+        scenario: if run == 0 { "adopt" } else { "reset" },
+        phase: 1,
+        steps: 3,
+        step: "probe",
+        memory: true,
+        watchdog_s: 60,
+        next,
+    };
+    let mut records = vec![hello("primary"), died];
+    records.extend(platform());
+    let all = two_runs();
+    for left in next.into_iter().flat_map(|next| next..2) {
+        let begins = |record: &Record<'_>| matches!(record, Record::RunBegin { run, .. } if *run == left);
+        let ends = |record: &Record<'_>| matches!(record, Record::RunEnd { run, .. } if *run == left);
+        let (from, to) = (all.iter().position(begins).unwrap(), all.iter().position(ends).unwrap());
+        records.extend(&all[from..=to]);
+    }
+    records.push(Record::End { outcome: Said::Lost, runs: 2 });
+    log(None, &records)
+}
+
+#[test]
+fn a_board_that_died_in_this_capture_says_where_and_the_rest_is_judged() {
+    let all = two_runs();
+    let torn = all.iter().position(|record| matches!(record, Record::Timing { run: 0, .. })).unwrap();
+    let mut bytes = log(Some(&request()), &all[..torn]);
+    bytes.extend(after_death(0, Some(1)));
+    let report = from_log(&bytes);
+    assert_eq!((report.outcome, report.payload_outcome), (Outcome::Lost, Some(Outcome::Lost)));
+    let reason = report.lost.unwrap().reason;
+    assert!(
+        reason.starts_with("the boot before died in adopt, cycle 0, in the blackout, step 3 (probe); "),
+        "{reason}"
+    );
+    let outcomes: Vec<_> = report.runs.iter().map(|run| (run.scenario.as_str(), run.outcome)).collect();
+    assert_eq!(outcomes, [("adopt", Outcome::Lost), ("reset", Outcome::Pass)]);
+    // The machine was told twice, and is there once.
+    assert_eq!(report.platform.findings.len(), 1, "{:?}", report.platform.findings);
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[test]
+fn a_board_that_goes_on_with_work_nobody_heard_of_is_lost() {
+    let mut bytes = log(Some(&request()), &[]);
+    bytes.extend(after_death(0, Some(1)));
+    let report = from_log(&bytes);
+    assert_eq!(report.outcome, Outcome::Lost);
+    let outcomes: Vec<_> = report.runs.iter().map(|run| (run.scenario.as_str(), run.outcome)).collect();
+    assert_eq!(outcomes, [("adopt", Outcome::Lost), ("reset", Outcome::Pass)]);
+    // The second as well: the first was told to somebody else.
+    let report = from_log(&after_death(1, Some(2)));
+    let outcomes: Vec<_> = report.runs.iter().map(|run| (run.scenario.as_str(), run.outcome)).collect();
+    assert_eq!(outcomes, [("?", Outcome::Lost), ("reset", Outcome::Lost)]);
+}
+
+#[test]
+fn an_earlier_death_of_a_board_that_begins_anew_is_a_finding() {
+    let mut records = two_runs();
+    let died = Record::Died {
+        run: 1,
+        cycle: 0,
+        scenario: "reset",
+        phase: 0,
+        steps: 0,
+        step: "",
+        memory: false,
+        watchdog_s: 0,
+        next: Some(0),
+    };
+    records.insert(1, died);
+    let report = judged(&records);
+    assert_eq!((report.outcome, report.lost.as_ref()), (Outcome::Pass, None), "{report:?}");
+    let told = report.platform.findings.iter().find(|finding| finding.id == "died-before").unwrap();
+    assert!(told.text.contains("died in reset; where, its memory did not keep"), "{}", told.text);
+    // One that gives up instead has no verdict.
+    let report = from_log(&after_death(0, None));
+    assert!(report.lost.unwrap().reason.contains("died too often"));
+}

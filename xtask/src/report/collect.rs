@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 use wire::Record;
 use wire::record::{IortOrigin, Severity};
 
+use super::died::Died;
 use super::model::*;
 use super::{board, judge, merge, pcie, protocol, requester, waive};
 use crate::capture::Request;
+
+/// Whose a finding of this side is.
+const HOST: &str = "host";
+/// The scenario of a run that an earlier boot told, to nobody who listened.
+const UNHEARD: &str = "?";
 
 /// A cycle as its records told it.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +101,8 @@ pub struct Builder {
     pub(super) is_stopped: bool,
     /// Why there is no verdict, first reason first.
     pub(super) lost: Vec<String>,
+    /// How many of these are deaths of the board.
+    deaths: usize,
     /// Records that make no sense where they came.
     pub(super) problems: Vec<String>,
 }
@@ -123,13 +131,7 @@ impl Builder {
 
     /// What is wrong on the host's side.
     pub fn warn_of_host(&mut self, id: String, text: String) {
-        self.platform.findings.push(Finding {
-            severity: "warning".into(),
-            table: "host".into(),
-            id,
-            offset: None,
-            text,
-        });
+        self.platform.findings.push(Finding { severity: "warning".into(), table: HOST.into(), id, offset: None, text });
     }
 
     /// Judges and renders the model.
@@ -170,6 +172,7 @@ impl Builder {
                 }
             }
             Record::Armed { .. } | Record::Hold { .. } => {}
+            Record::Died { .. } => self.died(record),
             Record::Lost { reason } => self.lost(format!("the payload gave up: {reason}")),
             Record::End { outcome, runs } => self.end = Some((outcome.into(), runs)),
             _ => {
@@ -190,6 +193,28 @@ impl Builder {
             planted: text(plant),
             ..RawRun::default()
         });
+    }
+
+    /// A boot before this one died: in this capture, or before it.
+    fn died(&mut self, record: &Record<'_>) {
+        let Some(died) = Died::of(record) else { return };
+        let is_told_here = !self.runs.is_empty();
+        if !is_told_here && !died.is_resumed() {
+            self.warn_of_host("died-before".into(), died.text);
+            return;
+        }
+        // It is the reason for all that does not fit after it.
+        self.lost.insert(self.deaths, died.text);
+        self.deaths += 1;
+        // The machine tells all of itself again.
+        self.functions.clear();
+        let of_host = std::mem::take(&mut self.platform).findings.into_iter().filter(|finding| finding.table == HOST);
+        self.platform.findings = of_host.collect();
+        // What was told elsewhere, or not to its end, holds its place.
+        for run in self.runs.len()..died.next.unwrap_or(0) as usize {
+            let scenario = if run == died.run as usize { died.scenario.clone() } else { UNHEARD.into() };
+            self.runs.push(RawRun { scenario, is_damaged: true, ..RawRun::default() });
+        }
     }
 
     /// The run with this number, if it is the one that goes on.

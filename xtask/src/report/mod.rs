@@ -4,6 +4,7 @@ mod board;
 mod collect;
 mod counts;
 mod damage;
+mod died;
 mod diff;
 mod fleet;
 mod html;

@@ -84,6 +84,7 @@ impl Job {
             options: &self.options.text,
             iort: self.iort.as_deref(),
             ports,
+            reboots: self.board.watchdog.is_some(),
             monitor,
             more: &self.qemu_args,
         })

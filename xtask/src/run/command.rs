@@ -5,6 +5,8 @@ use std::path::Path;
 
 use board::Qemu;
 
+use crate::boards;
+
 /// What one boot of an emulated machine needs.
 #[derive(Clone, Debug)]
 pub struct Machine<'a> {
@@ -22,6 +24,8 @@ pub struct Machine<'a> {
     pub iort: Option<&'a Path>,
     /// UDP ports of loopback: the emulator's and the sender's.
     pub ports: Option<(u16, u16)>,
+    /// It resets itself where its payload hangs.
+    pub reboots: bool,
     /// Socket of its monitor, where something is to be injected.
     pub monitor: Option<&'a Path>,
     /// Arguments of the user.
@@ -49,6 +53,12 @@ impl Machine<'_> {
         // Ctrl-C belongs to this tool; the emulator's own handling of the terminal stays out of it.
         add("-chardev", &"stdio,id=console,signal=off");
         add("-serial", &"chardev:console");
+        if let Some(devicetree) = &qemu.devicetree {
+            add("-dtb", &boards::folder().join(devicetree));
+        }
+        for global in &qemu.globals {
+            add("-global", global);
+        }
         for audiodev in &qemu.audiodevs {
             add("-audiodev", audiodev);
         }
@@ -79,8 +89,11 @@ impl Machine<'_> {
             let path = monitor.to_string_lossy().replace(',', ",,");
             add("-qmp", &format!("unix:{path},server=on,wait=off"));
         }
-        // A machine that resets itself is lost, not started again.
-        words.extend(["-nodefaults", "-no-reboot"].map(OsString::from));
+        words.push("-nodefaults".into());
+        if !self.reboots {
+            // A machine that resets itself is lost, not started again.
+            words.push("-no-reboot".into());
+        }
         words.extend(self.more.iter().map(OsString::from));
         words
     }

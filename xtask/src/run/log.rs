@@ -64,6 +64,7 @@ impl<'a> Watch<'a> {
             stays_on: false,
             end: None,
             cycle_ends: Vec::new(),
+            begun: 0,
             soak: None,
             is_stopped: false,
             progress,

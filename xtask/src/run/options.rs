@@ -52,6 +52,9 @@ pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow
     if let Some(region) = board.crash_region {
         words.push(("region".into(), format!("{region:#x}")));
     }
+    if let Some(watchdog) = &board.watchdog {
+        words.push(("watchdog".into(), watchdog.seconds.to_string()));
+    }
     if let Some(span) = args.span {
         words.push(("for_s".into(), span.0.as_secs().to_string()));
     }
@@ -100,6 +103,13 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
     });
     if let Some(wrong) = wrong {
         return Err(usage(wrong));
+    }
+    let longest = options.longest_wait_us().div_ceil(1_000_000);
+    if options.watchdog_s != 0 && u64::from(options.watchdog_s) < longest {
+        return Err(usage(format!(
+            "watchdog={}: hold_us and watch_us take {longest} s or more; raise it, or 0 for none",
+            options.watchdog_s
+        )));
     }
     if let Some(plant) = options.plant.filter(|_| options.scenarios.iter().all(|work| *work == Work::Census)) {
         return Err(usage(format!(

@@ -95,6 +95,7 @@ fn the_command_line_is_fixed() {
         options: "scenario=adopt cycles=1",
         iort: Some(Path::new("it's.bin")),
         ports: Some((1111, 2222)),
+        reboots: false,
         monitor: None,
         more: &["-trace".into(), "smmuv3_*".into()],
     };
@@ -121,6 +122,7 @@ fn drives_stand_before_the_devices_that_have_them() {
         options: "",
         iort: None,
         ports: None,
+        reboots: false,
         monitor: None,
         more: &[],
     };

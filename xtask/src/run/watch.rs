@@ -59,6 +59,8 @@ pub struct Watch<'a> {
     /// The last record came.
     pub end: Option<End>,
     pub cycle_ends: Vec<Instant>,
+    /// The number of the scenario that is to begin next.
+    pub begun: u32,
     /// It goes on by time.
     pub soak: Option<Soak>,
     /// The user ended it.
@@ -188,12 +190,14 @@ impl Watch<'_> {
             stays_on,
             end,
             cycle_ends,
+            begun,
             soak,
             progress,
             monitor,
             ..
         } = self;
         let mut due = None;
+        let mut repeats = false;
         capture.feed(bytes, |record| {
             if let Some(soak) = soak {
                 soak.take(record);
@@ -217,7 +221,15 @@ impl Watch<'_> {
                 }
                 Record::Hold { phase, .. } => due = Some(*phase),
                 Record::Cycle { .. } => cycle_ends.push(Instant::now()),
-                Record::RunBegin { scenario, .. } => progress.phase(&format!("scenario {scenario}")),
+                Record::RunBegin { run, scenario, .. } => {
+                    // What was told here is told no second time.
+                    repeats |= *run < *begun;
+                    *begun = run.saturating_add(1);
+                    progress.phase(&format!("scenario {scenario}"));
+                }
+                Record::Died { scenario, .. } => {
+                    progress.phase(&format!("the board died in {scenario}, and was reset"));
+                }
                 Record::Finding { id: NO_PSCI, .. } => *stays_on = true,
                 Record::End { runs, .. } => {
                     *end = Some(if *runs == 0 || *stays_on { End::StaysOn } else { End::PowerOff });
@@ -226,6 +238,9 @@ impl Watch<'_> {
                 _ => {}
             }
         });
+        if repeats {
+            return Ok(Some("the board begins anew, and was not heard on".into()));
+        }
         let injected = match (due, monitor) {
             (Some(phase), Some(monitor)) => monitor.inject(phase),
             _ => Ok(()),

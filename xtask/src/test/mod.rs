@@ -33,6 +33,7 @@ mod storage;
 mod sushy;
 pub mod tally;
 mod testdev;
+mod watchdog;
 mod ways;
 mod witness;
 
@@ -151,6 +152,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(netboot::all());
     cases.extend(pcie::all());
     cases.extend(testdev::all());
+    cases.extend(watchdog::all());
     cases.extend(ways::all());
     // Last: they read what the cases before have left.
     cases.extend(reports::all());

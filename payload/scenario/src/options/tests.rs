@@ -25,7 +25,7 @@ fn problem(text: &str) -> String {
 #[test]
 fn every_option_is_read() {
     let text = "scenario=adopt,reset@panic cycles=100 for_s=7\nplant=leaf-canary\te2h=1 firmware-smmu=1 strtab=linear hold_us=5 watch_us=0x10 step-hold=1 lava=1\r\n\
-                rmr=0000:00:02.0,0001:02:03.4:0x20000 vfs=0000:01:00.0:7,0000:02:00.1:1 deny=0000:00:05.0,8086:10d3 allow=1234:abcd console=pl011:0x9000000:16 region=0x40200000 allow_risks=bus-error,power-cycle";
+                rmr=0000:00:02.0,0001:02:03.4:0x20000 vfs=0000:01:00.0:7,0000:02:00.1:1 deny=0000:00:05.0,8086:10d3 allow=1234:abcd console=pl011:0x9000000:16 region=0x40200000 watchdog=60 allow_risks=bus-error,power-cycle";
     let (options, problems) = read(text);
     assert_eq!(problems, [""; 0]);
     let wanted = RunOptions {
@@ -58,6 +58,7 @@ fn every_option_is_read() {
         lava: true,
         console: Some(ConsoleWish { base: PhysAddr(0x900_0000), register_width: 16, stride: 0 }),
         region: Some(PhysAddr(0x4020_0000)),
+        watchdog_s: 60,
         allow_risks: Risks::BUS_ERROR.with(Risks::POWER_CYCLE),
     };
     assert_eq!(options, wanted);
@@ -102,7 +103,7 @@ fn every_wrong_option_says_what_would_be_right() {
     assert_eq!(
         problem("cycle=3"),
         "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, \
-         step-hold, lava, console, region, allow_risks"
+         step-hold, lava, console, region, watchdog, allow_risks"
     );
     for value in ["0", "-1", "+1", "1000001", "many", "", "0x", "99999999999999999999"] {
         let text = std::format!("cycles={value}");
@@ -128,6 +129,14 @@ fn every_wrong_option_says_what_would_be_right() {
         assert!(problem(&std::format!("region={value}")).contains("a multiple of 0x200000"), "{value}");
     }
     assert_eq!(read("region=0x80200000").0.region, Some(PhysAddr(0x8020_0000)));
+    for value in ["1", "5", "3601", "-1", "on"] {
+        assert!(
+            problem(&std::format!("watchdog={value}"))
+                .ends_with("not a number of seconds from 6 to 3600, or 0 for none")
+        );
+    }
+    assert_eq!((read("watchdog=0").0.watchdog_s, read("watchdog=6").0.watchdog_s), (0, 6));
+    assert_eq!(read("hold_us=2000000 watch_us=7000000").0.longest_wait_us(), 12_000_000);
     assert!(problem("allow_risks=fire").contains("bus-error"));
     assert!(problem("hold_us=0").contains("microseconds"));
     let many = std::format!("scenario=adopt{}", ",adopt".repeat(256));

@@ -202,6 +202,17 @@ fn one_of_each() -> Vec<Record<'static>> {
             scans: 3,
         },
         Record::Pooled { run: 0, cycle: 1, bdf: "0000:01:00.0" },
+        Record::Died {
+            run: 1,
+            cycle: 3,
+            scenario: "adopt",
+            phase: 1,
+            steps: 5,
+            step: "adopt.validate",
+            memory: true,
+            watchdog_s: 60,
+            next: Some(2),
+        },
     ]
 }
 

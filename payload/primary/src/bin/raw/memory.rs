@@ -7,7 +7,7 @@ use arch::{
     mmu::{Kind, Region},
     ranges::Ranges,
 };
-use primary::firmware::{Firmware, Purpose, Reserved};
+use primary::firmware::{Firmware, Left, Purpose, Reserved};
 use tables::iort::rmr_place::MemoryRange;
 
 /// Who owns what.
@@ -82,7 +82,20 @@ impl Firmware for Memory {
         None
     }
 
-    fn leave(&mut self) -> Vec<Region> {
-        self.ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data }).collect()
+    /// Nobody would.
+    fn watch(&mut self, _: u32) {}
+
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Memory has to do.
+    fn keep(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Left {
+        let ram = self.ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data });
+        Left { ram: ram.collect(), runtime: Vec::new() }
     }
 }

@@ -8,7 +8,7 @@ use arch::{
     ranges::Ranges,
 };
 use core::slice;
-use primary::firmware::{Description, Firmware, Given, Purpose, Reserved};
+use primary::firmware::{Description, Firmware, Given, Left, Purpose, Reserved};
 use tables::{devicetree::Devicetree, iort::rmr_place::MemoryRange};
 use uefi::{
     CStr16, Guid, Status,
@@ -24,6 +24,7 @@ use uefi::{
             load_file::LoadFile2,
         },
     },
+    runtime::{self, VariableAttributes, VariableVendor},
     system,
     table::cfg::ConfigTableEntry,
 };
@@ -69,19 +70,21 @@ fn text_of(bytes: &[u8]) -> Option<String> {
 
 /// ACPI tables, or the devicetree where there are none: firmware that has both describes more by ACPI.
 fn description() -> Description {
-    let table = |guid: Guid| {
-        system::with_config_table(|entries| {
-            entries.iter().find(|entry| entry.guid == guid).map(|entry| PhysAddr(entry.address.addr() as u64))
-        })
-    };
-    if let Some(rsdp) = table(ConfigTableEntry::ACPI2_GUID) {
+    if let Some(rsdp) = config_table(ConfigTableEntry::ACPI2_GUID) {
         // SAFETY: the address is the firmware's configuration table's; boot services run, so their identity map is in force.
         return Description::Acpi(unsafe { acpi_tables::copy_all(rsdp) });
     }
-    let blob = table(DEVICETREE).and_then(devicetree);
+    let blob = config_table(DEVICETREE).and_then(devicetree);
     let none =
         || Description::Acpi(Err("the firmware has neither an ACPI 2.0 nor a devicetree configuration table".into()));
     blob.map_or_else(none, Description::Devicetree)
+}
+
+/// Where a table of the firmware's configuration is.
+fn config_table(guid: Guid) -> Option<PhysAddr> {
+    system::with_config_table(|entries| {
+        entries.iter().find(|entry| entry.guid == guid).map(|entry| PhysAddr(entry.address.addr() as u64))
+    })
 }
 
 /// A copy of the blob at `at`, if there is one.
@@ -118,8 +121,29 @@ fn file_beside_image(image: &LoadedImage, name: &CStr16) -> Option<Box<[u8]>> {
     Some(bytes.into_boxed_slice())
 }
 
-/// UEFI's memory services.
-pub(crate) struct Uefi;
+/// UEFI's services.
+#[derive(Default)]
+pub(crate) struct Uefi {
+    /// Variables can be set no more.
+    is_mute: bool,
+}
+
+/// Name and namespace of the variable with the last words.
+const LAST_WORDS: &CStr16 = cstr16!("InflightLastWords");
+const VENDOR: VariableVendor = VariableVendor(guid!("5d6c3c1e-9f0e-4c55-8d0b-6a1f7e2b90c4"));
+/// What the firmware's watchdog logs: a code that is ours to choose (UEFI 2.11, 7.5: above FFFFh).
+const WATCHDOG_CODE: u64 = 0x1_0000;
+/// EFI_RT_PROPERTIES_TABLE, and its flag for SetVariable() (UEFI 2.11, 4.6.2); without one all services work.
+const RT_PROPERTIES: Guid = guid!("eb66918a-7eef-402a-842e-931d21c38ae9");
+const RT_SUPPORTED_SET_VARIABLE: u32 = 1 << 6;
+
+/// Whether variables can be set when boot services have ended.
+fn sets_variables_later() -> bool {
+    let Some(at) = config_table(RT_PROPERTIES) else { return true };
+    // SAFETY: the firmware's configuration table says that one is there: version, length, and flags at offset 4.
+    let flags = unsafe { arch::mmio::read32(at.0 + 4) };
+    flags & RT_SUPPORTED_SET_VARIABLE != 0
+}
 
 impl Firmware for Uefi {
     fn reserve(
@@ -166,9 +190,35 @@ impl Firmware for Uefi {
         bus_masters::all()
     }
 
-    fn leave(&mut self) -> Vec<Region> {
+    fn watch(&mut self, seconds: u32) {
+        // Firmware without a watchdog has the host's deadline.
+        let _ = boot::set_watchdog_timer(seconds as usize, WATCHDOG_CODE, None);
+    }
+
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        self.is_mute = !sets_variables_later();
+        let mut bytes = alloc::vec![0; 1024];
+        let length = runtime::get_variable(LAST_WORDS, &VENDOR, &mut bytes).ok()?.0.len();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.is_mute {
+            return Ok(());
+        }
+        let attributes = VariableAttributes::NON_VOLATILE
+            | VariableAttributes::BOOTSERVICE_ACCESS
+            | VariableAttributes::RUNTIME_ACCESS;
+        let done = runtime::set_variable(LAST_WORDS, &VENDOR, attributes, bytes);
+        self.is_mute = done.is_err() && !bytes.is_empty();
+        done.map_err(|error| code(error.status()))
+    }
+
+    fn leave(&mut self) -> Left {
         // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
-        ram(&unsafe { boot::exit_boot_services(None) })
+        let map = unsafe { boot::exit_boot_services(None) };
+        Left { ram: ram(&map), runtime: of_runtime(&map) }
     }
 }
 
@@ -186,6 +236,21 @@ fn largest_free(limit: u64) -> u64 {
     let Ok(map) = boot::memory_map(MemoryType::LOADER_DATA) else { return 0 };
     let free = map.entries().filter(|entry| entry.ty == MemoryType::CONVENTIONAL && entry.phys_start < limit);
     free.map(|entry| entry.page_count * 4096).max().unwrap_or(0)
+}
+
+/// What runtime services take, which go on at physical addresses, as SetVirtualAddressMap() is never called: their code is
+/// executed, and their devices are devices (UEFI 2.11, 2.3.6).
+fn of_runtime(map: &MemoryMapOwned) -> Vec<Region> {
+    let kept = map.entries().filter(|entry| entry.att.contains(MemoryAttribute::RUNTIME));
+    let region = |entry: &MemoryDescriptor| {
+        let kind = match entry.ty {
+            MemoryType::RUNTIME_SERVICES_CODE => Kind::Image,
+            MemoryType::MMIO => Kind::Device,
+            _ => return None,
+        };
+        Some(Region { start: PhysAddr(entry.phys_start), bytes: entry.page_count.saturating_mul(4096), kind })
+    };
+    kept.filter_map(region).collect()
 }
 
 /// RAM that the firmware says may be mapped write-back. What we reserved ourselves the caller adds.

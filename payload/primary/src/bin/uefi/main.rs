@@ -31,8 +31,9 @@ fn main() -> Status {
 }
 
 fn start() -> Result<Infallible, String> {
-    let heap = Uefi.reserve("the heap", primary::HEAP_BYTES, 4096, u64::MAX, Purpose::Own)?;
+    let mut uefi = Uefi::default();
+    let heap = uefi.reserve("the heap", primary::HEAP_BYTES, 4096, u64::MAX, Purpose::Own)?;
     // SAFETY: just allocated for this, and never freed.
     unsafe { arch::heap::give(heap.start, heap.bytes) };
-    primary::run(&mut Uefi, firmware::collect()?)
+    primary::run(&mut uefi, firmware::collect()?)
 }
