@@ -1,0 +1,8 @@
+//! EL2: what it has to write before the kernel runs, and what it is told when the kernel traps.
+
+pub mod abort;
+pub mod feature;
+pub mod instruction;
+pub mod plan;
+pub mod register;
+pub mod transfer;

@@ -1,0 +1,130 @@
+//! What EL2 has to write before a kernel may run at EL1: one table, from what the CPU has to register, value and reason.
+//!
+//! Most of these registers reset to an UNKNOWN value (DDI 0487, D24), and newer trap bits trap where they are 0: a register
+//! that the ID registers announce and that nobody writes may trap the kernel, or worse make an instruction of its UNDEFINED
+//! without a trap (HCRX_EL2.MSCEn) or let it read a wrong clock (CNTVOFF_EL2). So every one is written, as a whole.
+//! Which registers exist the Arm ARM says; `el2_setup.h` and `booting.rst` of Linux say what a kernel at EL1 counts on.
+//!
+//! Stage 2 itself (VTCR_EL2, VTTBR_EL2) and EL2's own translation and vectors belong to whoever runs there.
+
+mod debug;
+mod fine;
+mod general;
+
+use super::feature::{Feature, IdRegisters};
+use super::register::Register;
+
+/// What a row adds to its register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// These bits.
+    Bits(u64),
+    /// MIDR_EL1, as EL2 reads it.
+    Midr,
+    /// MPIDR_EL1, as EL2 reads it.
+    Mpidr,
+    /// PMCR_EL0.N: the number of event counters.
+    Counters,
+}
+
+impl Value {
+    const fn of(self, ids: &IdRegisters) -> u64 {
+        match self {
+            Self::Bits(bits) => bits,
+            Self::Midr => ids.midr,
+            Self::Mpidr => ids.mpidr,
+            Self::Counters => ids.pmcr >> 11 & 0x1F,
+        }
+    }
+}
+
+/// The layout of HCR_EL2.E2H that a row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// The same in both.
+    Any,
+    /// E2H=0.
+    Own,
+    /// E2H=1: CPTR_EL2 and CNTHCTL_EL2 look as their EL1 namesakes do, and EL1's registers have names of their own.
+    Host,
+}
+
+/// One line of the table: with this feature, this register has these bits, for this reason.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The register.
+    pub register: Register,
+    /// What is added to its value.
+    pub value: Value,
+    /// With which feature.
+    pub feature: Feature,
+    /// In which layout.
+    pub layout: Layout,
+    /// What happens otherwise.
+    pub reason: &'static str,
+}
+
+impl Row {
+    const fn is_for(&self, e2h: bool) -> bool {
+        match self.layout {
+            Layout::Any => true,
+            Layout::Own => !e2h,
+            Layout::Host => e2h,
+        }
+    }
+
+    const fn layout(self, layout: Layout) -> Self {
+        Self { layout, ..self }
+    }
+}
+
+/// A row of bits in both layouts.
+const fn row(register: Register, bits: u64, feature: Feature, reason: &'static str) -> Row {
+    Row { register, value: Value::Bits(bits), feature, layout: Layout::Any, reason }
+}
+
+/// A register and the value that it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The register.
+    pub register: Register,
+    /// Its whole value.
+    pub value: u64,
+    /// What happens without the write, by the first row of the register.
+    pub reason: &'static str,
+}
+
+/// The table. Rows of one register follow each other, and the first of them in each layout says when the register is there:
+/// a feature may come without the trap register that has a bit for it. Registers stand in the order of their writes.
+pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
+    let parts: [&'static [Row]; 4] = [general::ROWS, fine::ROWS, debug::ROWS, general::LAST];
+    parts.into_iter().flatten()
+}
+
+/// What to write on a CPU with these ID registers, HCR_EL2.E2H as it was found. An ISB belongs behind each: CPTR_EL2 opens
+/// the way to ZCR_EL2 and SMCR_EL2, ICC_SRE_EL2 that to ICH_HCR_EL2. HCR_EL2 comes last, when stage 2 stands.
+pub fn plan(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
+    writes(rows(), *ids, e2h)
+}
+
+/// The same of any part of the table, as tests have it that leave a row out.
+pub fn writes<'a>(rows: impl Iterator<Item = &'a Row>, ids: IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
+    let mut rows = rows.filter(move |row| row.is_for(e2h)).peekable();
+    core::iter::from_fn(move || {
+        loop {
+            let first = rows.next()?;
+            let mut value = first.value.of(&ids);
+            while let Some(more) = rows.next_if(|row| row.register == first.register) {
+                if more.feature.is_in(&ids) {
+                    value |= more.value.of(&ids);
+                }
+            }
+            if first.feature.is_in(&ids) {
+                return Some(Write { register: first.register, value, reason: first.reason });
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;
