@@ -84,8 +84,15 @@ impl Entry {
             What::Step(name) => name,
         }
     }
+}
 
+/// What a [`Log`] holds.
+pub trait Merge {
     /// Takes `next` in where it continues a poll or a scan; tells whether it did.
+    fn merge(&mut self, next: &Self) -> bool;
+}
+
+impl Merge for Entry {
     fn merge(&mut self, next: &Self) -> bool {
         if self.op != next.op || self.smmu != next.smmu || self.what != next.what || self.unbacked || next.unbacked {
             return false;
@@ -135,13 +142,13 @@ pub const fn barrier_name(barrier: Barrier) -> &'static str {
 
 /// A log of bounded size, allocated once.
 #[derive(Clone, Debug)]
-pub struct Log {
-    entries: Vec<Entry>,
+pub struct Log<T = Entry> {
+    entries: Vec<T>,
     capacity: usize,
     dropped: u64,
 }
 
-impl Log {
+impl<T: Merge> Log<T> {
     /// An empty log of at most `capacity` entries.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
@@ -150,7 +157,7 @@ impl Log {
 
     /// What was recorded, oldest first.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[T] {
         &self.entries
     }
 
@@ -172,7 +179,8 @@ impl Log {
         self.dropped = 0;
     }
 
-    fn record(&mut self, entry: Entry) {
+    /// Adds an entry, or merges it with the last one.
+    pub fn record(&mut self, entry: T) {
         // After the first loss nothing is merged or added, so that the log is an unbroken beginning.
         if self.dropped == 0 && self.entries.last_mut().is_some_and(|last| last.merge(&entry)) {
             return;

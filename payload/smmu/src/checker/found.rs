@@ -93,8 +93,10 @@ impl Ids {
 /// What the log can show. What it cannot is not claimed to be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// Stores and loads of stream table and CDs.
+    /// Stores to stream table and CDs.
     pub structures: bool,
+    /// Loads of them.
+    pub loads: bool,
     /// Stores of command queue entries.
     pub commands: bool,
     /// Barriers.
@@ -103,7 +105,7 @@ pub struct Coverage {
 
 impl Coverage {
     /// Everything, as [`crate::log::Logged`] records it.
-    pub const ALL: Self = Self { structures: true, commands: true, barriers: true };
+    pub const ALL: Self = Self { structures: true, loads: true, commands: true, barriers: true };
     /// Register accesses only.
-    pub const REGISTERS: Self = Self { structures: false, commands: false, barriers: false };
+    pub const REGISTERS: Self = Self { structures: false, loads: false, commands: false, barriers: false };
 }

@@ -3,7 +3,7 @@
 use super::found::Ids;
 use crate::access::Structure;
 use crate::spec::cd::{CD_BYTES, L1Cd};
-use crate::spec::registers::{StrtabBase, StrtabBaseCfg};
+use crate::spec::registers::{Idr1, StrtabBase, StrtabBaseCfg};
 use crate::spec::ste::{Config, L1Std, STE_BYTES, Ste0};
 use alloc::collections::BTreeMap;
 
@@ -20,11 +20,16 @@ pub(super) struct Geometry {
 
 impl Geometry {
     pub(super) fn new(is_live: bool, base: u64, config: u32, ids: &Ids) -> Self {
+        let is_live = is_live && StrtabBaseCfg::from(config).fmt() <= 1;
+        Self { is_live, ..Self::of(base, config, ids.idr1) }
+    }
+
+    fn of(base: u64, config: u32, idr1: Idr1) -> Self {
         let config = StrtabBaseCfg::from(config);
         Self {
-            is_live: is_live && config.fmt() <= 1,
+            is_live: true,
             base: StrtabBase::from(base).addr(),
-            log2size: u32::from(config.log2size().min(ids.idr1.sidsize()).min(32)),
+            log2size: u32::from(config.log2size().min(idr1.sidsize()).min(32)),
             split: u32::from(config.split()).min(31),
             is_two_level: config.fmt() == 1,
         }
@@ -65,18 +70,33 @@ pub(super) struct Place {
 }
 
 /// A table that something points to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    pub(super) start: u64,
-    pub(super) bytes: u64,
-    structure: Structure,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its address.
+    pub start: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// What it is an array of.
+    pub structure: Structure,
     /// Of level-1 descriptors of CDs: CDs behind each, as a power of two.
     leaf_bits: u32,
 }
 
 impl Target {
+    /// What SMMU_STRTAB_BASE and SMMU_STRTAB_BASE_CFG point to; `None` for a reserved format.
+    #[must_use]
+    pub fn of_registers(base: u64, config: u32, idr1: u32) -> Option<Self> {
+        if StrtabBaseCfg::from(config).fmt() > 1 {
+            return None;
+        }
+        let geometry = Geometry::of(base, config, Idr1::from(idr1));
+        let structure = if geometry.is_two_level { Structure::L1Std } else { Structure::Ste };
+        Some(Self { start: geometry.base, bytes: geometry.bytes(), structure, leaf_bits: 0 })
+    }
+
     /// What a descriptor, or word 0 of an STE, points to.
-    pub(super) fn of(structure: Structure, word: u64) -> Option<Self> {
+    #[must_use]
+    pub fn of(structure: Structure, word: u64) -> Option<Self> {
         match structure {
             Structure::L1Std => {
                 let descriptor = L1Std::from(word);
@@ -117,7 +137,17 @@ impl Target {
         }
     }
 
-    pub(super) const fn contains(&self, at: u64) -> bool {
+    /// What `word`, one of this table's, points to: unlike [`Target::of`] it knows how long a leaf of CDs is.
+    #[must_use]
+    pub fn behind(&self, word: u64) -> Option<Self> {
+        let target = Self::of(self.structure, word)?;
+        let is_leaf = self.structure == Structure::L1Cd;
+        Some(if is_leaf { Self { bytes: CD_BYTES << self.leaf_bits, ..target } } else { target })
+    }
+
+    /// Whether `at` is a byte of it.
+    #[must_use]
+    pub const fn contains(&self, at: u64) -> bool {
         matches!(at.checked_sub(self.start), Some(distance) if distance < self.bytes)
     }
 }

@@ -30,6 +30,7 @@ use alloc::vec::Vec;
 use findings::Findings;
 pub use findings::Violation;
 pub use found::{Coverage, Found};
+pub use geometry::Target;
 pub use profile::{Departure, Followed, Profile};
 pub use rules::{RULES, Rule, Severity};
 use unit::{Barriers, Context, Unit};

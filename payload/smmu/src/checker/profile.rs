@@ -122,7 +122,9 @@ impl Profiles {
 
     pub(super) fn write(&mut self, cx: &Context<'_>, offset: u32, value: u64) {
         let is_control = offset == reg::CR0 && self.coverage.structures;
-        if let Some(reason) = (is_control && self.adopt.is_first()).then(|| self.scan.refusal()).flatten() {
+        if let Some(reason) =
+            (is_control && self.coverage.loads && self.adopt.is_first()).then(|| self.scan.refusal()).flatten()
+        {
             self.adopt.leave(cx.index, "a refusal of the table", reason);
         }
         match offset {

@@ -1,0 +1,141 @@
+//! What a foreign kernel does to the SMMUs, as entries of the log that our own policies write.
+//!
+//! Whoever runs at EL2 unmaps the register frames in stage 2, makes the pages of [`Witness::pages`] read-only, and hands each
+//! access that traps to [`Witness::load`] or [`Witness::store`]: it is carried out and logged. Commands lie in the kernel's
+//! own memory and are read when SMMU_CMDQ_PROD announces them; a table is read as a whole when something begins to point to
+//! it, because nobody saw how it was filled.
+
+mod frame;
+mod queue;
+mod seen;
+mod tables;
+mod trap;
+
+pub use frame::Unit;
+pub use seen::{How, Seen};
+pub use tables::{Owner, Region};
+
+use addr::PhysAddr;
+use alloc::vec::Vec;
+use core::ops::Range;
+use smmu::access::{Access, Unbacked};
+use smmu::log::Log;
+use thiserror::Error;
+use trap::Trap;
+
+/// Bytes of a register frame: page 0 and page 1 (IHI 0070, 6.1).
+pub const FRAME_BYTES: u64 = 0x2_0000;
+
+/// The access was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// It belongs to no frame and no table: a neighbour on a page of a table, if the page is watched at all.
+    #[error("{0:#x} is in no watched table and no register frame")]
+    Unwatched(u64),
+    /// An illegal register access (IHI 0070, 6.2): what an SMMU makes of it is CONSTRAINED UNPREDICTABLE.
+    #[error("an access of {bytes} bytes at register offset {offset:#x}: an SMMU takes 4 or 8 bytes, aligned")]
+    Illegal {
+        /// Offset in the frame.
+        offset: u32,
+        /// Bytes.
+        bytes: u8,
+    },
+    /// It is no part of one 64-bit word of a table.
+    #[error("an access of {bytes} bytes at {address:#x} crosses a word of a table")]
+    Crossing {
+        /// Physical address.
+        address: u64,
+        /// Bytes.
+        bytes: u8,
+    },
+    /// Nothing answers where a table was.
+    #[error(transparent)]
+    Unbacked(#[from] Unbacked),
+}
+
+/// All SMMUs of the machine, and the log.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    units: Vec<Unit>,
+    log: Log<Seen>,
+}
+
+impl Witness {
+    /// Watches these SMMUs, and the tables that they are found with; `capacity` entries of the log are allocated now.
+    pub fn new(hw: &mut dyn Access, units: impl IntoIterator<Item = Unit>, capacity: usize) -> Self {
+        let mut units: Vec<Unit> = units.into_iter().collect();
+        for unit in &mut units {
+            unit.watch_found(&mut Trap { hw, log: None, smmu: unit.smmu(), pc: 0 });
+        }
+        Self { units, log: Log::with_capacity(capacity) }
+    }
+
+    /// What was seen, in order.
+    #[must_use]
+    pub const fn log(&self) -> &Log<Seen> {
+        &self.log
+    }
+
+    /// The tables that are watched. Every page that one of them lies on belongs read-only into stage 2.
+    pub fn tables(&self) -> impl Iterator<Item = &Region> {
+        self.units.iter().flat_map(Unit::tables)
+    }
+
+    /// The pages of 4 KiB that they lie on, as ranges that may overlap.
+    pub fn pages(&self) -> impl Iterator<Item = Range<u64>> {
+        self.tables().map(|region| region.target.start & !0xFFF..(region.end() + 0xFFF) & !0xFFF)
+    }
+
+    /// Changes whenever [`Witness::pages`] does.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.units.iter().fold(0, |sum, unit| sum.wrapping_add(unit.generation()))
+    }
+
+    /// Some table is not watched, or not to its end: there were too many, or it was too long.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.units.iter().any(Unit::is_partial)
+    }
+
+    /// Carries a trapped load out: the bytes read, zero-extended.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing was read, nor logged.
+    pub fn load(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8) -> Result<u64, Error> {
+        let (unit, offset) = self.unit_at(at)?;
+        let Some(unit) = self.units.get_mut(unit) else { return Err(Error::Unwatched(at.0)) };
+        let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
+        match offset {
+            Some(offset) => unit.read(&mut trap, offset, bytes),
+            None => unit.load(&mut trap, at, bytes),
+        }
+    }
+
+    /// Carries a trapped store out; of `value` the lower `bytes` count.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing was written, nor logged.
+    pub fn store(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8, value: u64) -> Result<(), Error> {
+        let (unit, offset) = self.unit_at(at)?;
+        let Some(unit) = self.units.get_mut(unit) else { return Err(Error::Unwatched(at.0)) };
+        let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
+        match offset {
+            Some(offset) => unit.write(&mut trap, offset, bytes, value),
+            None => unit.store(&mut trap, at, bytes, value),
+        }
+    }
+
+    /// Whose frame, with the offset, or whose table lies at an address.
+    fn unit_at(&self, at: PhysAddr) -> Result<(usize, Option<u32>), Error> {
+        let frame = |unit: &Unit| at.0.checked_sub(unit.frame().0).filter(|offset| *offset < FRAME_BYTES);
+        let found = self.units.iter().enumerate().find_map(|(index, unit)| match frame(unit) {
+            Some(offset) => Some((index, Some(offset as u32))),
+            None => unit.has_table_at(at).then_some((index, None)),
+        });
+        found.ok_or(Error::Unwatched(at.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

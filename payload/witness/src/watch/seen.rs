@@ -1,0 +1,36 @@
+//! An entry of the log, with what only a witness knows of it.
+
+use smmu::log::{Entry, Merge};
+
+/// How the witness came to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The access itself trapped.
+    Trapped,
+    /// A command, read from the queue when it was announced.
+    Announced,
+    /// What a table held when something began to point to it: stored by somebody, at some time before.
+    Snapshot,
+}
+
+/// Something that a foreign kernel did. Entries of our own policies have no such company: whatever stands in this log is
+/// foreign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// As our own policies log it, and as checker and judge take it.
+    pub entry: Entry,
+    /// Virtual address of the instruction, in the kernel's own terms; of the one that announced or published otherwise.
+    pub pc: u64,
+    /// What a stored word held before.
+    pub old: Option<u64>,
+    /// How it is known.
+    pub how: How,
+}
+
+impl Merge for Seen {
+    /// A poll is one entry as long as it is one instruction that polls.
+    fn merge(&mut self, next: &Self) -> bool {
+        let is_alike = self.pc == next.pc && self.how == next.how && self.old.is_none() && next.old.is_none();
+        is_alike && self.entry.merge(&next.entry)
+    }
+}
