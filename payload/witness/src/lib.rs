@@ -10,5 +10,7 @@
 
 extern crate alloc;
 
+pub mod guest;
+pub mod psci;
 pub mod trap;
 pub mod watch;

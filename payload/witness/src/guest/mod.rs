@@ -1,0 +1,6 @@
+//! The kernel that is started: what the file is, where it goes, and what it is given.
+
+pub mod elfcore;
+pub mod image;
+pub mod place;
+pub mod tree;
