@@ -2,6 +2,7 @@
 
 pub mod abort;
 pub mod feature;
+pub mod firmware;
 pub mod instruction;
 pub mod plan;
 pub mod register;

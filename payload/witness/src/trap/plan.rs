@@ -101,6 +101,10 @@ pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
     parts.into_iter().flatten()
 }
 
+/// No row of the table: with it at the end HCR_EL2.TWI brings the kernel to EL2 whenever it is idle, where counters are then
+/// looked at.
+pub const VISITS: Row = row(super::register::HCR_EL2, 1 << 13, super::feature::ALWAYS, "TWI: EL2 is visited when idle");
+
 /// What to write on a CPU with these ID registers, HCR_EL2.E2H as it was found. An ISB belongs behind each: CPTR_EL2 opens
 /// the way to ZCR_EL2 and SMCR_EL2, ICC_SRE_EL2 that to ICH_HCR_EL2. HCR_EL2 comes last, when stage 2 stands.
 pub fn plan(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {

@@ -114,6 +114,12 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_runs_round_announces_the_queue_once() {
+        let mut queue = queue(3, 8, 0);
+        assert_eq!(announced(&mut queue, reg::CMDQ_PROD, 12), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
     fn a_base_in_halves_is_one_base_and_its_size_is_bounded() {
         let mut queue = queue(3, 8, 0);
         queue.write(reg::CMDQ_BASE, 0x4200_001F);

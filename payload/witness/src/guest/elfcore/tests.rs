@@ -56,7 +56,7 @@ fn the_notes_end_inside_their_segment() {
         walked += 1;
     }
     assert_eq!((walked, at + 12), (1, notes.len()));
-    assert_eq!((&notes[12..17], word(notes, 8), word(notes, 4)), (b"CORE\0".as_slice(), 1, 392));
+    assert_eq!((word(notes, 0), word(notes, 4), word(notes, 8), &notes[12..17]), (5, 392, 1, b"CORE\0".as_slice()));
     let registers = 20 + 112;
     assert_eq!((long(notes, registers), long(notes, registers + 32 * 8)), (7, 0xFFFF_8000_8001_2345));
 }

@@ -20,7 +20,8 @@ pub(super) const ROWS: &[Row] = &[
     row(reg::HCRX_EL2, 1 << 22, has::GCS, "GCSEn: guarded control stacks are off below EL2"),
     row(reg::HCRX_EL2, 1 << 23, has::FPMR, "EnFPM: FPMR traps"),
     row(reg::HCRX_EL2, 1 << 24, has::PAUTH_LR, "PACMEn: PACM has no effect"),
-    row(reg::HCRX_EL2, 1 << 26, has::SRMASK, "SRMASKEn: the mask registers trap"),
+    // SRMASKEn, bit 26, stays 0: the mask registers are UNKNOWN at reset, and would silently keep a kernel that does not
+    // know them from changing SCTLR_EL1. With 0 they are taken for 0, and trap.
     row(reg::HCRX_EL2, 1 << 1, has::LS64, "EnALS: LD64B and ST64B trap"),
     row(reg::HCRX_EL2, 1 << 2, has::LS64_V, "EnASR: ST64BV traps"),
     row(reg::HCRX_EL2, 1 << 0, has::LS64_ACCDATA, "EnAS0: ST64BV0 traps"),

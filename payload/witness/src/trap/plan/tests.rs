@@ -294,6 +294,15 @@ fn no_bit_brings_a_register_that_is_not_there() {
 }
 
 #[test]
+fn visits_when_idle_are_one_bit_more() {
+    let with = writes(rows().chain([&VISITS]), max(), true).last();
+    let without = plan(&max(), true).last();
+    let value = without.map(|write| (write.register, write.value | 0x2000));
+    assert_eq!(with.map(|write| (write.register, write.value)), value);
+    assert_eq!(value.map(|(register, _)| register), Some(reg::HCR_EL2));
+}
+
+#[test]
 fn the_two_layouts_write_the_same_registers_but_for_the_names_of_el1() {
     let names = |e2h| -> Vec<&str> {
         plan(&all(), e2h).map(|write| write.register.name.trim_end_matches("_EL12").trim_end_matches("_EL1")).collect()

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::vec;
 
 fn starts(witness: &Witness, owner: Owner) -> Vec<u64> {
     witness.tables().filter(|region| region.owner == owner).map(|region| region.target.start).collect()
@@ -55,6 +56,42 @@ fn a_table_is_let_go_when_nothing_leads_to_it() {
     // Of the dead kernel nothing is let go.
     assert_eq!(store(&mut witness, L1, 0), Ok(()));
     assert_eq!(starts(&witness, Owner::Dead), [L1, L2, CDS + 128, CDS + 192]);
+}
+
+#[test]
+fn the_registers_lead_to_a_new_table_in_any_order_and_width() {
+    let table = 0x6100_0000;
+    let (base, config) = ((reg::STRTAB_BASE, 8, table), (reg::STRTAB_BASE_CFG, 4, 0x1_0210));
+    let halves = [(reg::STRTAB_BASE, 4, table), (reg::STRTAB_BASE + 4, 4, 0)];
+    let orders =
+        [vec![base, config], vec![config, base], vec![config, halves[0], halves[1]], vec![base, (reg::CR0, 4, 1)]];
+    for order in orders {
+        let mut fake = crashed();
+        fake.poke(PhysAddr(table + 16), 0x6200_0000 | 9);
+        let (_, mut witness) = witness(&mut fake);
+        let mut write = |witness: &mut Witness, (offset, bytes, value)| {
+            witness.store(&mut fake, 0, PhysAddr(FRAME + u64::from(offset)), bytes, value)
+        };
+        assert_eq!(write(&mut witness, (reg::CR0, 4, 0)), Ok(()));
+        let last = order.len() - 1;
+        for (index, access) in order.iter().enumerate() {
+            assert_eq!(starts(&witness, Owner::New), [], "before {index} of {order:x?}");
+            assert_eq!(write(&mut witness, *access), Ok(()));
+        }
+        assert_eq!(starts(&witness, Owner::New), [table, 0x6200_0000], "after {last} of {order:x?}");
+    }
+}
+
+#[test]
+fn only_the_first_word_of_an_ste_leads_on() {
+    let mut fake = crashed();
+    let (_, mut witness) = witness(&mut fake);
+    // S2TTB, word 3, of a stream that looks like V and Config 5 with a pointer.
+    for word in 1..8 {
+        let at = PhysAddr(L2 + 0x40 * 64 + word * 8);
+        assert_eq!(witness.store(&mut fake, 0, at, 8, 0b1011 | 0x6300_0000), Ok(()));
+    }
+    assert_eq!(starts(&witness, Owner::New), []);
 }
 
 #[test]
