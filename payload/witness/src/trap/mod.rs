@@ -6,4 +6,5 @@ pub mod firmware;
 pub mod instruction;
 pub mod plan;
 pub mod register;
+pub mod system;
 pub mod transfer;
