@@ -124,6 +124,8 @@ features! {
     MPAM_BW = "FEAT_MPAM with MPAMIDR_EL1.HAS_BW_CTRL": [bit(|ids| ids.mpamidr, 56, 1)];
     MPAM_SME = "FEAT_MPAM and FEAT_SME": [least(|ids| ids.pfr0, 40, 1), least(|ids| ids.pfr1, 24, 1)]
         | [least(|ids| ids.pfr1, 16, 1), least(|ids| ids.pfr1, 24, 1)];
+    MPAM_BW_HCR = "FEAT_MPAM with MPAMIDR_EL1.HAS_BW_CTRL and HAS_HCR":
+        [bit(|ids| ids.mpamidr, 56, 1), bit(|ids| ids.mpamidr, 17, 1)];
     MPAM_BW_SME = "FEAT_MPAM with MPAMIDR_EL1.HAS_BW_CTRL, and FEAT_SME":
         [bit(|ids| ids.mpamidr, 56, 1), least(|ids| ids.pfr1, 24, 1)];
     MTE2 = "FEAT_MTE2": [least(|ids| ids.pfr1, 8, 2)];

@@ -31,7 +31,9 @@ pub fn control(register: &Register) -> Option<&'static str> {
         reg::CNTPOFF_EL2 => "SCR_EL3.ECVEn is 0",
         // IHI 0069, 12.2.
         reg::ICC_SRE_EL2 | reg::ICH_HCR_EL2 => "ICC_SRE_EL3.Enable or SRE is 0",
-        reg::MPAM2_EL2 | reg::MPAMHCR_EL2 | reg::MPAMVPMV_EL2 | reg::MPAMBW2_EL2 => "MPAM3_EL3.TRAPLOWER is 1",
+        reg::MPAM2_EL2 | reg::MPAMHCR_EL2 | reg::MPAMVPMV_EL2 | reg::MPAMBW2_EL2 | reg::MPAMBWCAP_EL2 => {
+            "MPAM3_EL3.TRAPLOWER is 1"
+        }
         reg::LORC_EL1 => "SCR_EL3.TLOR is 1",
         reg::SCTLR2_EL1 | reg::SCTLR2_EL12 => "SCR_EL3.SCTLR2En is 0",
         reg::TCR2_EL1 | reg::TCR2_EL12 => "SCR_EL3.TCR2En is 0",

@@ -5,7 +5,11 @@
 //! without a trap (HCRX_EL2.MSCEn) or let it read a wrong clock (CNTVOFF_EL2). So every one is written, as a whole.
 //! Which registers exist the Arm ARM says; `el2_setup.h` and `booting.rst` of Linux say what a kernel at EL1 counts on.
 //!
-//! Stage 2 itself (VTCR_EL2, VTTBR_EL2) and EL2's own translation and vectors belong to whoever runs there.
+//! Stage 2 itself (VTCR_EL2, VTTBR_EL2) and EL2's own translation and vectors belong to whoever runs there. Left alone, as
+//! firmware has them: ACTLR_EL2, which is IMPLEMENTATION DEFINED, and the masks of FEAT_SRMASK for EL2's own registers, which
+//! firmware may keep from EL2; a CPTR_EL2 that does not read back as it was written tells of them. Without effect while the
+//! plan is in force: AMEVCNTVOFF* (HCR_EL2.AMVOFFEN), MPAMVPM* (MPAMHCR_EL2), VNCR_EL2 (HCR_EL2.NV2), VSESR_EL2 and VDISR_EL2
+//! (HCR_EL2.VSE), HDBSSBR_EL2 (VTCR_EL2.HDBSS), PMBSR_EL2 (PMSCR_EL2.EE), TRBSR_EL2 (TRFCR_EL2.EE).
 
 mod debug;
 mod fine;

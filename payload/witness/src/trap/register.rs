@@ -72,6 +72,7 @@ macro_rules! for_each_register {
             (MPAMHCR_EL2, 3, 4, 10, 4, 0),
             (MPAMVPMV_EL2, 3, 4, 10, 4, 1),
             (MPAMBW2_EL2, 3, 4, 10, 5, 4),
+            (MPAMBWCAP_EL2, 3, 4, 10, 5, 6),
             (LORC_EL1, 3, 0, 10, 4, 3),
             (SCTLR_EL1, 3, 0, 1, 0, 0),
             (SCTLR_EL12, 3, 5, 1, 0, 0),

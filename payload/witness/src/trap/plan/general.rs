@@ -78,6 +78,7 @@ pub(super) const ROWS: &[Row] = &[
     row(reg::MPAMVPMV_EL2, 0, has::MPAM_HCR, "no virtual partition has a map"),
     row(reg::MPAMBW2_EL2, 7 << 50, has::MPAM_BW, "nTRAP_MPAMBWIDR_EL1, 0_EL1, 1_EL1: bandwidth registers trap"),
     row(reg::MPAMBW2_EL2, 1 << 49, has::MPAM_BW_SME, "nTRAP_MPAMBWSM_EL1: MPAMBWSM_EL1 traps"),
+    row(reg::MPAMBWCAP_EL2, 0, has::MPAM_BW_HCR, "ENABLED: the kernel's bandwidth is capped, silently"),
 ];
 
 /// After the others: EL1 as a kernel expects it (booting.rst), and what puts stage 2 and the traps in force.

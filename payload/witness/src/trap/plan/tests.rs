@@ -226,6 +226,7 @@ fn a_cpu_that_has_everything_traps_nothing_that_linux_counts_on() {
         (reg::SMCR_EL2, 3 << 30 | 0xF, 0),
         (reg::MPAM2_EL2, 1 << 50, 1 << 58 | 3 << 48 | 0xFFFF_FFFF_FFFF),
         (reg::MPAMBW2_EL2, 0xF << 49, 0xFFFF_FFFF),
+        (reg::MPAMBWCAP_EL2, 0, 3 << 62),
         (reg::MDCR_EL2, 3 << 12 | 3 << 24 | 1 << 15 | 1 << 43 | 31, 0xFE0 | 1 << 14 | 1 << 19 | 1 << 27),
     ] {
         let value = value(register).unwrap_or_else(|| panic!("{register:?} is not written"));
