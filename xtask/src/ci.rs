@@ -11,8 +11,8 @@ use crate::setup;
 use crate::test::{self, tally::Tally};
 
 /// Libraries that both images are made of; they are checked for the boards' targets as well.
-const LIBRARIES: [&str; 10] =
-    ["addr", "arch", "dma", "handover", "pci", "scenario", "smmu", "tables", "unpack", "wire"];
+const LIBRARIES: [&str; 11] =
+    ["addr", "arch", "dma", "handover", "pci", "scenario", "smmu", "tables", "unpack", "wire", "witness"];
 
 /// Runs the command.
 pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
