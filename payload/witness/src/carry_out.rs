@@ -4,7 +4,7 @@
 use crate::trap::abort::{self, Abort, Place};
 use crate::trap::instruction::{self, Refused, SP};
 use crate::trap::transfer::Transfer;
-use crate::watch::{Error, Witness};
+use crate::watch::{WatchError, Witness};
 use addr::PhysAddr;
 use smmu::access::Access;
 use thiserror::Error;
@@ -78,7 +78,7 @@ pub enum Stopped {
     Refused(#[from] Refused),
     /// The access cannot be carried out.
     #[error(transparent)]
-    Access(#[from] Error),
+    Access(#[from] WatchError),
 }
 
 /// An access with its transfers: where each goes, and how.
@@ -123,7 +123,7 @@ pub fn carry_out(
         } else {
             let stored = transfer.stored(registers.get(transfer.register));
             match witness.store(hw, pc, *at, transfer.bytes, stored) {
-                Err(Error::Unwatched(_)) => kernel.store(*at, transfer.bytes, stored),
+                Err(WatchError::Unwatched(_)) => kernel.store(*at, transfer.bytes, stored),
                 done => done?,
             }
         }
@@ -148,7 +148,7 @@ fn load(
     hw: &mut dyn Access,
 ) -> Result<u64, Stopped> {
     match witness.load(hw, pc, at, bytes) {
-        Err(Error::Unwatched(_)) => Ok(kernel.load(at, bytes)),
+        Err(WatchError::Unwatched(_)) => Ok(kernel.load(at, bytes)),
         answer => Ok(answer?),
     }
 }

@@ -4,7 +4,7 @@ use super::queue::{Announced, Queue};
 use super::seen::How;
 use super::tables::{Region, Tables};
 use super::trap::Trap;
-use super::{Error, FRAME_BYTES};
+use super::{FRAME_BYTES, WatchError};
 use addr::PhysAddr;
 use smmu::access::{SmmuIndex, Structure};
 use smmu::checker::Found;
@@ -55,7 +55,7 @@ impl Unit {
     }
 
     /// Reads a register.
-    pub(super) fn read(&mut self, trap: &mut Trap<'_>, offset: u32, bytes: u8) -> Result<u64, Error> {
+    pub(super) fn read(&mut self, trap: &mut Trap<'_>, offset: u32, bytes: u8) -> Result<u64, WatchError> {
         let (op, value) = match legal(offset, bytes)? {
             Width::Word => (Op::RegRead32, u64::from(trap.hw.read32(self.smmu, offset))),
             Width::Long => (Op::RegRead64, trap.hw.read64(self.smmu, offset)),
@@ -69,7 +69,7 @@ impl Unit {
     }
 
     /// Writes a register, after what the write announces or publishes is in the log.
-    pub(super) fn write(&mut self, trap: &mut Trap<'_>, offset: u32, bytes: u8, value: u64) -> Result<(), Error> {
+    pub(super) fn write(&mut self, trap: &mut Trap<'_>, offset: u32, bytes: u8, value: u64) -> Result<(), WatchError> {
         let width = legal(offset, bytes)?;
         for (offset, word) in halves(offset, bytes, value) {
             if let Some(announced) = self.queue.write(offset, word) {
@@ -94,12 +94,12 @@ impl Unit {
     }
 
     /// Loads from a table.
-    pub(super) fn load(&self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8) -> Result<u64, Error> {
+    pub(super) fn load(&self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8) -> Result<u64, WatchError> {
         self.tables.load(trap, at, bytes)
     }
 
     /// Stores to a table.
-    pub(super) fn store(&mut self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8, value: u64) -> Result<(), Error> {
+    pub(super) fn store(&mut self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8, value: u64) -> Result<(), WatchError> {
         self.tables.store(trap, at, bytes, value)
     }
 
@@ -124,12 +124,12 @@ enum Width {
     Long,
 }
 
-fn legal(offset: u32, bytes: u8) -> Result<Width, Error> {
+fn legal(offset: u32, bytes: u8) -> Result<Width, WatchError> {
     let is_inside = u64::from(offset) + u64::from(bytes) <= FRAME_BYTES;
     match bytes {
         4 if is_inside && offset.is_multiple_of(4) => Ok(Width::Word),
         8 if is_inside && offset.is_multiple_of(8) => Ok(Width::Long),
-        _ => Err(Error::Illegal { offset, bytes }),
+        _ => Err(WatchError::Illegal { offset, bytes }),
     }
 }
 

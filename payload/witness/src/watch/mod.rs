@@ -28,7 +28,7 @@ pub const FRAME_BYTES: u64 = 0x2_0000;
 
 /// The access was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Error {
+pub enum WatchError {
     /// It belongs to no frame and no table: a neighbour on a page of a table, if the page is watched at all.
     #[error("{0:#x} is in no watched table and no register frame")]
     Unwatched(u64),
@@ -101,10 +101,10 @@ impl Witness {
     /// Carries a trapped load out: the bytes read, zero-extended.
     ///
     /// # Errors
-    /// [`Error`]; then nothing was read, nor logged.
-    pub fn load(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8) -> Result<u64, Error> {
+    /// [`WatchError`]; then nothing was read, nor logged.
+    pub fn load(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8) -> Result<u64, WatchError> {
         let (unit, offset) = self.unit_at(at)?;
-        let Some(unit) = self.units.get_mut(unit) else { return Err(Error::Unwatched(at.0)) };
+        let Some(unit) = self.units.get_mut(unit) else { return Err(WatchError::Unwatched(at.0)) };
         let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
         match offset {
             Some(offset) => unit.read(&mut trap, offset, bytes),
@@ -115,10 +115,17 @@ impl Witness {
     /// Carries a trapped store out; of `value` the lower `bytes` count.
     ///
     /// # Errors
-    /// [`Error`]; then nothing was written, nor logged.
-    pub fn store(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8, value: u64) -> Result<(), Error> {
+    /// [`WatchError`]; then nothing was written, nor logged.
+    pub fn store(
+        &mut self,
+        hw: &mut dyn Access,
+        pc: u64,
+        at: PhysAddr,
+        bytes: u8,
+        value: u64,
+    ) -> Result<(), WatchError> {
         let (unit, offset) = self.unit_at(at)?;
-        let Some(unit) = self.units.get_mut(unit) else { return Err(Error::Unwatched(at.0)) };
+        let Some(unit) = self.units.get_mut(unit) else { return Err(WatchError::Unwatched(at.0)) };
         let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
         match offset {
             Some(offset) => unit.write(&mut trap, offset, bytes, value),
@@ -127,13 +134,13 @@ impl Witness {
     }
 
     /// Whose frame, with the offset, or whose table lies at an address.
-    fn unit_at(&self, at: PhysAddr) -> Result<(usize, Option<u32>), Error> {
+    fn unit_at(&self, at: PhysAddr) -> Result<(usize, Option<u32>), WatchError> {
         let frame = |unit: &Unit| at.0.checked_sub(unit.frame().0).filter(|offset| *offset < FRAME_BYTES);
         let found = self.units.iter().enumerate().find_map(|(index, unit)| match frame(unit) {
             Some(offset) => Some((index, Some(offset as u32))),
             None => unit.has_table_at(at).then_some((index, None)),
         });
-        found.ok_or(Error::Unwatched(at.0))
+        found.ok_or(WatchError::Unwatched(at.0))
     }
 }
 

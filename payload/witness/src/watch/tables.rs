@@ -5,7 +5,7 @@
 
 mod snapshot;
 
-use super::Error;
+use super::WatchError;
 use super::seen::How;
 use super::trap::Trap;
 use addr::PhysAddr;
@@ -144,7 +144,7 @@ impl Tables {
     }
 
     /// Loads a part of a word.
-    pub(super) fn load(&self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8) -> Result<u64, Error> {
+    pub(super) fn load(&self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8) -> Result<u64, WatchError> {
         let (region, part) = self.part(at, bytes)?;
         let structure = region.target.structure;
         let word = trap.hw.load(trap.smmu, structure, part.word)?;
@@ -154,7 +154,7 @@ impl Tables {
     }
 
     /// Stores a part of a word, after what a new pointer leads to is in the log.
-    pub(super) fn store(&mut self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8, value: u64) -> Result<(), Error> {
+    pub(super) fn store(&mut self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8, value: u64) -> Result<(), WatchError> {
         let (region, part) = self.part(at, bytes)?;
         let structure = region.target.structure;
         let old = trap.hw.load(trap.smmu, structure, part.word)?;
@@ -175,11 +175,11 @@ impl Tables {
     }
 
     /// What lies at an address, and which bits of its word are meant.
-    fn part(&self, at: PhysAddr, bytes: u8) -> Result<(Region, Part), Error> {
-        let region = *self.find(at.0).ok_or(Error::Unwatched(at.0))?;
+    fn part(&self, at: PhysAddr, bytes: u8) -> Result<(Region, Part), WatchError> {
+        let region = *self.find(at.0).ok_or(WatchError::Unwatched(at.0))?;
         let first = at.0 % 8;
         if !matches!(bytes, 1 | 2 | 4 | 8) || first + u64::from(bytes) > 8 {
-            return Err(Error::Crossing { address: at.0, bytes });
+            return Err(WatchError::Crossing { address: at.0, bytes });
         }
         let bits = 8 * u32::from(bytes);
         let mask = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };

@@ -42,7 +42,7 @@ impl Access for Guest<'_> {
     fn load(&mut self, smmu: SmmuIndex, what: Structure, at: PhysAddr) -> Result<u64, Unbacked> {
         if self.loads && self.is_watched(at) {
             match self.witness.load(self.hw, 0x3000, at, 8) {
-                Err(Error::Unwatched(_)) => {}
+                Err(WatchError::Unwatched(_)) => {}
                 answer => return answer.map_err(|_| Unbacked(at)),
             }
         }

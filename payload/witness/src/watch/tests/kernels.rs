@@ -57,7 +57,7 @@ impl Kernel {
         let at = PhysAddr(at);
         if self.witness.pages().any(|page| page.contains(&at.0)) {
             match self.witness.store(&mut self.hw, PC + 12, at, 8, value) {
-                Err(Error::Unwatched(_)) => {}
+                Err(WatchError::Unwatched(_)) => {}
                 done => return done.expect("a table"),
             }
         }

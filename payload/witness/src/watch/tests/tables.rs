@@ -99,16 +99,16 @@ fn what_is_no_table_and_no_register_is_refused() {
     let mut fake = crashed();
     let (_, mut witness) = witness(&mut fake);
     let neighbour = CDS + 0x800;
-    assert_eq!(witness.store(&mut fake, 0, PhysAddr(neighbour), 8, 1), Err(Error::Unwatched(neighbour)));
+    assert_eq!(witness.store(&mut fake, 0, PhysAddr(neighbour), 8, 1), Err(WatchError::Unwatched(neighbour)));
     assert_eq!(
         witness.load(&mut fake, 0, PhysAddr(FRAME + FRAME_BYTES), 4),
-        Err(Error::Unwatched(FRAME + FRAME_BYTES))
+        Err(WatchError::Unwatched(FRAME + FRAME_BYTES))
     );
     for (offset, bytes) in [(0x20, 1), (0x20, 2), (0x22, 4), (0x84, 8), (0x20, 16)] {
-        let illegal = Err(Error::Illegal { offset, bytes });
+        let illegal = Err(WatchError::Illegal { offset, bytes });
         assert_eq!(witness.load(&mut fake, 0, PhysAddr(FRAME + u64::from(offset)), bytes), illegal);
     }
-    let crossing = Err(Error::Crossing { address: L1 + 6, bytes: 4 });
+    let crossing = Err(WatchError::Crossing { address: L1 + 6, bytes: 4 });
     assert_eq!(witness.store(&mut fake, 0, PhysAddr(L1 + 6), 4, 0), crossing);
     assert_eq!(witness.log().entries(), [], "nothing of it was carried out");
     assert_eq!(fake.peek(PhysAddr(neighbour)), 0);
