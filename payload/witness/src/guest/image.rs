@@ -89,7 +89,9 @@ pub enum Kind<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unfit {
     /// It is something else.
-    #[error("the kernel is {0}: wanted is an arm64 Linux Image, plain, gzip-compressed or as an EFI zboot image")]
+    #[error(
+        "the kernel's file is {0}; wanted is an arm64 Linux Image, plain, gzip-compressed or as an EFI zboot image"
+    )]
     Other(&'static str),
     /// The file ends in the middle.
     #[error("the kernel is cut off: {found} bytes, and {what} needs {needed}")]

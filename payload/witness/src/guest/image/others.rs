@@ -49,11 +49,11 @@ fn machine(file: &[u8]) -> Option<u16> {
 const fn machine_name(machine: u16) -> &'static str {
     match machine {
         ARM64 => "an arm64 EFI application, and no kernel",
-        0x8664 => "for x86-64",
-        0x014C => "for 32-bit x86",
-        0x01C0..=0x01C4 => "for 32-bit Arm",
-        0x5032 | 0x5064 => "for RISC-V",
-        0x6232 | 0x6264 => "for LoongArch",
+        0x8664 => "made for x86-64",
+        0x014C => "made for 32-bit x86",
+        0x01C0..=0x01C4 => "made for 32-bit Arm",
+        0x5032 | 0x5064 => "made for RISC-V",
+        0x6232 | 0x6264 => "made for LoongArch",
         _ => "an EFI application for another architecture",
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn name(file: &[u8]) -> Option<&'static str> {
         (0, b"\x7FELF", "an ELF file (a vmlinux, perhaps)"),
         (0x202, b"HdrS", "an x86 bzImage"),
         (0x24, &[0x18, 0x28, 0x6F, 0x01], "a zImage for 32-bit Arm"),
-        (0x38, b"RSC\x05", "for RISC-V"),
+        (0x38, b"RSC\x05", "made for RISC-V"),
         (0, &[0x27, 0x05, 0x19, 0x56], "a U-Boot uImage"),
         (0, &[0xD0, 0x0D, 0xFE, 0xED], "a FIT image or a devicetree"),
         (0, b"!<arch>\ndebian-binary", "a Debian package: unpack it and give the file /boot/vmlinuz-* in it"),
