@@ -14,6 +14,7 @@ pub mod first_map;
 pub mod mmu;
 pub mod ranges;
 pub mod serial;
+pub mod stage2;
 pub mod watchdog;
 
 #[cfg(any(target_os = "none", target_os = "uefi"))]
@@ -28,6 +29,9 @@ pub mod console;
 mod context;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod cpu;
+// ELF only: the vectors have a section of their own, which an image without a guest does not get.
+#[cfg(target_os = "none")]
+pub mod el1;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod exceptions;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
