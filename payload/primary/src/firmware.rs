@@ -54,6 +54,8 @@ pub struct Given {
     pub description: Description,
     /// The image itself.
     pub image: Region,
+    /// The firmware's vendor and revision, where it tells them.
+    pub made_by: Option<(String, u32)>,
 }
 
 /// The way to PSCI that the tables name.

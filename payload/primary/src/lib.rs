@@ -76,11 +76,12 @@ fn region_at(firmware: &mut dyn Firmware, at: PhysAddr) -> Result<Reserved, Stri
 }
 
 /// Everything up to the first run.
-fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String> {
+fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, String> {
     let mut notes = Notes::default();
     let kdump = KdumpImage::embedded()?;
     let image = given.image;
     let options_of = last_words::whose(&given);
+    let made_by = given.made_by.take();
     let options = options::read(&given, &mut notes)?;
     let mut kept = None;
     if options.watchdog_s != 0 {
@@ -119,6 +120,9 @@ fn prepare(firmware: &mut dyn Firmware, given: Given) -> Result<Session, String>
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
     take_pending_aborts("before the payload", &mut notes);
     say_hello(options.e2h);
+    if let Some((vendor, revision)) = &made_by {
+        arch::console::record(&Record::Firmware { vendor, revision: *revision });
+    }
     let first = match options.watchdog_s {
         0 => 0,
         _ => last_words::begin(firmware, &machine, &places, &options, kept, options_of, &mut notes),

@@ -295,4 +295,6 @@ pub enum Record<'a> {
         watchdog_s: u32,
         next: Option<u32>,
     },
+    /// Who made the firmware that started the image, and which of its versions it is, as its system table says (UEFI 2.11, 4.3).
+    Firmware { vendor: &'a str, revision: u32 },
 }

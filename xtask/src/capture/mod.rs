@@ -132,6 +132,7 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Hello { image, el, .. } => format!("start of image {image} at EL{el}"),
         Record::Finding { table, id, .. } => format!("finding {id} in {table}"),
         Record::Iort { .. } => "the IORT".into(),
+        Record::Firmware { .. } => "the firmware's name".into(),
         Record::Smmu { index, .. } => format!("SMMU {index}"),
         Record::Endpoint { bdf, .. } => format!("endpoint {bdf}"),
         Record::Rmr { stream_id, .. } => format!("reserved range of stream {stream_id:#x}"),

@@ -255,6 +255,9 @@ impl Builder {
                 let firmware_sha256 = firmware_sha256.map(|digest| hex(&digest));
                 platform.iort = Some(Iort { origin: origin.into(), sha256: hex(&sha256), firmware_sha256, bytes });
             }
+            Record::Firmware { vendor, revision } => {
+                platform.firmware = Some(MadeBy { vendor: vendor.into(), revision: Hex(revision.into()) });
+            }
             Record::Smmu { .. } => platform.smmus.extend(board::smmu(record)),
             Record::Endpoint {
                 bdf,

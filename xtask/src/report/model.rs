@@ -14,7 +14,7 @@ pub use super::counts::Phases;
 pub use super::pcie::{Pcie, PcieErrors};
 pub use super::statistics::Blackout;
 pub use super::throughput::Throughput;
-pub use machine::{Endpoint, Finding, Iort, Platform, Rmr, Smmu};
+pub use machine::{Endpoint, Finding, Iort, MadeBy, Platform, Rmr, Smmu};
 pub use protocol::{Broken, Departure, Protocol, ProtocolSmmu};
 pub use provenance::{Artifact, Provenance};
 pub use requester::{Ending, Mark, Requester, Stopped, Watched};

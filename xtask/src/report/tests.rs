@@ -351,6 +351,19 @@ fn the_page_tells_registers_accesses_and_failures_in_words() {
 }
 
 #[test]
+fn the_firmware_is_named_where_it_has_named_itself() {
+    let mut records = two_runs();
+    records.insert(1, Record::Firmware { vendor: "A & B", revision: 0x1_0000 });
+    let (named, nameless) = (judged(&records), judged(&two_runs()));
+    let wanted = serde_json::json!({ "vendor": "A & B", "revision": "0x10000" });
+    assert_eq!(serde_json::to_value(&named).unwrap()["platform"]["firmware"], wanted);
+    assert!(serde_json::to_value(&nameless).unwrap()["platform"].get("firmware").is_none());
+    let sentence = "Firmware, by its own word";
+    assert!(html::render(&named).unwrap().contains(&format!("{sentence}: A &amp; B, revision 0x10000.")));
+    assert!(!html::render(&nameless).unwrap().contains(sentence));
+}
+
+#[test]
 fn html_escapes_what_comes_from_the_machine() {
     let report = judged(&two_runs());
     let page = html::render(&report).unwrap();

@@ -68,7 +68,8 @@ fn main_job(session: &Session<'_>) -> Expected {
         let size = std::fs::metadata(session.report().join(name)).map_or(0, |file| file.len());
         ensure(size > 0, || format!("{name} is missing or empty"))?;
     }
-    Ok(())
+    let vendor = &ended.report()?["platform"]["firmware"]["vendor"];
+    ensure(vendor.as_str().is_some_and(|vendor| vendor.contains("EDK II")), || format!("firmware by {vendor}"))
 }
 
 fn both(ended: &Ended) -> Expected {

@@ -72,7 +72,9 @@ fn raw(session: &Session<'_>) -> Expected {
     let ended = session.run_with_witness(&words("run --board qemu-virt-dt"), false)?;
     both(&ended)?;
     expect::finding(&ended, "functions found")?;
-    let origin = &ended.report()?["platform"]["iort"]["origin"];
+    let platform = &ended.report()?["platform"];
+    ensure(platform["firmware"].is_null(), || format!("no firmware, and yet {}", platform["firmware"]))?;
+    let origin = &platform["iort"]["origin"];
     // The board's wish was added to what the devicetree gave.
     ensure(origin == "amended", || format!("the IORT is of {origin}"))
 }

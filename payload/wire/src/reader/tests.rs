@@ -213,6 +213,7 @@ fn one_of_each() -> Vec<Record<'static>> {
             watchdog_s: 60,
             next: Some(2),
         },
+        Record::Firmware { vendor: "EDK II", revision: 0x1_0000 },
     ]
 }
 

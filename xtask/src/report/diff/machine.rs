@@ -17,6 +17,10 @@ pub fn of(before: &Report, after: &Report) -> Vec<Change> {
     if before.provenance.is_some() && after.provenance.is_some() {
         provenance(&told(before), &told(after), &mut changes);
     }
+    listed(&mut changes, "firmware's own word", before, after, |report| {
+        let firmware = report.platform.firmware.iter();
+        firmware.map(|it| ("".into(), format!("{}, revision {:#x}", it.vendor, it.revision.0))).collect()
+    });
     listed(&mut changes, "IORT", before, after, |report| {
         let iort = report.platform.iort.iter();
         iort.map(|iort| ("".into(), format!("{}, SHA-256 {}", iort.origin, iort.sha256))).collect()

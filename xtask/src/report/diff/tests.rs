@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::capture::fixture::*;
 use crate::report::from_log;
-use crate::report::model::{Blackout, Hex, Verdict};
+use crate::report::model::{Blackout, Hex, MadeBy, Verdict};
 
 fn report() -> Report {
     from_log(&log(Some(&request()), &two_runs()))
@@ -124,6 +124,7 @@ fn machine_firmware_tables_and_images_are_compared() {
         after.platform.endpoints[0].stream_id = Some(17);
         after.platform.findings.clear();
         after.images[0].version = "0.2.0".into();
+        after.platform.firmware = Some(MadeBy { vendor: "EDK II".into(), revision: Hex(0x1_0000) });
         after.platform.rmrs.push(crate::report::model::Rmr {
             base: Hex(0x8000_0000),
             bytes: 65536,
@@ -134,6 +135,7 @@ fn machine_firmware_tables_and_images_are_compared() {
     });
     let told: Vec<&str> = diff.machine.iter().map(|it| &*it.what).collect();
     let wanted = [
+        "firmware's own word",
         "IORT",
         "function 0000:00:02.0",
         "reserved range of StreamID 0x18",
@@ -141,7 +143,8 @@ fn machine_firmware_tables_and_images_are_compared() {
         "image primary",
     ];
     assert_eq!(told, wanted);
-    assert_eq!((&*diff.machine[3].after, &*diff.machine[2].before), ("none", "none"));
+    assert_eq!((&*diff.machine[4].after, &*diff.machine[3].before), ("none", "none"));
+    assert_eq!(diff.machine[0].after, "EDK II, revision 0x10000");
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::{Hex, Name, Pcie};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Platform {
+    /// The firmware that started the payload, by its own word; absent where none did, or in an older report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<MadeBy>,
     /// The IORT in force; absent where there is none.
     pub iort: Option<Iort>,
     /// SMMUs.
@@ -18,6 +21,16 @@ pub struct Platform {
     pub rmrs: Vec<Rmr>,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
+}
+
+/// Who made the firmware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MadeBy {
+    /// As its system table has it.
+    pub vendor: String,
+    /// A number that means something to the vendor alone.
+    pub revision: Hex,
 }
 
 /// The IORT in force.

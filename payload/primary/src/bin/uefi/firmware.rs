@@ -52,6 +52,7 @@ pub(crate) fn collect() -> Result<Given, String> {
         iort_file: initrd().or_else(|| file_beside_image(&image, IORT_FILE)),
         description: description(),
         image: Region { start: PhysAddr(base.addr() as u64), bytes, kind: Kind::Image },
+        made_by: text_of(system::firmware_vendor().as_bytes()).map(|vendor| (vendor, system::firmware_revision())),
     })
 }
 
