@@ -3,6 +3,7 @@
 
 mod container;
 mod elf;
+pub mod paths;
 mod raw;
 pub mod told;
 
@@ -55,6 +56,8 @@ pub struct Images {
     pub kdump: PathBuf,
     /// The primary for machines without firmware: an arm64 `Image`, with the kdump image inside.
     pub raw: PathBuf,
+    /// The ELF files that kdump and raw image are made of, with symbols and line tables.
+    pub elf: [PathBuf; 2],
 }
 
 impl Images {
@@ -102,6 +105,7 @@ pub fn places() -> Images {
         packed: path("primary.bin"),
         kdump: path("kdump.bin"),
         raw: path("inflight.img"),
+        elf: ["kdump", "raw"].map(|bin| workspace::target().join(BARE_TARGET).join("release").join(bin)),
     }
 }
 
@@ -206,12 +210,9 @@ fn build_command(bin: &str, target: &str) -> Command {
     command
 }
 
-/// Compiler flags that keep images small.
+/// Compiler flags that keep images small, and the same wherever they are built.
 fn flags(target: &str) -> Vec<String> {
-    // Panics name source files: neither the image nor its reader has use for where this user keeps dependencies.
-    let sources = std::fs::read_dir(cargo_home().join("registry/src")).into_iter().flatten().flatten();
-    let mut flags: Vec<_> =
-        sources.map(|folder| format!("--remap-path-prefix={}/=", folder.path().display())).collect();
+    let mut flags = paths::remapped();
     // Instructions in the order of the source, loops with all that is in them: slower to run, but what repeats in the
     // source repeats in the image, too, and across the two images. Compressed, they lose 16 KB.
     let off = ["enable-misched=false", "enable-post-misched=false", "disable-machine-licm"];
@@ -219,13 +220,11 @@ fn flags(target: &str) -> Vec<String> {
     if target == BARE_TARGET {
         // Code repeated in place is larger than shared code, but not where it is compressed.
         flags.push("-Cllvm-args=-enable-machine-outliner=never".into());
+    } else {
+        // A PDB holds the linker's command line, and the image its digest; the header the time of day.
+        flags.extend(["/debug:none", "/timestamp:0"].map(|argument| format!("-Clink-arg={argument}")));
     }
     flags
-}
-
-fn cargo_home() -> PathBuf {
-    std::env::var_os("CARGO_HOME")
-        .map_or_else(|| std::env::home_dir().unwrap_or_default().join(".cargo"), PathBuf::from)
 }
 
 /// Runs a build and returns the executable that cargo names.

@@ -1,11 +1,17 @@
 //! The command line.
 
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use addr::Bdf;
 use board::Serve;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
+use crate::completions::{Shell, values};
 use crate::flash::Way;
 use crate::iort::NodeInput;
 use crate::lava;
@@ -20,7 +26,8 @@ use crate::run::{Injection, Span};
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = false,
-    after_help = "Exit status: 0 all as expected, 1 something not as expected, 2 wrong usage, configuration or input,\n\
+    after_help = "Begin with `cargo xtask run`; `cargo xtask COMMAND --help` shows examples.\n\n\
+                  Exit status: 0 all as expected, 1 something not as expected, 2 wrong usage, configuration or input,\n\
                   3 lost (no verdict), 4 the host lacks something."
 )]
 pub struct Cli {
@@ -54,6 +61,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run exactly what continuous integration runs
     Ci(CiArgs),
+    /// Put a release together: images, symbols, boards, licences, SBOM and checksums, as a folder and as an archive
+    Dist(DistArgs),
+    /// Print a script that completes `cargo xtask …` in a shell
+    Completions(CompletionsArgs),
 }
 
 /// How to install what the host lacks; the same for every command that may do it.
@@ -67,8 +78,9 @@ pub struct InstallArgs {
 /// What the payload is told: the same, whoever brings it to a machine.
 #[derive(Clone, Debug, Args)]
 pub struct PayloadArgs {
-    /// Scenarios in this order, separated by commas, or `all`
-    #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset")]
+    /// Scenarios in this order, separated by commas, or `all`; `run --list-scenarios` says what each does
+    #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset",
+        add = ArgValueCandidates::new(values::scenarios))]
     pub scenario: Vec<String>,
     /// Crashes of each scenario in one boot
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -79,19 +91,26 @@ pub struct PayloadArgs {
     /// A table that replaces the firmware's IORT
     #[arg(long, value_name = "FILE")]
     pub iort: Option<PathBuf>,
-    /// Plant a fault; the report is marked and never passes
-    #[arg(long, value_name = "FAULT")]
+    /// Plant a fault, such as `leaf-canary`; the report is marked and never passes. A wrong name lists them all
+    #[arg(long, value_name = "FAULT", add = ArgValueCandidates::new(values::plants))]
     pub plant: Option<String>,
-    /// Hand an option to the payload as it is (repeatable)
+    /// Hand an option to the payload as it is, such as `e2h=1` or `step-hold=1` (repeatable). A wrong one lists them all
     #[arg(long, value_name = "KEY=VALUE")]
     pub option: Vec<String>,
 }
 
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask run                                          # both policies on the default board\n\
+                        \x20 cargo xtask run --board qemu-virt-igb --scenario adopt,quiesce-flr\n\
+                        \x20 cargo xtask run --scenario adopt --cycles 100 --report target/hundred\n\
+                        \x20 cargo xtask run --scenario adopt+l2-outside-ram,reset@panic\n\
+                        \x20 cargo xtask run --board ./rack-7.toml --for 30m          # a board in a lab\n\
+                        \x20 cargo xtask run -- -trace smmuv3_*                       # with a trace of QEMU")]
 pub struct RunArgs {
-    /// The board, by the name of its file in board-configs/
-    #[arg(long, value_name = "BOARD", default_value = "qemu-virt")]
+    /// The board, by the name of its file in board-configs/, or a lab's own by its file, such as ./rack-7.toml
+    #[arg(long, value_name = "BOARD", default_value = "qemu-virt", add = ArgValueCandidates::new(values::boards))]
     pub board: String,
     /// What the payload is told
     #[command(flatten)]
@@ -119,16 +138,20 @@ pub struct RunArgs {
     /// What to install, and whether to ask
     #[command(flatten)]
     pub install: InstallArgs,
-    /// Arguments handed to QEMU as they are
+    /// Arguments handed to QEMU as they are, after `--`
     #[arg(last = true, value_name = "QEMU-ARGS")]
     pub qemu_args: Vec<String>,
 }
 
 /// Arguments of `test`.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask test --list\n\
+                        \x20 cargo xtask test --host                                  # what needs no QEMU\n\
+                        \x20 cargo xtask test --qemu adopt                            # cases with this word in their names")]
 pub struct TestArgs {
     /// Only cases whose name contains this
-    #[arg(value_name = "FILTER")]
+    #[arg(value_name = "FILTER", add = ArgValueCandidates::new(values::cases))]
     pub filter: Option<String>,
     /// Only the tests that need no QEMU
     #[arg(long, conflicts_with = "qemu")]
@@ -146,6 +169,9 @@ pub struct TestArgs {
 
 /// Arguments of `build`.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask build\n\
+                        \x20 cargo xtask build --verbose")]
 pub struct BuildArgs {
     /// Show what cargo does
     #[arg(long, short)]
@@ -154,11 +180,17 @@ pub struct BuildArgs {
 
 /// Arguments of `flash`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exit status: 0 it is there, and reads back as written, 1 it reads back as something else,\n\
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask flash --board qemu-virt --to /media/stick          # the files, into a folder\n\
+                        \x20 cargo xtask flash --board qemu-virt --to /dev/sdb              # a whole removable drive\n\
+                        \x20 cargo xtask flash --board qemu-virt --to /dev/sdb --restore    # as it was before\n\
+                        \x20 cargo xtask flash --board ./rack-7.toml --via redfish --serve 192.0.2.7\n\
+                        \x20 cargo xtask flash --board ./rack-7.toml --via ssh --to root@lab-7:/boot/efi\n\n\
+                        Exit status: 0 it is there, and reads back as written, 1 it reads back as something else,\n\
                         2 wrong usage, configuration or input, or it could not be written, 4 the host lacks something.")]
 pub struct FlashArgs {
-    /// The board, by the name of its file in board-configs/
-    #[arg(long, value_name = "BOARD")]
+    /// The board, by the name of its file in board-configs/, or a lab's own by its file, such as ./rack-7.toml
+    #[arg(long, value_name = "BOARD", add = ArgValueCandidates::new(values::boards))]
     pub board: String,
     /// The way to the board; without it that of the board's file, and else `esp`
     #[arg(long, value_name = "WAY", value_enum)]
@@ -168,8 +200,11 @@ pub struct FlashArgs {
     #[arg(long, value_name = "TARGET")]
     pub to: Option<PathBuf>,
     /// Put back what was there before
-    #[arg(long, conflicts_with_all = ["scenario", "cycles", "span", "iort", "plant", "option"])]
+    #[arg(long, conflicts_with_all = ["scenario", "cycles", "span", "iort", "plant", "option", "image"])]
     pub restore: bool,
+    /// Bring this UEFI application instead of the one that is built, such as a signed one for Secure Boot
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
     /// Overwrite the drive of this name, such as `sdb`, without asking for it
     #[arg(long, value_name = "NAME")]
     pub yes_erase: Option<String>,
@@ -193,10 +228,13 @@ pub struct FlashArgs {
 
 /// Arguments of `lava`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "The job's log is judged by `cargo xtask report LOG --board BOARD --scenario S,…`.")]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask lava --board qemu-virt --images http://192.0.2.7/inflight > job.yaml\n\
+                        \x20 cargo xtask lava --board ./rack-7.toml --to target/lava      # the job and the files that it deploys\n\n\
+                        The job's log is judged by `cargo xtask report LOG --board BOARD --scenario S,…`.")]
 pub struct LavaArgs {
     /// The board, by the name of its file in board-configs/
-    #[arg(long, value_name = "BOARD")]
+    #[arg(long, value_name = "BOARD", add = ArgValueCandidates::new(values::boards))]
     pub board: String,
     /// How LAVA brings the payload there; without it as the board's file says. An emulated board takes none
     #[arg(long, value_name = "WAY", value_enum)]
@@ -217,6 +255,9 @@ pub struct LavaArgs {
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask bench\n\
+                        \x20 cargo xtask bench --report target/bench-before")]
 pub struct BenchArgs {
     /// Where bench.json goes
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
@@ -229,6 +270,10 @@ pub struct BenchArgs {
 /// Arguments of `report`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask report target/report/console.log             # beside the log\n\
+                        \x20 cargo xtask report diff target/before target/report\n\
+                        \x20 cargo xtask report merge lab/*/report --report target/fleet")]
 pub struct ReportArgs {
     /// What to do with reports that are there
     #[command(subcommand)]
@@ -261,6 +306,9 @@ pub enum ReportCommand {
 
 /// Arguments of `report diff`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask report diff target/before target/report\n\
+                        \x20 cargo xtask report diff a/report.json b/report.json --json")]
 pub struct DiffArgs {
     /// The earlier report: its folder, or its report.json
     #[arg(value_name = "A")]
@@ -275,6 +323,8 @@ pub struct DiffArgs {
 
 /// Arguments of `report merge`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask report merge lab/one lab/two --report target/fleet")]
 pub struct MergeArgs {
     /// Folders of reports, or their report.json
     #[arg(value_name = "DIR", required = true)]
@@ -286,7 +336,11 @@ pub struct MergeArgs {
 
 /// Arguments of `iort`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exit status: 0 no error found, 1 errors found, 2 no IORT.")]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask iort /sys/firmware/acpi/tables\n\
+                        \x20 cargo xtask iort acpidump.txt --resolve 0000:01:00.0\n\
+                        \x20 cargo xtask iort IORT.aml --svg > topology.svg\n\n\
+                        Exit status: 0 no error found, 1 errors found, 2 no IORT.")]
 pub struct IortArgs {
     /// A raw table, the text of acpidump, or a folder of tables (of acpidump -b, or /sys/firmware/acpi/tables)
     #[arg(value_name = "FILE", required = true)]
@@ -310,6 +364,11 @@ pub struct IortArgs {
 
 /// Arguments of `boards`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask boards\n\
+                        \x20 cargo xtask boards check\n\
+                        \x20 cargo xtask boards check ./rack-7.toml\n\
+                        \x20 cargo xtask boards new acme/blade --from acpidump.txt")]
 pub struct BoardsArgs {
     /// What to do; without it the boards are listed
     #[command(subcommand)]
@@ -322,7 +381,7 @@ pub enum BoardsCommand {
     /// Say every mistake in board files, with line and what would be right
     Check {
         /// A board's name, or a file; without any, all boards
-        #[arg(value_name = "BOARD")]
+        #[arg(value_name = "BOARD", add = ArgValueCandidates::new(values::boards))]
         boards: Vec<String>,
     },
     /// Begin a board's file from the tables of its firmware
@@ -331,6 +390,9 @@ pub enum BoardsCommand {
 
 /// Arguments of `boards new`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask boards new acme/blade --from acpidump.txt --to board-configs/acme/blade.toml\n\
+                        \x20 cargo xtask boards new acme/blade --from /sys/firmware/fdt")]
 pub struct NewBoardArgs {
     /// Its name: lower-case letters, digits and `-`, after the folder of its vendor, as in ampere/altra
     #[arg(value_name = "NAME", value_parser = board_name)]
@@ -358,10 +420,48 @@ fn function(text: &str) -> Result<Bdf, String> {
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask doctor")]
 pub struct DoctorArgs {}
+
+/// Arguments of `dist`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask dist\n\
+                        \x20 cargo xtask dist --out /tmp/release --check")]
+pub struct DistArgs {
+    /// Where inflight-VERSION and inflight-VERSION.tar go; what is there by these names is replaced
+    #[arg(long, value_name = "DIR", default_value = "target/dist")]
+    pub out: PathBuf,
+    /// Build the images once more, from a copy of the checkout in another folder and for another user, and compare them
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "The script asks the tool for boards and scenarios as they are, and builds nothing.\n\
+                        It goes into a file that the shell loads when it starts:\n\
+                        \x20 mkdir -p ~/.local/share/inflight\n\
+                        \x20 cargo xtask completions bash > ~/.local/share/inflight/cargo-xtask.bash\n\
+                        \x20 echo 'source ~/.local/share/inflight/cargo-xtask.bash' >> ~/.bashrc\n\
+                        \x20 cargo xtask completions fish > ~/.config/fish/conf.d/cargo-xtask.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+    /// What the script asks for: the number of the word under the cursor, and all words
+    #[arg(long, hide = true, value_name = "INDEX")]
+    pub at: Option<usize>,
+    /// The words, from `xtask` on
+    #[arg(last = true, hide = true, value_name = "WORDS")]
+    pub words: Vec<OsString>,
+}
 
 /// Arguments of `ci`.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:\n\
+                        \x20 cargo xtask ci --yes                                     # nobody is asked anything")]
 pub struct CiArgs {
     /// What to install, and whether to ask
     #[command(flatten)]

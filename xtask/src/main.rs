@@ -9,6 +9,8 @@ mod capture;
 mod child;
 mod ci;
 mod cli;
+mod completions;
+mod dist;
 mod exit;
 mod flash;
 mod iort;
@@ -64,6 +66,8 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Boards(args) => boards::run(args),
         Command::Doctor(args) => setup::doctor(args),
         Command::Ci(args) => ci::run(args),
+        Command::Dist(args) => dist::run(args),
+        Command::Completions(args) => completions::run(args),
     }
 }
 

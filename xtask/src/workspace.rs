@@ -1,11 +1,18 @@
 //! Where things are in the checkout.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The root of the checkout that this tool was built from.
+/// Names another checkout than the one that this tool was built from: `dist --check` builds in a copy.
+pub const CHECKOUT_VARIABLE: &str = "INFLIGHT_CHECKOUT";
+
+/// The root of the checkout.
 pub fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::env::var_os(CHECKOUT_VARIABLE).map_or_else(|| manifest.parent().unwrap_or(manifest).into(), PathBuf::from)
+    });
+    &ROOT
 }
 
 /// A path that a default option names, seen from the root; one that a user gives stays relative to the current folder.

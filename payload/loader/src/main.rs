@@ -81,7 +81,12 @@ fn unpacked() -> Result<&'static [u8], Failure> {
 /// Lets the firmware load the primary as if it lay where this file lies.
 fn load(primary: &[u8]) -> Result<(Handle, options::Given), Failure> {
     let own = boot::image_handle();
-    let refused = |error: uefi::Error| (error.status(), cstr16!("inflight: the firmware does not load the image\r\n"));
+    let refused = |error: uefi::Error| {
+        (
+            error.status(),
+            cstr16!("inflight: the firmware does not load the image; under Secure Boot sign inflight-plain.efi\r\n"),
+        )
+    };
     let path = boot::open_protocol_exclusive::<LoadedImageDevicePath>(own).ok();
     let source = LoadImageSource::FromBuffer { buffer: primary, file_path: path.as_ref().map(|path| &***path) };
     let handle = boot::load_image(own, source).map_err(refused)?;

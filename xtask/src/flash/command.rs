@@ -30,11 +30,11 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
         crate::exit::say!("the command of board {} has put back what was there", board.name);
         return Ok(Exit::Pass);
     }
-    let told = Told::of(&args.payload, board)?;
+    let told = Told::of(&args.payload, board)?.by(args.image.as_deref())?;
     let progress = Progress::new();
     progress.phase("build both images");
     let files = payload::files(&told)?;
-    let raw = build::places().raw;
+    let raw = build::images()?.raw;
     // It lives as long as the command.
     let folder = tempfile::Builder::new().prefix("inflight-").tempdir()?;
     let place = Folder::new(folder.path());

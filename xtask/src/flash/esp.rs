@@ -43,7 +43,7 @@ pub fn run(args: &FlashArgs, board: &Board) -> anyhow::Result<Exit> {
         return Ok(Exit::Pass);
     }
     payload::needs_uefi(board)?;
-    let told = Told::of(&args.payload, board)?;
+    let told = Told::of(&args.payload, board)?.by(args.image.as_deref())?;
     target.confirm(args, "everything on it becomes unreachable; --restore brings it back")?;
     let progress = Progress::new();
     progress.phase("build both images");

@@ -24,6 +24,7 @@ pub const IORT_FILE: &str = "iort.aml";
 pub struct Told {
     options: Options,
     iort: Option<Vec<u8>>,
+    image: Option<Vec<u8>>,
 }
 
 impl Told {
@@ -31,8 +32,26 @@ impl Told {
     pub fn of(args: &PayloadArgs, board: &Board) -> anyhow::Result<Self> {
         let options = options::of(args, &[], board)?;
         let iort = args.iort.as_deref().map(read_iort).transpose()?;
-        Ok(Self { options, iort })
+        Ok(Self { options, iort, image: None })
     }
+
+    /// By this application instead of the one that is built.
+    pub fn by(self, image: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self { image: image.map(read_image).transpose()?, ..self })
+    }
+}
+
+/// A UEFI application for arm64 (PE format, 3.3: its machine's number stands behind the signature that word 0x3c points to).
+fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|error| usage(format!("--image {}: {error}", path.display())))?;
+    let at = bytes.get(0x3c..0x40).and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?) as usize));
+    if bytes.starts_with(b"MZ") && at.is_some_and(|at| bytes.get(at..at + 6) == Some(b"PE\0\0\x64\xaa")) {
+        return Ok(bytes);
+    }
+    Err(usage(format!(
+        "--image {}: is no UEFI application for arm64; sign inflight-plain.efi of `dist`",
+        path.display()
+    )))
 }
 
 /// Builds the images as one file that needs no others beside it.
@@ -54,6 +73,9 @@ fn read_iort(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// The board starts without UEFI firmware, or the images do not build.
 pub fn files(told: &Told) -> anyhow::Result<Vec<Piece>> {
+    if let Some(image) = &told.image {
+        return Ok(beside(image.clone(), told));
+    }
     let file = build::images()?.file;
     let image = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(beside(image, told))

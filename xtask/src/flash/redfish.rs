@@ -38,7 +38,7 @@ pub fn run(args: &FlashArgs, board: &Board, lock: Lock) -> anyhow::Result<Exit> 
             at.ip()
         )));
     }
-    let told = Told::of(&args.payload, board)?;
+    let told = Told::of(&args.payload, board)?.by(args.image.as_deref())?;
     let progress = Progress::new();
     progress.phase("ask the BMC for its virtual media");
     let service = Service::open(bmc)?;

@@ -67,7 +67,7 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
         return Ok(Exit::Pass);
     }
     payload::needs_uefi(board)?;
-    let told = Told::of(&args.payload, board)?;
+    let told = Told::of(&args.payload, board)?.by(args.image.as_deref())?;
     progress.phase(&format!("look at {}", linux.host));
     let partition = linux.partition()?;
     progress.phase("build both images");

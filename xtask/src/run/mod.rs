@@ -22,7 +22,7 @@ pub use hardware::switch_on;
 pub use inject::Injection;
 pub use options::Options;
 pub use progress::Progress;
-pub use provenance::artifact_of as artifact;
+pub use provenance::{artifact_of as artifact, sha256, utc};
 pub use qemu::Emulator;
 pub use qmp::Qmp;
 pub use sender::Line;
@@ -193,7 +193,7 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
 }
 
 /// All that can be asked for by name and is documented: what `all` stands for, and the census.
-fn all_work() -> impl Iterator<Item = Work> {
+pub fn all_work() -> impl Iterator<Item = Work> {
     Scenario::all().map(Work::Crash).chain([Work::Census])
 }
 

@@ -33,7 +33,7 @@ pub fn of(job: &Job, command: &[OsString]) -> Provenance {
 /// Of a board that starts what was brought to it before: what that was, its own records say.
 pub fn of_command() -> Provenance {
     Provenance {
-        started: now(SystemTime::now()),
+        started: utc(SystemTime::now()),
         command: repeat(std::env::args_os().skip(1).collect()),
         revision: revision(),
         emulator: None,
@@ -49,7 +49,8 @@ fn repeat(arguments: Vec<OsString>) -> String {
     quoted(&words.into_iter().chain(arguments).collect::<Vec<_>>())
 }
 
-fn now(time: SystemTime) -> String {
+/// A time as RFC 3339 has it, in UTC.
+pub fn utc(time: SystemTime) -> String {
     let (day, seconds) = Date::of(time);
     format!("{day}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
@@ -85,8 +86,12 @@ fn artifact(name: &str, path: &Path) -> Option<Artifact> {
 
 /// The same of bytes.
 pub fn artifact_of(name: &str, bytes: &[u8]) -> Artifact {
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Artifact { name: name.to_owned(), bytes: bytes.len() as u64, sha256 }
+    Artifact { name: name.to_owned(), bytes: bytes.len() as u64, sha256: sha256(bytes) }
+}
+
+/// A digest as `sha256sum` prints it.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -103,7 +108,7 @@ mod tests {
         let told = artifact("abc", file.path()).unwrap();
         // FIPS 180-4, the example of one block.
         assert_eq!(told.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!((told.bytes, now(UNIX_EPOCH + Duration::from_secs(86_399))), (3, "1970-01-01T23:59:59Z".into()));
+        assert_eq!((told.bytes, utc(UNIX_EPOCH + Duration::from_secs(86_399))), (3, "1970-01-01T23:59:59Z".into()));
         assert!(artifact("none", Path::new("/no/such/file")).is_none());
     }
 

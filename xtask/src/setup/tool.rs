@@ -16,14 +16,24 @@ pub enum Tool {
     Chromium,
     /// A DHCP server.
     Dnsmasq,
-    /// Python with the packages that read reports elsewhere.
+    /// Python with the packages that read reports and SBOMs elsewhere.
     Consumers,
+    /// What signs an image, what enrols a key, and the variables of a firmware that asks for signatures.
+    SecureBoot,
 }
 
 /// Names under which systems have the browser.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-/// What reads `junit.xml`, and what reads JSON Schema, by their names on PyPI.
-const PACKAGES: [&str; 2] = ["junitparser", "jsonschema"];
+/// What reads `junit.xml`, what reads JSON Schema, what reads CycloneDX, and what writes a firmware's variables: by their names on
+/// PyPI, and as modules.
+const PACKAGES: [(&str, &str); 4] = [
+    ("junitparser", "junitparser"),
+    ("jsonschema", "jsonschema"),
+    ("cyclonedx-python-lib[json-validation]", "cyclonedx.validation"),
+    ("virt-firmware", "virt.firmware"),
+];
+/// Variables of a firmware with Secure Boot on and keys that everybody knows, of the package of the default board's firmware.
+pub const VARIABLES: &str = "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd";
 /// Seconds for what comes over a network.
 const DEADLINE: &str = "120";
 
@@ -34,7 +44,12 @@ pub fn browser() -> Option<&'static str> {
 
 /// Python of the environment with [`PACKAGES`].
 pub fn python() -> PathBuf {
-    folder().join("bin/python")
+    in_environment("python")
+}
+
+/// A program of that environment.
+pub fn in_environment(program: &str) -> PathBuf {
+    folder().join("bin").join(program)
 }
 
 fn folder() -> PathBuf {
@@ -47,7 +62,18 @@ pub fn lacks(tool: Tool, yes: bool) -> Option<String> {
         Tool::Chromium => by_apt("Chromium", "chromium", || browser().is_some(), yes),
         Tool::Dnsmasq => by_apt("dnsmasq", "dnsmasq-base", || in_path("dnsmasq"), yes),
         Tool::Consumers => consumers(),
+        Tool::SecureBoot => secure_boot(yes),
     }
+}
+
+fn secure_boot(yes: bool) -> Option<String> {
+    if !Path::new(VARIABLES).is_file() {
+        return Some(format!("no {VARIABLES}: Debian's qemu-efi-aarch64 has it"));
+    }
+    if !in_path("openssl") {
+        return Some("no openssl, to make a key".to_owned());
+    }
+    by_apt("sbsign", "sbsigntool", || in_path("sbsign"), yes).or_else(consumers)
 }
 
 fn by_apt(name: &str, package: &str, is_there: impl Fn() -> bool, yes: bool) -> Option<String> {
@@ -74,7 +100,8 @@ fn by_apt(name: &str, package: &str, is_there: impl Fn() -> bool, yes: bool) -> 
 
 /// A folder of its own, in the target folder: the system's Python stays as it is.
 fn consumers() -> Option<String> {
-    let has = || is_good(Command::new(python()).arg("-c").arg(format!("import {}", PACKAGES.join(", "))));
+    let [packages, modules] = [PACKAGES.map(|(package, _)| package), PACKAGES.map(|(_, module)| module)];
+    let has = || is_good(Command::new(python()).arg("-c").arg(format!("import {}", modules.join(", "))));
     if has() {
         return None;
     }
@@ -82,11 +109,11 @@ fn consumers() -> Option<String> {
     let pip = || {
         let mut command = Command::new("timeout");
         command.arg(DEADLINE).arg(python()).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        is_good(command.args(PACKAGES))
+        is_good(command.args(packages))
     };
     (!(made && pip() && has())).then(|| {
         let what = if made { "no package index that pip can reach" } else { "no python3 with venv" };
-        format!("{} of Python are needed: {what}", PACKAGES.join(" and "))
+        format!("{} of Python are needed: {what}", packages.join(", "))
     })
 }
 

@@ -3,6 +3,7 @@
 mod attach;
 mod cases;
 mod census;
+mod completions;
 mod crashes;
 mod damage;
 mod devices;
@@ -25,6 +26,7 @@ mod pypi;
 mod quiesce;
 mod raw;
 mod redfish;
+mod release;
 mod reports;
 mod session;
 mod soak;
@@ -126,6 +128,11 @@ pub fn all(args: &TestArgs, tally: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Names of all cases on QEMU.
+pub fn names() -> Vec<String> {
+    cases_matching(None).into_iter().map(|case| case.name).collect()
+}
+
 fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     let mut cases = cases::all();
     cases.extend(damage::all());
@@ -154,6 +161,8 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(testdev::all());
     cases.extend(watchdog::all());
     cases.extend(ways::all());
+    cases.extend(completions::all());
+    cases.extend(release::all());
     // Last: they read what the cases before have left.
     cases.extend(reports::all());
     cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));

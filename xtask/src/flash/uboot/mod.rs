@@ -75,6 +75,9 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
     if args.restore {
         return Err(usage("--restore: the way uboot writes to memory only; nothing has to be put back"));
     }
+    if args.image.is_some() {
+        return Err(usage("--image: the way uboot brings what is built; U-Boot checks no signature of it"));
+    }
     let Some(serial) = &board.serial else {
         return Err(usage(format!("board {}: the way uboot needs [serial], the board's console", board.name)));
     };
