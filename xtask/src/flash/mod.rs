@@ -64,6 +64,9 @@ pub fn run(args: &FlashArgs) -> anyhow::Result<Exit> {
     // What the board says of one way says nothing of another.
     let own = own_target(&board).filter(|_| self::way(None, &board) == way);
     let args = &FlashArgs { to: args.to.clone().or_else(|| own.map(PathBuf::from)), ..args.clone() };
+    if args.image.is_some() && way == Way::Netboot {
+        return Err(usage("--image: the way netboot puts the options into the image, which no signature outlives"));
+    }
     match way {
         Way::Esp => esp::run(args, &board),
         Way::Redfish => redfish::run(args, &board, lock),
