@@ -245,7 +245,7 @@ pub struct LavaArgs {
     /// Folder for job.yaml and the files that it deploys, which are built; without it the job goes to standard output
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// Where the lab's workers find that folder, as in https://builds.example/inflight; without it by file:, on this host
+    /// Where the lab's workers find that folder, as in `https://builds.example/inflight`; without it by file:, on this host
     #[arg(long, value_name = "URL", required_unless_present = "to")]
     pub images: Option<String>,
     /// What the payload is told
