@@ -36,6 +36,8 @@ pub enum Power {
     Ipmi {
         /// Name or address of the BMC.
         host: String,
+        /// Its port, where that is not 623.
+        port: Option<u16>,
         /// Variables of the environment that hold user and password.
         #[serde(default = "Credentials::ipmi")]
         credentials: Credentials,

@@ -35,7 +35,7 @@ pub fn cycle(power: &Power, dark: impl FnOnce()) -> anyhow::Result<()> {
 pub fn on(power: &Power) -> anyhow::Result<()> {
     match power {
         Power::Command { on, .. } => command(on),
-        Power::Ipmi { host, credentials } => ipmi(host, credentials, "on"),
+        Power::Ipmi { host, port, credentials } => ipmi(host, *port, credentials, "on"),
         Power::Qmp(socket) => {
             let mut qmp = Qmp::connect(socket)?;
             qmp.simple("system_reset")?;
@@ -52,7 +52,7 @@ pub fn on(power: &Power) -> anyhow::Result<()> {
 pub fn off(power: &Power) -> anyhow::Result<()> {
     match power {
         Power::Command { off, .. } => command(off),
-        Power::Ipmi { host, credentials } => ipmi(host, credentials, "off"),
+        Power::Ipmi { host, port, credentials } => ipmi(host, *port, credentials, "off"),
         Power::Qmp(socket) => Qmp::connect(socket)?.simple("stop"),
         Power::Redfish(bmc) => Service::open(bmc)?.system()?.switch(Wanted::Off),
     }
@@ -64,8 +64,10 @@ fn command(words: &[String]) -> anyhow::Result<()> {
 }
 
 /// With `-E` the tool takes the password from its environment: a command line can be read by everybody.
-fn ipmi(host: &str, credentials: &board::Credentials, what: &str) -> anyhow::Result<()> {
+fn ipmi(host: &str, port: Option<u16>, credentials: &board::Credentials, what: &str) -> anyhow::Result<()> {
     let login = credentials::read(credentials)?;
-    let words = ["ipmitool", "-I", "lanplus", "-H", host, "-U", &login.user, "-E", "chassis", "power", what];
+    let port = port.unwrap_or(623).to_string();
+    let bmc = ["ipmitool", "-I", "lanplus", "-H", host, "-p", &port, "-U", &login.user, "-E"];
+    let words = [&bmc[..], &["chassis", "power", what]].concat();
     child::run(&words, &[("IPMI_PASSWORD", &login.password)], DEADLINE).map(drop)
 }

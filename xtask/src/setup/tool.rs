@@ -16,6 +16,8 @@ pub enum Tool {
     Chromium,
     /// A DHCP server.
     Dnsmasq,
+    /// What speaks IPMI, and a simulated BMC that does.
+    Ipmi,
     /// Python with the packages that read reports and SBOMs elsewhere.
     Consumers,
     /// What signs an image, what enrols a key, and the variables of a firmware that asks for signatures.
@@ -61,6 +63,9 @@ pub fn lacks(tool: Tool, yes: bool) -> Option<String> {
     match tool {
         Tool::Chromium => by_apt("Chromium", "chromium", || browser().is_some(), yes),
         Tool::Dnsmasq => by_apt("dnsmasq", "dnsmasq-base", || in_path("dnsmasq"), yes),
+        Tool::Ipmi => {
+            by_apt("ipmitool with OpenIPMI", "ipmitool openipmi", || in_path("ipmitool") && in_path("ipmi_sim"), yes)
+        }
         Tool::Consumers => consumers(),
         Tool::SecureBoot => secure_boot(yes),
     }

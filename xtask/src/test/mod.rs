@@ -13,6 +13,7 @@ mod found;
 mod host;
 mod input;
 mod interface;
+mod ipmi;
 mod lab;
 mod labgrid;
 mod lava;
@@ -152,6 +153,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(storage::all());
     cases.extend(input::all());
     cases.extend(interface::all());
+    cases.extend(ipmi::all());
     cases.extend(lab::all());
     cases.extend(labgrid::all());
     cases.extend(lava::all());
