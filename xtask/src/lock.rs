@@ -20,19 +20,32 @@ pub struct Lock {
 /// # Errors
 /// One line that names the process which has it.
 pub fn board(name: &str) -> anyhow::Result<Lock> {
-    take(&folder(), name)
+    take(&folder(), &format!("board {name}"))
 }
 
-/// Where all checkouts of a user meet; without a session's folder, this checkout's own.
+/// Takes a line to a board: another board's file may name the same.
+///
+/// # Errors
+/// As [`board`].
+pub fn console(name: &str) -> anyhow::Result<Lock> {
+    take(&folder(), &format!("console {name}"))
+}
+
+/// Where all checkouts of a user meet, with a session and without one.
 fn folder() -> PathBuf {
-    let session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
-    session.unwrap_or_else(workspace::target).join("inflight")
+    let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")));
+    state.unwrap_or_else(workspace::target).join("inflight")
 }
 
-fn take(folder: &Path, name: &str) -> anyhow::Result<Lock> {
-    // A vendor's folder is part of a name.
-    let path = folder.join(format!("{}.lock", name.replace('/', "-")));
-    let cannot = || format!("cannot lock board {name} by {}", path.display());
+/// Takes it by a file of this folder.
+///
+/// # Errors
+/// As [`board`].
+pub fn take(folder: &Path, what: &str) -> anyhow::Result<Lock> {
+    // A vendor's folder is part of a name, and an address has its colon.
+    let path = folder.join(format!("{}.lock", what.replace(['/', ' ', ':'], "-")));
+    let cannot = || format!("cannot lock {what} by {}", path.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
     let mut file =
         File::options().create(true).read(true).write(true).truncate(false).open(&path).with_context(cannot)?;
@@ -44,7 +57,7 @@ fn take(folder: &Path, name: &str) -> anyhow::Result<Lock> {
             let _ = file.read_to_string(&mut holder);
             let holder = holder.trim();
             let who = if holder.is_empty() { String::new() } else { format!(", process {holder}") };
-            return Err(usage(format!("board {name} is in use by another command{who}; wait for its end")));
+            return Err(usage(format!("{what} is in use by another command{who}; wait for its end")));
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
     }
@@ -60,13 +73,15 @@ mod tests {
     #[test]
     fn a_board_has_one_holder_at_a_time_and_others_are_told_which() {
         let folder = tempfile::tempdir().unwrap();
-        let first = take(folder.path(), "a").unwrap();
-        let _other = take(folder.path(), "b").unwrap();
-        let error = take(folder.path(), "a").unwrap_err();
+        let first = take(folder.path(), "board a").unwrap();
+        let _other = take(folder.path(), "board b").unwrap();
+        let _line = take(folder.path(), "console 127.0.0.1:4000").unwrap();
+        let error = take(folder.path(), "board a").unwrap_err();
         assert_eq!(status_of(&error), Exit::Usage);
         let wanted = format!("board a is in use by another command, process {}; wait for its end", std::process::id());
         assert_eq!(one_line(&error), wanted);
         drop(first);
-        take(folder.path(), "a").unwrap();
+        take(folder.path(), "board a").unwrap();
+        assert!(take(folder.path(), "console 127.0.0.1:4000").is_err());
     }
 }

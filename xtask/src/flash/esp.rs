@@ -113,6 +113,11 @@ impl Target {
                 Self::Drive(Drive::check(system, to, number, args.largest << 30)?)
             }
             Ok(it) if !it.is_file() => return no("it is neither a folder, a drive nor a file"),
+            Err(_) if to.starts_with("/dev") => return no("there is no such drive"),
+            // A name that was mistyped must not become an image.
+            Err(_) if to.extension().is_none_or(|extension| extension != "img") => {
+                return no("nothing is there; give a folder or a drive that is, or FILE.img for an image");
+            }
             // A file that is there, or not yet.
             _ => {
                 let folder = match to.parent() {

@@ -1,5 +1,6 @@
 //! One boot of a board in a lab: its console is opened, its power switched, and what it tells is captured as an emulator's is.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -58,9 +59,22 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     let served = job.serving.map(|serving| serving.image.clone()).into_iter().collect();
     let provenance = Provenance { images: served, ..provenance::of_command() };
     let request = Request { provenance: Some(Box::new(provenance)), ..job.options.request.clone() };
-    let mut log = log::begin(folder, &request)?;
+    let log = log::begin(folder, &request)?;
     job.serving.map_or(Ok(()), |serving| serving.aim(board, progress))?;
     switch_on(board, Some(&console), progress)?;
+    let booted = follow(job, console, (log, line, &request), progress);
+    let off = board.power.as_ref().map_or(Ok(()), power::off);
+    let booted = booted?;
+    off.map(|()| booted)
+}
+
+/// From power on to the report.
+fn follow(
+    job: &Job<'_>,
+    console: Console,
+    (mut log, line, request): (File, Option<Line>, &Request),
+    progress: &Progress,
+) -> anyhow::Result<Boot> {
     let started = job.plan.map_or(Ok(()), |plan| {
         let (said, started) = plan.start(&console, progress, false);
         log.write_all(&said).context("cannot write the console log")?;
@@ -71,7 +85,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
         soak: job.span.map(|span| Soak::new(start, span)),
         // Nobody here can wait for its power to go off.
         stays_on: true,
-        ..Watch::new(log, &request, line, progress)
+        ..Watch::new(log, request, line, progress)
     };
     let stopped = match started {
         Ok(()) => {
@@ -103,10 +117,7 @@ pub fn boot(job: &Job<'_>, progress: &Progress) -> anyhow::Result<Boot> {
     }
     drop(console);
     let cycle_ends = std::mem::take(&mut watch.cycle_ends);
-    let report = watch.finish(folder, lost, job.waivers)?;
-    if let Some(power) = &board.power {
-        power::off(power)?;
-    }
+    let report = watch.finish(job.folder, lost, job.waivers)?;
     Ok(Boot { report, wall, cpu: Duration::ZERO, cycle_ends })
 }
 

@@ -136,9 +136,8 @@ fn on_hardware(
         waivers,
         folder: &folder,
     };
-    if job.span.is_some() {
-        listen()?;
-    }
+    // The board must not stay on when somebody ends this.
+    listen()?;
     let boot = hardware::boot(&job, &progress)?;
     drop(progress);
     terminal::print(&boot.report, &folder);

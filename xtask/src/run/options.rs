@@ -111,6 +111,13 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
             options.watchdog_s
         )));
     }
+    let silence = board.limits.silence_seconds;
+    if u64::from(options.watchdog_s) >= silence {
+        let seconds = options.watchdog_s;
+        return Err(usage(format!(
+            "watchdog={seconds}: the board's limits.silence-seconds ({silence}) gives a silent board up before that"
+        )));
+    }
     if let Some(plant) = options.plant.filter(|_| options.scenarios.iter().all(|work| *work == Work::Census)) {
         return Err(usage(format!(
             "--scenario census takes no fault ({}): leave it out, or name a policy too",

@@ -17,6 +17,7 @@ use super::qmp::Monitor;
 use super::sender::{Line, Sender};
 use super::soak::{self, Soak};
 use crate::capture::{Capture, HostLine};
+use crate::exit;
 
 /// After the last record the machine has this long to power off.
 pub const GRACE: Duration = Duration::from_secs(3);
@@ -130,16 +131,21 @@ impl Watch<'_> {
         loop {
             let until = ended.unwrap_or(deadline).min(heard + silence);
             let mut patience = until.saturating_duration_since(Instant::now());
+            // Where nobody listens for Ctrl-C it ends this program.
+            if soak::is_stopped() && self.end.is_none() {
+                if self.soak.is_none() {
+                    return Err(exit::stopped());
+                }
+                self.is_stopped = true;
+                return Ok(None);
+            }
+            patience = patience.min(CTRL_C);
             if let Some(soak) = &mut self.soak {
                 let now = Instant::now();
                 if let Some(line) = soak.line(now) {
                     self.progress.line(&line);
                 }
-                if soak::is_stopped() && self.end.is_none() {
-                    self.is_stopped = true;
-                    return Ok(None);
-                }
-                patience = patience.min(soak.wait(now)).min(CTRL_C);
+                patience = patience.min(soak.wait(now));
             }
             match chunks.recv_timeout(patience) {
                 Ok(bytes) => {

@@ -15,6 +15,8 @@ use board::Serial;
 
 use connection::Connection;
 
+use crate::lock::{self, Lock};
+
 /// A line that is cut is opened again for so long: a console server that restarts, a BMC that is reset along with its board.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Whoever goes on talking for so long has no history to hand out.
@@ -24,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// An open console. Dropping it closes the line.
 pub struct Console {
+    /// Nobody else has it.
+    _lock: Option<Lock>,
     /// What the board says, as it comes. It ends where the line could not be opened again.
     pub said: Receiver<Vec<u8>>,
     shared: Arc<Shared>,
@@ -47,6 +51,15 @@ impl Console {
     /// # Errors
     /// One line that names the port, host or command, and what is wrong with it.
     pub fn open(serial: &Serial) -> anyhow::Result<Self> {
+        let lock = match serial {
+            Serial::Tty { device, .. } => {
+                Some(device.canonicalize().unwrap_or_else(|_| device.clone()).display().to_string())
+            }
+            Serial::Tcp(at) | Serial::Telnet(at) => Some(at.clone()),
+            // What it leads to is the command's.
+            Serial::Command(_) => None,
+        };
+        let lock = lock.map(|name| lock::console(&name)).transpose()?;
         let connection = Arc::new(Connection::open(serial)?);
         let shared = Arc::new(Shared {
             serial: serial.clone(),
@@ -57,7 +70,7 @@ impl Console {
         let (sender, said) = sync_channel(64);
         let its = Arc::clone(&shared);
         let reader = std::thread::spawn(move || its.read(&sender));
-        Ok(Self { said, shared, reader: Some(reader) })
+        Ok(Self { _lock: lock, said, shared, reader: Some(reader) })
     }
 
     /// Sends bytes to the board, as from a keyboard.

@@ -58,9 +58,19 @@ pub fn all() -> Vec<Case> {
             ensure(fs::read(&own).is_ok_and(|text| text == b"another loader"), || "the old loader is not back".into())?;
             ensure(!folder.join("inflight.txt").exists(), || "the options are still there".into())
         }),
+        Case::new("flash-nowhere", |session| {
+            let absent = session.folder.join("stik").display().to_string();
+            for (to, words) in [("/dev/inflight-sdz", "there is no such drive"), (&*absent, "nothing is there")] {
+                let ended = session.run(&self::words(&format!("flash --board qemu-virt --to {to}")))?;
+                expect::status(&ended, 2)?;
+                ensure(ended.stderr.contains(words) && !Path::new(to).exists(), || ended.stderr.clone())?;
+            }
+            Ok(())
+        }),
         Case::new("flash-interrupted", interrupted),
         Case::new("flash-one-at-a-time", |session| {
-            let _held = lock::board("qemu-virt").map_err(|error| error.to_string())?;
+            let locks = session.folder.with_extension("state").join("inflight");
+            let _held = lock::take(&locks, "board qemu-virt").map_err(|error| error.to_string())?;
             let image = session.folder.with_extension("img");
             let ended = session.run(&words(&format!("flash --board qemu-virt --to {}", image.display())))?;
             expect::status(&ended, 2)?;

@@ -51,7 +51,10 @@ struct Bmc {
 impl Bmc {
     fn start(session: &Session<'_>, place: &Place) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
-        let folder = session.folder.join("bmc");
+        let folder = session.folder.with_extension("bmc");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(text)?;
+        }
         fs::create_dir_all(folder.join("state")).map_err(text)?;
         // Free now, and the simulator's in a moment.
         let free = UdpSocket::bind("127.0.0.1:0").map_err(text)?;
@@ -111,7 +114,7 @@ impl Drop for Bmc {
 
 /// Flashes the board's folder, and runs it with this password.
 fn run(session: &Session<'_>, password: &str) -> Result<(Ended, bool), String> {
-    let esp = session.folder.join("esp");
+    let esp = session.folder.with_extension("esp");
     fs::create_dir_all(&esp).map_err(|error| error.to_string())?;
     let place = Place::new(Some(&esp), usize::MAX)?;
     let bmc = Bmc::start(session, &place)?;

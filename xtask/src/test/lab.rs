@@ -58,6 +58,7 @@ pub fn all() -> Vec<Case> {
         Case::new("lab-uboot-run", run_by_uboot),
         Case::new("lab-uboot-flash", flash_by_uboot),
         Case::new("lab-silent", silent),
+        Case::new("lab-interrupted", interrupted),
         Case::new("lab-replayed", replayed),
         Case::new("lab-nobody", |session| {
             let folder = board(session, "127.0.0.1:9", "")?;
@@ -287,6 +288,31 @@ fn silent(session: &Session<'_>) -> Expected {
     let ended = session.run(&run(&board(session, &at, "")?))?;
     ensure(ended.status == Some(3), || format!("status {:?}", ended.status))?;
     ensure(ended.report()?.to_string().contains("the console never spoke"), || ended.stderr.clone())
+}
+
+/// Ctrl-C while a board is listened to: it is switched off.
+fn interrupted(session: &Session<'_>) -> Expected {
+    let line = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let at = line.local_addr().map_err(|error| error.to_string())?.to_string();
+    let switched = session.folder.with_extension("power");
+    // Of an earlier test.
+    let _ = std::fs::remove_file(&switched);
+    let command = |word| format!("[\"sh\", \"-c\", \"echo {word} >> '{}'\"]", switched.display());
+    let power = format!("[power.command]\non = {}\noff = {}\n", command("on"), command("off"));
+    let running = session.start(&run(&board(session, &at, &power)?))?;
+    let said = || std::fs::read_to_string(&switched).unwrap_or_default();
+    let begin = Instant::now();
+    while !said().ends_with("on\n") {
+        ensure(begin.elapsed() < session.deadline, || "it is never switched on".into())?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The command that switches must end first.
+    std::thread::sleep(Duration::from_millis(300));
+    running.interrupt_alone()?;
+    let ended = running.wait()?;
+    expect::status(&ended, 130)?;
+    ensure(ended.stderr.contains("error: stopped by Ctrl-C"), || ended.stderr.clone())?;
+    ensure(said() == "off\non\noff\n", || format!("switched: {}", said()))
 }
 
 /// A console server hands out the whole log of an earlier boot that passed, and the board never speaks.
