@@ -4,8 +4,9 @@ use scenario::options::{REGION_GRANULE, RunOptions};
 use toml::Spanned;
 
 use crate::check::{Mistake, mistake};
+use crate::suggest::did_you_mean;
 use crate::{
-    Architecture, Erratum, Evidence, Expectation, Flash, Power, Reach, Serial, Smmus, Sources, Watchdog, Way, nearest,
+    Architecture, Erratum, Evidence, Expectation, Flash, Power, Reach, Serial, Smmus, Sources, Watchdog, Way, names,
     raw,
 };
 
@@ -51,8 +52,7 @@ pub(crate) fn sources(raw: &raw::Board) -> Result<Sources, Mistake> {
     let stated = stated(raw);
     for (key, source) in &raw.sources {
         if !stated.contains(&key.as_str()) {
-            let near = nearest(key, stated.iter().copied())
-                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let near = did_you_mean(key, stated.iter().copied());
             return mistake(source, format!("`{key}` is no fact that this file states{near}"));
         }
         if source.get_ref().trim().is_empty() {
@@ -172,18 +172,11 @@ pub(crate) fn reach(raw: Option<Spanned<Reach>>) -> Result<Option<Reach>, Mistak
 }
 
 pub(crate) fn expectation(raw: Spanned<Expectation>) -> Result<Expectation, Mistake> {
-    let check = &raw.get_ref().check;
-    if !scenario::judge::ids().any(|id| id == check) {
-        let near =
-            nearest(check, scenario::judge::ids()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        return mistake(&raw, format!("there is no check `{check}`{near}"));
+    let Expectation { check, scenario, reason, link, .. } = raw.get_ref();
+    let named = names::check(check).and_then(|()| scenario.as_deref().map_or(Ok(()), names::scenario));
+    if let Err(wrong) = named {
+        return mistake(&raw, wrong);
     }
-    if let Some(name) = &raw.get_ref().scenario
-        && scenario::Scenario::parse(name).is_err()
-    {
-        return mistake(&raw, format!("there is no scenario `{name}`; `run --list-scenarios` shows them"));
-    }
-    let Expectation { reason, link, .. } = raw.get_ref();
     filled(&raw, [("reason", reason), ("link", link)])?;
     Ok(raw.into_inner())
 }

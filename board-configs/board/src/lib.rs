@@ -9,6 +9,7 @@ mod error;
 mod facts;
 mod find;
 mod known;
+mod names;
 mod raw;
 mod read;
 mod site;
@@ -30,6 +31,7 @@ pub use date::Date;
 pub use error::BoardError;
 pub use facts::*;
 pub use find::{load, mistakes, names, parse};
+pub use names::{PROTOCOL_CHECK, checks};
 pub use site::*;
 pub use suggest::nearest;
 

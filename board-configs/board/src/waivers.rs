@@ -8,6 +8,7 @@ use toml::value::Datetime;
 
 use crate::date::Date;
 use crate::error::{self, BoardError};
+use crate::names;
 
 /// Name of the file beside the boards' own; no board has this name.
 pub const FILE: &str = "waivers.toml";
@@ -80,6 +81,13 @@ fn checked(path: &Path, text: &str, raw: RawWaiver) -> Result<Waiver, BoardError
         if value.is_empty() {
             return Err(BoardError::at(path, text, place, format!("{key} is empty; it says {}", wanted(key))));
         }
+        let known = match key {
+            "check" => names::check(&value),
+            "scenario" => names::scenario(&value),
+            // A lab's own boards have their files elsewhere.
+            _ => Ok(()),
+        };
+        known.map_err(|wrong| BoardError::at(path, text, place, wrong))?;
         Ok(value)
     };
     let wrong_date = || {
@@ -132,12 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn every_check_and_every_kind_of_scenario_can_be_waived() {
+        let read = |from: &str, to: &str| parse(Path::new("waivers.toml"), &GOOD.replace(from, to)).unwrap();
+        for check in crate::checks() {
+            assert_eq!(read("dma.live-after", check)[0].check, check);
+        }
+        for scenario in ["census", "adopt+l2-outside-ram", "reset@panic"] {
+            assert_eq!(read("\"adopt\"", &format!("\"{scenario}\""))[0].scenario.as_deref(), Some(scenario));
+        }
+    }
+
+    #[test]
     fn a_mistake_is_one_line_with_its_place_and_what_would_be_right() {
         for (from, to, wanted) in [
             ("reason", "raeson", "waivers.toml:5:1: unknown field `raeson`"),
             ("2027-01-31", "\"2027-01-31\"", "waivers.toml:6:11: "),
             ("2027-01-31", "2027-02-30", "waivers.toml:6:"),
             ("2027-01-31", "2027-01-31T08:00:00Z", "waivers.toml:6:11: expires is the last day"),
+            (
+                "dma.live-after",
+                "dma.live-aftr",
+                "2:9: there is no check `dma.live-aftr`; did you mean `dma.live-after`?",
+            ),
+            ("dma.live-after", "no.such", "2:9: there is no check `no.such`"),
+            ("\"adopt\"", "\"adpot\"", "4:12: there is no scenario `adpot`; did you mean `adopt`?"),
+            ("\"adopt\"", "\"cencus\"", "4:12: there is no scenario `cencus`; did you mean `census`?"),
             ("\"known\"", "\" \"", "waivers.toml:5:10: reason is empty; it says why"),
             ("expires = 2027-01-31\n", "", "missing field `expires`"),
             ("[[waiver]]", "[[wavier]]", "did you mean `waiver`?"),

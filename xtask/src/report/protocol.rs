@@ -11,7 +11,7 @@ use super::collect::{Cycle, RawRun};
 use super::model::{Broken, Check, Departure, Protocol, ProtocolSmmu, Register, Verdict};
 
 /// Name of the check.
-pub const CHECK: &str = "protocol.no-violation";
+pub const CHECK: &str = ::board::PROTOCOL_CHECK;
 const SOURCE: &str = "IHI 0070; the clause of each rule";
 
 /// An access as the log had it; `None` where a name or kind is one that this version does not know.

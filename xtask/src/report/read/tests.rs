@@ -31,6 +31,9 @@ fn reports_of_older_versions_stay_readable() {
         let report = report(&path).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.outcome != Outcome::Lost && !report.runs.is_empty(), "{}", path.display());
         assert!(report.runs.iter().all(|run| !run.checks.is_empty() && !run.streams.is_empty()), "{}", path.display());
+        // Each of its checks can be waived.
+        let mut checks = report.runs.iter().flat_map(|run| &run.checks);
+        assert_eq!(checks.find(|told| !::board::checks().any(|known| known == told.id)), None, "{}", path.display());
         // And can be shown.
         assert!(crate::report::html::render(&report).unwrap().contains("</html>"), "{}", path.display());
         number += 1;
