@@ -23,7 +23,10 @@ pub fn load(folder: &Path, name: &str) -> Result<Board, BoardError> {
 pub fn mistakes(folder: &Path, name: &str) -> Vec<BoardError> {
     // The file of a known board has to have its name, by whatever path it is found.
     let known = known_by(folder, Path::new(name));
-    find(folder, known.as_deref().unwrap_or(name)).err().unwrap_or_default()
+    let mut all = find(folder, known.as_deref().unwrap_or(name)).err().unwrap_or_default();
+    // Of what cannot be read a cause comes before what follows of it, which is what `load` tells.
+    all.sort_by_key(BoardError::place);
+    all
 }
 
 /// Reads a board from `text`; `path` is for messages.

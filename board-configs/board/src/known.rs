@@ -7,7 +7,7 @@ use crate::check::{Mistake, mistake};
 use crate::suggest::did_you_mean;
 use crate::{
     Architecture, Erratum, Evidence, Expectation, Flash, Power, Reach, Serial, Smmus, Sources, Watchdog, Way, names,
-    raw,
+    raw, target,
 };
 
 /// Keys that state a fact about a machine or a lab.
@@ -187,7 +187,7 @@ const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
 /// That of a server's console (SBSA; SPCR).
 const USUAL_BAUD: u32 = 115_200;
 
-fn impossible(baud: u32) -> String {
+pub(crate) fn impossible(baud: u32) -> String {
     format!("{baud} baud; between {} and {} are possible", BAUD.start(), BAUD.end())
 }
 
@@ -222,7 +222,7 @@ pub(crate) fn power(raw: Option<Spanned<Power>>) -> Result<Option<Power>, Mistak
 
 pub(crate) fn flash(raw: Option<Spanned<Flash>>, power: Option<&Power>) -> Result<Option<Flash>, Mistake> {
     let Some(raw) = raw else { return Ok(None) };
-    let Flash { way, command, bmc, .. } = raw.get_ref();
+    let Flash { way, to, command, bmc, .. } = raw.get_ref();
     let has_bmc = bmc.is_some() || matches!(power, Some(Power::Redfish(_)));
     let wrong = match way {
         Way::Command if command.as_ref().is_none_or(Vec::is_empty) => {
@@ -231,6 +231,7 @@ pub(crate) fn flash(raw: Option<Spanned<Flash>>, power: Option<&Power>) -> Resul
         Way::Redfish if !has_bmc => Some("the way `redfish` needs `bmc`, or [power.redfish]".to_owned()),
         _ => bmc.as_ref().and_then(bmc_mistake),
     };
+    let wrong = wrong.or_else(|| target::wrong(*way, to.as_deref()?));
     wrong.map_or_else(|| Ok(Some(raw.get_ref().clone())), |wrong| mistake(&raw, wrong))
 }
 

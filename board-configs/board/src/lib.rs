@@ -14,6 +14,7 @@ mod raw;
 mod read;
 mod site;
 mod suggest;
+pub mod target;
 #[cfg(test)]
 mod tests;
 pub mod waivers;

@@ -31,7 +31,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, text: &str) -> (Option<T>, 
             mistakes.push(from_toml(path, text, &error));
         }
         are_unknown_keys &= error.message().starts_with("unknown field");
-        let is_cut = !is_missing && error.span().is_some_and(|at| cut(table.get_mut(), &at));
+        // Of a section that lacks something no more can be told, and of the others there can.
+        let is_cut = error.span().is_some_and(|at| cut(table.get_mut(), &at));
         if !is_cut {
             return (None, mistakes);
         }

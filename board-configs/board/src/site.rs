@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use crate::known;
 
 /// How the board's console is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -15,7 +18,7 @@ pub enum Serial {
         /// Its device file.
         device: PathBuf,
         /// Bits per second; where none is written, what the board's [`crate::Reach`] says, or 115200.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "speed")]
         baud: u32,
     },
     /// `HOST:PORT` of a console server that passes bytes on.
@@ -24,6 +27,14 @@ pub enum Serial {
     Telnet(String),
     /// A command whose input and output are the console, such as `ipmitool … sol activate` or `ssh … console`.
     Command(Vec<String>),
+}
+
+/// A speed that is written; 0 stands for none.
+fn speed<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
+    match u32::deserialize(source)? {
+        0 => Err(D::Error::custom(known::impossible(0))),
+        baud => Ok(baud),
+    }
 }
 
 /// How the board is switched on and off.

@@ -310,6 +310,13 @@ fn one_mistake_hides_no_other() {
     let text = of(&[("\"documented\"", "\"documentd\""), ("\"SMMUv3\"", "\"SMMU3\""), ("= 600", "= 0")]);
     let found = told(&text);
     assert!(found.len() == 2 && found[0].contains("documented`?") && found[1].contains("SMMUv3`?"), "{found:?}");
+    // Nor of other sections.
+    let text = of(&[("[limits]", "[flash]\nway = \"epp\"\n\n[limits]"), ("\"SMMUv3\"", "\"SMMU3\"")]);
+    let found = told(&text);
+    assert!(found.len() == 2 && found[0].contains("esp`?") && found[1].contains("SMMUv3`?"), "{found:?}");
+    // In the order of lines, whatever is read first.
+    let found = told(&of(&[("[limits]", "[serial]\n[power]\n[limits]")]));
+    assert!(found.len() == 2 && found[0].contains("`serial`") && found[1].contains("`power`"), "{found:?}");
     // In one list, two.
     let text = of(&[("evidence", "allow-risks = [\"bus-eror\", \"stray-write\", \"reset\"]\nevidence")]);
     let found = told(&text);
@@ -424,6 +431,16 @@ fn how_a_lab_reaches_a_board_is_checked() {
     assert_eq!(board.serial, Some(Serial::Tty { device: "/dev/ttyUSB0".into(), baud: 115_200 }));
     let cases = [
         ("[serial.tty]\ndevice = \"x\"\nbaud = 1", "serial", "1 baud; between 300"),
+        ("[serial.tty]\ndevice = \"x\"\nbaud = 0", "serial", "0 baud; between 300"),
+        ("[serial]", "serial", "`serial` is exactly one of `tty`, `tcp`, `telnet`, `command`; none is here"),
+        ("[serial]\ntcp = \"h:1\"\ntelnet = \"h:1\"", "serial", "`telnet`, `command`; several are here"),
+        ("[power]", "power", "`power` is exactly one of `redfish`, `ipmi`, `command`, `qmp`; none is here"),
+        ("[power.qmp]\n[power.command]", "power", "`power` is exactly one of"),
+        (
+            "[power.ipmi]\nhost = \"a\"\n[power.ipmi.credentials]",
+            "power",
+            "`credentials` is exactly one of `environment` or `file`; none is here",
+        ),
         ("[serial]\ntcp = \"host\"", "serial", "`host` is no HOST:PORT"),
         ("[serial]\ntelnet = \"host:0\"", "serial", "`host:0` is no HOST:PORT"),
         ("[serial]\ncommand = []", "serial", "the command is empty"),
@@ -436,6 +453,16 @@ fn how_a_lab_reaches_a_board_is_checked() {
         ("[power.command]\non = [\"a\"]\noff = []", "power", "a command is empty"),
         ("[flash]\nway = \"redfish\"", "flash", "needs `bmc`"),
         ("[flash]\nway = \"command\"", "flash", "needs `command = "),
+        ("[flash]\nway = \"uboot\"\nto = \"bootx\"", "flash", "to = \"bootx\": the way uboot takes `bootefi`"),
+        ("[flash]\nway = \"uboot\"\nto = \"booti@\"", "flash", "`` is no address"),
+        ("[flash]\nway = \"netboot\"\nto = \"ftp\"", "flash", "to = \"ftp\": the way netboot takes `http` or `pxe`"),
+        ("[flash]\nway = \"ssh\"\nto = \"foo\"", "flash", "[USER@]HOST:/FOLDER"),
+        ("[flash]\nway = \"esp\"\nto = \"\"", "flash", "takes a folder"),
+        (
+            "[power.redfish]\nurl = \"https://a\"\n[flash]\nway = \"redfish\"\nto = \"x\"",
+            "power = \"lab\"\nflash",
+            "the way redfish takes none",
+        ),
         ("[flash]\nway = \"esb\"", "flash", "did you mean `esp`?"),
         ("[flash]\nway = \"netboot\"\nserve = \"0.0.0.0\"", "flash", "name the one at which"),
         ("[flash]\nway = \"netboot\"\nserve = \"host:80\"", "flash", "want IP or IP:PORT"),
@@ -443,6 +470,15 @@ fn how_a_lab_reaches_a_board_is_checked() {
     for (section, key, wanted) in cases {
         let error = with(section, key).unwrap_err();
         assert!(error.contains(wanted) && error.starts_with("b.toml:") && !error.contains('\n'), "{error}");
+    }
+    for line in ["serial = {}", "power = { ipmi = { host = \"power\", credentials = {} } }", "power = {}"] {
+        let error = documented("description", &format!("{line}\ndescription")).unwrap_err();
+        assert!(error.contains(" is exactly one of `") && error.ends_with("; none is here"), "{line}: {error}");
+    }
+    for (way, to) in [("uboot", "booti@0x40400000"), ("netboot", "pxe"), ("ssh", "root@lab-7:/boot/efi"), ("esp", "x")]
+    {
+        let section = format!("[flash]\nway = \"{way}\"\nto = \"{to}\"");
+        assert_eq!(with(&section, "flash").unwrap().flash.unwrap().to.as_deref(), Some(to));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use board::{Board, Power, Serve};
+use board::{Board, Power, Serve, target};
 use indicatif::HumanBytes;
 
 use super::payload::{self, Told};
@@ -95,13 +95,7 @@ impl Plan {
         payload::needs_uefi(board)?;
         let (is_http, is_pxe) = match to {
             None => (true, true),
-            Some("http") => (true, false),
-            Some("pxe") => (false, true),
-            Some(other) => {
-                return Err(usage(format!(
-                    "--to {other}: the way netboot takes `http` or `pxe`; without, it serves both"
-                )));
-            }
+            Some(to) => target::of_netboot(to).map_err(|wrong| usage(format!("--to {to}: {wrong}")))?,
         };
         let at = serve_at(serve, board).unwrap_or(LOOPBACK);
         if at.ip().is_loopback() && board.qemu.is_none() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use board::Board;
+use board::{Board, target};
 use indicatif::HumanBytes;
 use sha2::{Digest, Sha256};
 
@@ -87,14 +87,8 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
 
 impl Linux {
     fn of(to: Option<&str>) -> anyhow::Result<Self> {
-        let right = "the way ssh needs --to [USER@]HOST:/FOLDER, where its EFI System Partition is mounted, as in root@lab-7:/boot/efi";
-        let Some(to) = to else { return Err(usage(right)) };
-        let parts = to.split_once(":/").filter(|(host, folder)| {
-            let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "@._-/:[]".contains(c));
-            // A host that begins with a hyphen would be an option of ssh.
-            !host.is_empty() && !host.starts_with('-') && is_plain(host) && is_plain(folder)
-        });
-        let Some((host, folder)) = parts else { return Err(usage(format!("--to {to}: {right}"))) };
+        let Some(to) = to else { return Err(usage(target::SSH)) };
+        let (host, folder) = target::of_ssh(to).map_err(|wrong| usage(format!("--to {to}: {wrong}")))?;
         Ok(Self { host: host.to_owned(), folder: format!("/{folder}") })
     }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use board::target::{self, UbootCommand as Command};
 use board::{Board, Serial, Serve};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use indicatif::HumanBytes;
@@ -37,15 +38,6 @@ const COMMAND: Duration = Duration::from_secs(30);
 const FIRST_WORD: Duration = Duration::from_secs(60);
 /// Letters of `bootargs` that are typed at a time: the shortest line that boards take is 256 letters (CONFIG_SYS_CBSIZE).
 const TYPED: usize = 128;
-
-/// What starts the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
-    /// The UEFI application, by U-Boot's own UEFI. Its load options are `bootargs` (U-Boot, `doc/develop/uefi/uefi.rst`).
-    Bootefi,
-    /// The raw image, with the devicetree that U-Boot itself runs by; `bootargs` become `/chosen/bootargs` there.
-    Booti,
-}
 
 /// What is brought into memory and started, checked before the board is touched.
 #[derive(Debug)]
@@ -197,23 +189,9 @@ impl Ready {
     }
 }
 
-/// `bootefi` or `booti`, and an address behind `@`.
+/// The command, and where in memory.
 fn target(to: &str) -> anyhow::Result<(Command, String)> {
-    let (command, address) = to.split_once('@').unwrap_or((to, "${kernel_addr_r}"));
-    let command = match command {
-        "bootefi" => Command::Bootefi,
-        "booti" => Command::Booti,
-        _ => {
-            return Err(usage(format!(
-                "--to {to}: the way uboot takes `bootefi` (the UEFI application) or `booti` (the raw image), and where in memory, as in `booti@0x40400000`"
-            )));
-        }
-    };
-    let digits = address.strip_prefix("0x").unwrap_or(address);
-    let is_number = u64::from_str_radix(digits, 16).is_ok();
-    if !is_number && !address.starts_with("${") {
-        return Err(usage(format!("--to {to}: `{address}` is no address; write it in hexadecimal digits")));
-    }
+    let (command, address) = target::of_uboot(to).map_err(|wrong| usage(format!("--to {to}: {wrong}")))?;
     Ok((command, address.to_owned()))
 }
 
