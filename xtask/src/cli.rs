@@ -246,7 +246,7 @@ pub struct LavaArgs {
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Where the lab's workers find that folder, as in `https://builds.example/inflight`; without it by file:, on this host
-    #[arg(long, value_name = "URL", required_unless_present = "to")]
+    #[arg(long, value_name = "URL", value_parser = lava::address)]
     pub images: Option<String>,
     /// What the payload is told
     #[command(flatten)]

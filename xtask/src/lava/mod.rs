@@ -8,9 +8,11 @@ mod tests;
 use std::path::Path;
 
 use anyhow::Context;
-use board::{Board, Image};
+use board::{Architecture, Board, Image};
 use clap::ValueEnum;
 use sha2::{Digest, Sha256};
+use ureq::http::Uri;
+use ureq::http::uri::Scheme;
 
 use crate::cli::{LavaArgs, PayloadArgs};
 use crate::exit::{Exit, say, tell, usage};
@@ -39,8 +41,27 @@ const OPTIONS: &str = "inflight.txt";
 const IORT: &str = "iort.aml";
 const JOB: &str = "job.yaml";
 
+/// Reads `--images`: workers fetch by HTTP.
+pub fn address(text: &str) -> Result<String, String> {
+    let url: Option<Uri> = text.parse().ok();
+    let is_web = |url: &Uri| url.scheme().is_some_and(|it| *it == Scheme::HTTP || *it == Scheme::HTTPS);
+    match url.filter(|url| is_web(url) && url.query().is_none()) {
+        Some(_) => Ok(text.trim_end_matches('/').to_owned()),
+        None => Err("no URL of a folder; write it as `https://builds.example/inflight`, by http or https".into()),
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &LavaArgs) -> anyhow::Result<Exit> {
+    let base = match (&args.images, &args.to) {
+        (Some(url), _) => url.clone(),
+        (None, Some(folder)) => format!("file://{}", std::path::absolute(folder)?.display()),
+        (None, None) => {
+            return Err(usage(
+                "lava needs --images URL, where the lab's workers find the files, or --to DIR, where they and the job go",
+            ));
+        }
+    };
     let board = boards::load(&args.board)?;
     let way = way(args.via, &board)?;
     let signals = "lava=1".to_owned();
@@ -52,13 +73,8 @@ pub fn run(args: &LavaArgs) -> anyhow::Result<Exit> {
             return Err(usage("--iort: GRUB's `chainloader` and U-Boot's `bootefi` hand no second file over"));
         }
     }
-    let base = match (&args.images, &args.to) {
-        (Some(url), _) => url.trim_end_matches('/').to_owned(),
-        (None, Some(folder)) => format!("file://{}", std::path::absolute(folder)?.display()),
-        (None, None) => return Err(usage("give --to or --images")),
-    };
-    if let Some(endpoint) = board.endpoints.iter().find(|endpoint| run::takes_frames(&endpoint.driver)) {
-        tell!("note: {} moves only what is sent to its network, and a LAVA worker sends nothing", endpoint.bdf);
+    for note in notes(&board) {
+        tell!("note: {note}");
     }
     let contents = args.to.as_ref().map(|_| contents(&board, way, &options.text, &payload)).transpose()?;
     let device_type = args.device_type.as_deref().unwrap_or_else(|| device_type(&board, way));
@@ -78,15 +94,29 @@ pub fn run(args: &LavaArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Pass)
 }
 
+/// What a job of this board cannot show.
+fn notes(board: &Board) -> Vec<String> {
+    let fed = board.endpoints.iter().find(|endpoint| run::takes_frames(&endpoint.driver));
+    let fed =
+        fed.map(|at| format!("{} moves only what is sent to its network, and a LAVA worker sends nothing", at.bdf));
+    let has_none = board.smmus.as_ref().is_some_and(|smmus| smmus.architecture != Architecture::SmmuV3);
+    let none = has_none.then(|| {
+        format!("board {} has no SMMUv3 by its file: the job shows only that the payload says so and ends", board.name)
+    });
+    fed.into_iter().chain(none).collect()
+}
+
 /// The command line's word goes over the board's.
 fn way(via: Option<Way>, board: &Board) -> anyhow::Result<Way> {
     let name = &board.name;
-    if let Some(qemu) = board.qemu.as_ref().filter(|_| board.serial.is_none()) {
-        if qemu.sender.is_some() {
-            return Err(usage(format!(
-                "board {name}: its network card waits for frames of this host (qemu.sender), and a LAVA worker sends none; take an emulated board without"
-            )));
-        }
+    let emulated = board.qemu.as_ref().filter(|_| board.serial.is_none());
+    let by_qemu = emulated.and_then(|qemu| qemu.sender.as_ref()).map(|_| "qemu.sender");
+    if let Some(key) = by_qemu.or(board.sender.as_ref().map(|_| "sender")) {
+        return Err(usage(format!(
+            "board {name}: its network card waits for frames of this host ({key}), and a LAVA worker sends none; take a board without"
+        )));
+    }
+    if emulated.is_some() {
         return match via {
             None => Ok(Way::Qemu),
             Some(_) => Err(usage(format!("--via: board {name} is emulated, by LAVA's own QEMU"))),

@@ -31,6 +31,7 @@ fn the_way_is_the_boards_unless_another_is_asked_for() {
 fn what_lava_cannot_do_is_one_line() {
     for (line, wanted) in [
         ("--board qemu-virt", "a LAVA worker sends none"),
+        ("--board qemu-virt-tap", "frames of this host (sender), and a LAVA worker sends none"),
         ("--board qemu-virt-storage --via grub", "is emulated, by LAVA's own QEMU"),
         ("--board ampere/altra --via grub --iort ci/fixtures/qemu-virt/IORT.aml", "hand no second file over"),
         ("--board ampere/altra --scenario adopt,adopt", "twice in one job"),
@@ -40,6 +41,31 @@ fn what_lava_cannot_do_is_one_line() {
         let error = one_line(&run(&args(&line)).unwrap_err());
         assert!(error.contains(wanted), "{line}: {error}");
     }
+}
+
+#[test]
+fn where_the_files_are_has_to_be_said() {
+    let of = |more: &[&str]| Cli::try_parse_from(["xtask", "lava", "--board", "ampere/altra"].iter().chain(more));
+    let Command::Lava(args) = of(&[]).unwrap().command else { panic!("another command") };
+    let error = one_line(&run(&args).unwrap_err());
+    assert!(error.contains("--images URL") && error.contains("--to DIR"), "{error}");
+    for wrong in ["not a url", "builds.example/x", "file:///srv/x", "ftp://builds.example", "https://", "http:///x", ""]
+    {
+        let error = of(&["--images", wrong]).unwrap_err().to_string();
+        assert!(error.contains("no URL of a folder; write it as `https://"), "{wrong}: {error}");
+    }
+    for right in ["http://192.0.2.7", "https://builds.example:8443/a/b/", "http://[2001:db8::7]/x"] {
+        assert_eq!(address(right).unwrap(), right.trim_end_matches('/'));
+    }
+}
+
+#[test]
+fn a_board_without_what_is_judged_is_told_so() {
+    for name in ["raspberrypi/pi-5", "nvidia/jetson-orin"] {
+        let told = notes(&board(name));
+        assert!(told.len() == 1 && told[0].contains("no SMMUv3"), "{told:?}");
+    }
+    assert!(notes(&board("qemu-virt-storage")).is_empty() && notes(&board("qemu-virt-igb"))[0].contains("is sent to"));
 }
 
 #[test]
