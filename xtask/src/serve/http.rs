@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::reads::{By, Reads, Who};
@@ -34,6 +35,10 @@ impl Http {
     /// # Errors
     /// The address is not this host's, or its port is taken or not for everybody.
     pub fn begin(at: SocketAddr, files: Vec<File>, reads: &Arc<Reads>) -> anyhow::Result<Self> {
+        // Each connection is a file of this process, and who asks for too many must not end it.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // With the limit that there is it serves, too.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
         let listener = TcpListener::bind(at).map_err(|error| cannot(By::Http, at, &error))?;
         // Connections have it from the socket that accepts them: a reader that goes away in silence holds no worker.
         set_socket_timeout(&listener, Timeout::Send, Some(STUCK))

@@ -101,8 +101,9 @@ impl Reads {
             let seconds = read.begin.elapsed().as_secs_f64();
             let rate = HumanBytes((size as f64 / seconds.max(1e-6)) as u64);
             let Who { from, by, name } = who;
-            let line =
-                format!("{from} has fetched {name} by {by}: {} in {seconds:.2} s, {rate}/s", HumanBytes(size as u64));
+            // Of TFTP each block was acknowledged; what became of the last bytes of an HTTP answer only the reader knows.
+            let got = if *by == By::Http { "was sent" } else { "has fetched" };
+            let line = format!("{from} {got} {name} by {by}: {} in {seconds:.2} s, {rate}/s", HumanBytes(size as u64));
             state.say(line);
         }
         if !state.whole.iter().any(|known| known == who) && state.whole.len() < MOST {

@@ -38,7 +38,7 @@ pub fn all() -> Vec<Case> {
             let ended = on_network(session, &Lab { to: "http", ..Lab::default() }, &asked)?;
             as_asked(&ended)?;
             expect::followed(expect::run(&ended, "adopt")?, "ADOPT v10")?;
-            ensure(ended.stderr.contains(&format!("has fetched {IMAGE} by HTTP: ")), || ended.stderr.clone())?;
+            ensure(ended.stderr.contains(&format!("was sent {IMAGE} by HTTP: ")), || ended.stderr.clone())?;
             let report = ended.report()?;
             let (iort, images) = (&report["platform"]["iort"], &report["provenance"]["images"]);
             ensure(iort["origin"] == "file", || format!("not the table inside of the image: {iort}"))?;
