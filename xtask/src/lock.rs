@@ -26,7 +26,7 @@ pub fn board(name: &str) -> anyhow::Result<Lock> {
 /// Takes a line to a board: another board's file may name the same.
 ///
 /// # Errors
-/// As [`board`].
+/// As [`board()`].
 pub fn console(name: &str) -> anyhow::Result<Lock> {
     take(&folder(), &format!("console {name}"))
 }
@@ -41,7 +41,7 @@ fn folder() -> PathBuf {
 /// Takes it by a file of this folder.
 ///
 /// # Errors
-/// As [`board`].
+/// As [`board()`].
 pub fn take(folder: &Path, what: &str) -> anyhow::Result<Lock> {
     // A vendor's folder is part of a name, and an address has its colon.
     let path = folder.join(format!("{}.lock", what.replace(['/', ' ', ':'], "-")));
