@@ -1,5 +1,6 @@
 //! Identity of the CPU, barriers and the state that both images need.
 
+use crate::mmu;
 use aarch64_cpu::registers::{CurrentEL, HCR_EL2, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, MPIDR_EL1, Readable, Writeable};
 use addr::PhysAddr;
 use core::arch::asm;
@@ -31,15 +32,7 @@ pub fn pa_range() -> u8 {
 /// The last 4 KiB of the physical address space, as far as 48 bits go: no board has anything there (DDI 0487, D8.1.6).
 #[must_use]
 pub fn last_page() -> PhysAddr {
-    let bits = match pa_range() {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    };
-    PhysAddr((1 << bits) - 0x1000)
+    PhysAddr((1 << mmu::address_bits(pa_range())) - 0x1000)
 }
 
 /// Affinity fields of MPIDR_EL1: Aff3 39:32, Aff2 23:16, Aff1 15:8, Aff0 7:0.

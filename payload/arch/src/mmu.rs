@@ -93,6 +93,19 @@ pub(crate) fn regime(at: PhysAddr, e2h: bool, pa_range: u8) -> Regime {
     Regime { ttbr0: at.0, tcr, mair: MAIR, sctlr }
 }
 
+/// Bits of a physical address for an ID_AA64MMFR0_EL1.PARange, 48 at most: 52 take another descriptor format at 4 KiB.
+#[must_use]
+pub const fn address_bits(pa_range: u8) -> u32 {
+    match pa_range {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
 /// MMU, data cache, instruction cache and SP alignment check.
 const SCTLR_M_C_I_SA: u64 = 1 | 1 << 2 | 1 << 12 | 1 << 3;
 

@@ -4,6 +4,7 @@
 //! (DDI 0487, D8.6.2, with HCR_EL2.FWB clear). Blocks of 1 GiB; below the one page that is watched, tables down to pages.
 //! The tables are memory of the caller's, and TLBs are told through a trait: nothing here is unsafe.
 
+use crate::mmu::address_bits;
 use addr::PhysAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,12 +89,12 @@ impl<'a> Stage2<'a> {
         if !has_granule {
             return Err(Stage2Error::Granule);
         }
-        let bits = address_bits(mmfr0);
+        let bits = address_bits(pa_range(mmfr0));
         let used = (root_bytes_of(bits) / size_of::<Table>() as u64) as usize;
         let full = Stage2Error::Full(tables.len());
         let root = tables.get(..used).ok_or(full)?;
         root.iter().flatten().for_each(|entry| entry.store(0, Ordering::Relaxed));
-        Ok(Self { tables, at, used, start: start_level(bits), bits, ps: (mmfr0 & 0xf).min(5) })
+        Ok(Self { tables, at, used, start: start_level(bits), bits, ps: u64::from(pa_range(mmfr0).min(5)) })
     }
 
     /// VTTBR_EL2 with a VMID of 1: 0 is what a guest without a hypervisor may have left behind.
@@ -239,16 +240,9 @@ const fn leaf(address: PhysAddr, level: usize) -> u64 {
     first | NORMAL | kind
 }
 
-/// Bits of a physical address, 48 at most: 52 take another descriptor format at 4 KiB.
-const fn address_bits(mmfr0: u64) -> u32 {
-    match mmfr0 & 0xf {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    }
+/// ID_AA64MMFR0_EL1.PARange.
+const fn pa_range(mmfr0: u64) -> u8 {
+    (mmfr0 & 0xf) as u8
 }
 
 /// Up to 16 tables of level 1 may stand side by side, and so translate 43 bits (D8.2.8).
@@ -259,7 +253,7 @@ const fn start_level(bits: u32) -> usize {
 /// Bytes, and alignment, of the first level for a CPU with `mmfr0` (ID_AA64MMFR0_EL1).
 #[must_use]
 pub const fn root_bytes(mmfr0: u64) -> u64 {
-    root_bytes_of(address_bits(mmfr0))
+    root_bytes_of(address_bits(pa_range(mmfr0)))
 }
 
 const fn root_bytes_of(bits: u32) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! It follows the architecture where a driver waits for it and guards nothing. Knobs make the error paths reachable.
 
+pub mod crashed;
 mod unit;
 
 pub use unit::Unit;

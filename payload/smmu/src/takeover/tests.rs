@@ -10,6 +10,7 @@ mod review;
 mod variants;
 
 use super::*;
+use crate::fake::crashed::{CDS, L1, L2, STRTAB_BASE, crashed, ste};
 use crate::fake::{self, Fake, FakeFrames};
 use crate::log::{Log, Logged, Op};
 use crate::spec::registers as reg;
@@ -19,46 +20,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 const SMMU: SmmuIndex = SmmuIndex(0);
-const L1: PhysAddr = PhysAddr(0x4025_4000);
-const L2: PhysAddr = PhysAddr(0x4026_0000);
-const CDS: PhysAddr = PhysAddr(0x4027_0000);
 /// The crash kernel's own memory; frames come from it.
 const OWN: Range<PhysAddr> = PhysAddr(0x5000_0000)..PhysAddr(0x5800_0000);
-const STRTAB_BASE: u64 = 1 << 62 | L1.0;
-const STRTAB_BASE_CFG: u32 = 0x10210;
-
-fn ste(stream: u64) -> PhysAddr {
-    L2.plus(stream * 64)
-}
-
-/// What a crashed kernel leaves under QEMU: two-level table, streams 0x10 and 0x18 in stage 1, the rest aborts.
-fn crashed() -> Fake {
-    let mut fake = Fake::default();
-    let unit = fake.unit(SMMU);
-    for (register, value) in [
-        (reg::CR0, 0xD),
-        (reg::CR0ACK, 0xD),
-        (reg::CR1, 0xD75),
-        (reg::CR2, 6),
-        (reg::IRQ_CTRL, 5),
-        (reg::IRQ_CTRLACK, 5),
-        (reg::STRTAB_BASE_CFG, STRTAB_BASE_CFG),
-    ] {
-        unit.set(register, value);
-    }
-    unit.set64(reg::STRTAB_BASE, STRTAB_BASE);
-    fake.poke(L1, L2.0 | 9);
-    for stream in 0..256 {
-        fake.poke(ste(stream), 1);
-    }
-    for (stream, asid) in [(0x10, 2), (0x18, 3)] {
-        let cd = CDS.plus(asid * 64);
-        fake.poke(ste(stream), 0b1011 | cd.0);
-        fake.poke(ste(stream).plus(8), 0xD6);
-        fake.poke(cd, asid << 48 | 1 << 31);
-    }
-    fake
-}
 
 struct Options {
     coherent: Option<bool>,

@@ -1,7 +1,8 @@
 //! SMMUs as they are found, and the logs of the policies on the fake.
 
 use super::*;
-use crate::fake::{self, Fake, FakeFrames};
+pub(super) use crate::fake::crashed::crashed;
+use crate::fake::{self, Fake, FakeFrames, crashed};
 use crate::log::{Log, Logged};
 use crate::observe::Registers;
 use crate::spec::registers as reg;
@@ -11,9 +12,8 @@ use addr::{PhysAddr, StreamId};
 
 pub(super) const SMMU: SmmuIndex = SmmuIndex(0);
 /// Level 1 of the live table; its descriptor 0 leads to [`L2`].
-pub(super) const L1: u64 = 0x4025_4000;
-pub(super) const L2: u64 = 0x4026_0000;
-const CDS: u64 = 0x4027_0000;
+pub(super) const L1: u64 = crashed::L1.0;
+pub(super) const L2: u64 = crashed::L2.0;
 
 /// Disabled after reset, as QEMU has it: version 3.1, stage 1 and 2, no Hyp, ATS, PRI, MSI and stalls.
 pub(super) fn off() -> Found {
@@ -34,37 +34,6 @@ pub(super) fn enabled() -> Found {
         cmdq_base: 0x5000_0008,
         ..off()
     }
-}
-
-/// What a crashed kernel leaves, with stage-1 streams 0x10 and 0x18.
-pub(super) fn crashed() -> Fake {
-    let mut fake = Fake::default();
-    let found = enabled();
-    let unit = fake.unit(SMMU);
-    for (register, value) in [
-        (reg::CR0, found.cr0),
-        (reg::CR0ACK, found.cr0ack),
-        (reg::CR1, found.cr1),
-        (reg::CR2, found.cr2),
-        (reg::IRQ_CTRL, found.irq_ctrl),
-        (reg::IRQ_CTRLACK, found.irq_ctrlack),
-        (reg::STRTAB_BASE_CFG, found.strtab_base_cfg),
-    ] {
-        unit.set(register, value);
-    }
-    unit.set64(reg::STRTAB_BASE, found.strtab_base);
-    unit.set64(reg::CMDQ_BASE, 0x4100_0008);
-    fake.poke(PhysAddr(L1), L2 | 9);
-    for stream in 0..256 {
-        fake.poke(PhysAddr(L2 + stream * 64), 1);
-    }
-    for (stream, asid) in [(0x10, 2), (0x18, 3)] {
-        let cd = CDS + asid * 64;
-        fake.poke(PhysAddr(L2 + stream * 64), 0b1011 | cd);
-        fake.poke(PhysAddr(L2 + stream * 64 + 8), 0xD6);
-        fake.poke(PhysAddr(cd), asid << 48 | 1 << 31);
-    }
-    fake
 }
 
 /// The fakes on which the policies run: every feature that adds or removes accesses.
