@@ -5,11 +5,13 @@ use addr::PhysAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of [`Boot`]'s layout.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// SMMUs that one block holds.
 pub const MAX_SMMUS: usize = 16;
 /// Windows of configuration space that one block holds.
 pub const MAX_ECAM: usize = 8;
+/// Ranges of memory that are hidden from a kernel.
+pub const MAX_HIDDEN: usize = 4;
 
 const KIND: Kind = Kind { block: "boot", magic: u64::from_le_bytes(*b"inflboot"), version: VERSION };
 
@@ -157,6 +159,38 @@ pub struct Watchdog {
     pub control: PhysAddr,
 }
 
+/// How UEFI is reached after ExitBootServices (UEFI 2.11, 4.3, 7.2); `system_table` 0: there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Efi {
+    /// The system table.
+    pub system_table: PhysAddr,
+    /// The memory map that ExitBootServices() ended with.
+    pub map: Region,
+    /// Bytes of one of its descriptors.
+    pub descriptor_bytes: u32,
+    /// Their version.
+    pub descriptor_version: u32,
+    /// Secure Boot is on: 1 or 0.
+    pub secure_boot: u32,
+    /// Not used, 0.
+    pub reserved: u32,
+}
+
+/// A kernel that is to be started and watched; `bundle` of 0 bytes: none is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Guest {
+    /// The file that holds it: a [`crate::bundle::Bundle`] and its parts.
+    pub bundle: Region,
+    /// Memory that the kernel may use, and nobody else does: a multiple of 2 MiB at a multiple of 2 MiB.
+    pub usable: Region,
+    /// How it reaches UEFI.
+    pub efi: Efi,
+    /// Memory of the crashed image that the kernel has no business in, beside the region of the taker. Of 0 bytes: none.
+    pub hidden: [Region; MAX_HIDDEN],
+}
+
 /// `Boot::psci`: no PSCI.
 pub const PSCI_NONE: u32 = 0;
 /// `Boot::psci`: by SMC.
@@ -222,6 +256,8 @@ pub struct Boot {
     pub watchdog: Watchdog,
     /// Where the [`crate::last_words::LastWords`] are; 0: none are kept.
     pub last_words: PhysAddr,
+    /// The kernel that is to be watched.
+    pub guest: Guest,
 }
 
 impl Boot {

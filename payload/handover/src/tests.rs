@@ -3,6 +3,7 @@ extern crate std;
 use crate::{
     HandoverError,
     boot::{Boot, Ecam, MAX_ECAM, MAX_SMMUS, Region, Smmu, Watchdog},
+    bundle::{ALIGNMENT, Bundle},
     crash_note::CrashNote,
     crc64,
     oracle::{
@@ -41,7 +42,7 @@ fn crc64_is_the_catalogued_one() {
 #[test]
 fn boot_layout_does_not_drift() {
     let counted: Boot = counted();
-    assert_eq!(size_of::<Boot>(), 808);
+    assert_eq!(size_of::<Boot>(), 944);
     let pair = |low: u64| low | (low + 1) << 32;
     let region = |low| Region { base: PhysAddr(pair(low)), bytes: pair(low + 2) };
     assert_eq!((counted.run, counted.cycle), (6, 7));
@@ -64,6 +65,8 @@ fn boot_layout_does_not_drift() {
     assert_eq!((counted.boot_cpu, counted.crash_note), (pair(192), PhysAddr(pair(194))));
     let watchdog = Watchdog { refresh: PhysAddr(pair(196)), control: PhysAddr(pair(198)) };
     assert_eq!((counted.watchdog, counted.last_words), (watchdog, PhysAddr(pair(200))));
+    assert_eq!((counted.guest.bundle, counted.guest.usable), (region(202), region(206)));
+    assert_eq!((counted.guest.efi.map, counted.guest.hidden[3]), (region(212), region(232)));
     let counted: CrashNote = self::counted();
     assert_eq!((counted.cause, counted.esr, counted.elr, counted.far), (pair(0), pair(2), pair(4), pair(6)));
     assert_eq!((counted.spins, counted.rings), (pair(8), pair(10)));
@@ -82,11 +85,11 @@ fn sealed_boot_has_golden_bytes() {
         0x6f,
         0x6f,
         0x74,
-        4,
+        5,
         0,
         0,
         0,
-        0x28,
+        0xb0,
         3,
         0,
         0, //
@@ -112,7 +115,7 @@ fn sealed_boot_has_golden_bytes() {
     assert_eq!(boot.verify(), Ok(()));
 }
 
-const BOOT_CRC: [u8; 8] = [0xe2, 0xd1, 0xbc, 0x71, 0xa0, 0xff, 0xd1, 0x88];
+const BOOT_CRC: [u8; 8] = [0xd8, 0x6e, 0x0a, 0x36, 0x93, 0xd3, 0x9a, 0x7f];
 
 #[test]
 fn what_is_wrong_with_a_boot_block_is_named() {
@@ -125,11 +128,11 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert!(matches!(bad.verify(), Err(HandoverError::Magic { block: "boot", found: 1, .. })));
     let mut bad = good;
     bad.header.version = 9;
-    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 4 }));
-    for stated in [0, 23, 24, 783, 785, u32::MAX] {
+    assert_eq!(bad.verify(), Err(HandoverError::Version { block: "boot", found: 9, expected: 5 }));
+    for stated in [0, 23, 24, 943, 945, u32::MAX] {
         let mut bad = good;
         bad.header.bytes = stated;
-        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 808 };
+        let wrong = HandoverError::Length { block: "boot", found: u64::from(stated), expected: 944 };
         assert_eq!(bad.verify(), Err(wrong));
     }
     let mut bad = good;
@@ -144,9 +147,9 @@ fn what_is_wrong_with_a_boot_block_is_named() {
     assert_eq!(bad.verify(), Err(HandoverError::Count { block: "boot", found: 9, expected: 8 }));
     assert_eq!(bad.ecam().len(), MAX_ECAM);
 
-    assert!(matches!(Boot::find(&good.as_bytes()[..807]), Err(HandoverError::Length { found: 807, .. })));
+    assert!(matches!(Boot::find(&good.as_bytes()[..943]), Err(HandoverError::Length { found: 943, .. })));
     let mut shifted = memory(1024);
-    shifted.as_mut_bytes()[4..812].copy_from_slice(good.as_bytes());
+    shifted.as_mut_bytes()[4..948].copy_from_slice(good.as_bytes());
     assert_eq!(Boot::find(&shifted.as_bytes()[4..]), Err(HandoverError::Misaligned { block: "boot" }));
 }
 
@@ -327,8 +330,8 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(bit in 0usize..808 * 8) {
-        let mut memory = memory(808);
+    fn every_flipped_bit_is_noticed(bit in 0usize..944 * 8) {
+        let mut memory = memory(944);
         memory.as_mut_bytes().copy_from_slice(boot().as_bytes());
         memory.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(Boot::find(memory.as_bytes()).is_err());
@@ -350,4 +353,32 @@ proptest! {
         report.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(report.verify().is_err());
     }
+}
+
+#[test]
+fn a_bundle_holds_its_parts_apart_and_tells_what_is_not_its_own() {
+    let mut bundle = Bundle::of_lengths([100, 8192, 0, 7]);
+    let ends: Vec<u64> = bundle.parts_mut().iter().map(|part| part.offset + part.bytes).collect();
+    let starts: Vec<u64> = bundle.parts_mut().iter().map(|part| part.offset).collect();
+    assert!(starts.iter().all(|start| start.is_multiple_of(ALIGNMENT) && *start != 0));
+    assert!(ends.iter().zip(&starts[1..]).all(|(end, next)| end <= next));
+    assert_eq!(bundle.file_bytes, ends[3]);
+    bundle.kernel.digest = 5;
+    bundle.seal();
+    let mut file = memory(bundle.file_bytes as usize + 8);
+    let bytes = file.as_mut_bytes();
+    bytes[..size_of::<Bundle>()].copy_from_slice(bundle.as_bytes());
+    assert_eq!(Bundle::find(bytes), Ok(&bundle));
+    assert!(matches!(Bundle::find(&bytes[..bundle.file_bytes as usize - 1]), Err(HandoverError::Length { .. })));
+    assert!(matches!(Bundle::find(&bytes[..16]), Err(HandoverError::Length { .. })));
+    for at in 0..size_of::<Bundle>() {
+        bytes[at] ^= 0x10;
+        assert!(Bundle::find(bytes).is_err(), "byte {at}");
+        bytes[at] ^= 0x10;
+    }
+    // Sealed, and yet impossible.
+    let mut wrong = Bundle { initrd: crate::bundle::Part { offset: u64::MAX, bytes: 2, digest: 0 }, ..bundle };
+    wrong.seal();
+    bytes[..size_of::<Bundle>()].copy_from_slice(wrong.as_bytes());
+    assert!(matches!(Bundle::find(bytes), Err(HandoverError::Length { .. })));
 }

@@ -54,6 +54,8 @@ pub struct Given {
     pub description: Description,
     /// The image itself.
     pub image: Region,
+    /// The bundle of a witness (`handover::bundle`), in memory that is kept.
+    pub guest: Option<Reserved>,
     /// The firmware's vendor and revision, where it tells them.
     pub made_by: Option<(String, u32)>,
 }

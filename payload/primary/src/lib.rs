@@ -108,7 +108,7 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
     let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
 
     let masters = firmware.bus_masters();
-    let Left { ram, mut runtime } = firmware.leave();
+    let Left { ram, mut runtime, .. } = firmware.leave();
     if options.watchdog_s == 0 {
         // Nobody calls them.
         runtime.clear();

@@ -89,6 +89,10 @@ pub struct RunOptions {
     pub console: Option<ConsoleWish>,
     /// Where the second image's memory is to begin; `None`: wherever there is room.
     pub region: Option<PhysAddr>,
+    /// Where the bundle of a witness lies that a boot loader left in memory; under UEFI it is a file.
+    pub guest: Option<PhysAddr>,
+    /// MiB of memory that a watched kernel may use.
+    pub guest_mib: u32,
     /// Seconds without a sign of life after which the board's watchdog resets it; 0: it is not armed.
     pub watchdog_s: u32,
     /// Risks that the board allows.
@@ -114,6 +118,8 @@ impl Default for RunOptions {
             lava: false,
             console: None,
             region: None,
+            guest: None,
+            guest_mib: 512,
             watchdog_s: 0,
             allow_risks: Risks::NONE,
         }
@@ -163,7 +169,7 @@ impl OptionProblem<'_> {
     }
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "scenario",
     "cycles",
     "for_s",
@@ -181,12 +187,14 @@ const NAMES: [&str; 19] = [
     "lava",
     "console",
     "region",
+    "guest",
+    "guest_mib",
     "watchdog",
     "allow_risks",
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, watchdog, allow_risks";
+const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, guest, guest_mib, watchdog, allow_risks";
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
@@ -266,6 +274,16 @@ impl RunOptions {
                 let is_right = |at: &u64| *at != 0 && at.is_multiple_of(REGION_GRANULE);
                 let region = wide(value).filter(is_right).ok_or(or("an address, a multiple of 0x200000"))?;
                 self.region = Some(PhysAddr(region));
+            }
+            "guest" => {
+                let is_right = |at: &u64| *at != 0 && at.is_multiple_of(4096);
+                let guest = wide(value).filter(is_right).ok_or(or("an address, a multiple of 4096"))?;
+                self.guest = Some(PhysAddr(guest));
+            }
+            "guest_mib" => {
+                let is_right = |mib: &u32| mib.is_multiple_of(2);
+                self.guest_mib =
+                    number(value, 64..=65536).filter(is_right).ok_or(or("an even number from 64 to 65536"))?;
             }
             "watchdog" => {
                 let right = "a number of seconds from 6 to 3600, or 0 for none";

@@ -49,12 +49,11 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] for the first part that is wrong.
     pub fn parse(text: &str) -> Result<Self, ScenarioError<'_>> {
-        let (rest, crash) = text.split_once('@').unwrap_or((text, Crash::Jump.name()));
-        let (policy, damage) = rest.split_once('+').unwrap_or((rest, Damage::NONE.name()));
+        let (policy, damage, crash) = parts(text);
         Ok(Self {
             policy: policy.parse().map_err(|_| wrong("policy", policy, policy::NAMES))?,
-            damage: Damage::parse(damage).ok_or_else(|| wrong("damage", damage, damage::NAMES))?,
-            crash: Crash::parse(crash).ok_or_else(|| wrong("crash kind", crash, crash::NAMES))?,
+            damage: self::damage(damage)?,
+            crash: self::crash(crash)?,
         })
     }
 
@@ -96,6 +95,21 @@ impl Scenario {
     }
 }
 
+/// Who takes over, damage and kind of crash, by name.
+pub(crate) fn parts(text: &str) -> (&str, &str, &str) {
+    let (rest, crash) = text.split_once('@').unwrap_or((text, Crash::Jump.name()));
+    let (taker, damage) = rest.split_once('+').unwrap_or((rest, Damage::NONE.name()));
+    (taker, damage, crash)
+}
+
+pub(crate) fn damage(name: &str) -> Result<Damage, ScenarioError<'_>> {
+    Damage::parse(name).ok_or_else(|| wrong("damage", name, damage::NAMES))
+}
+
+pub(crate) fn crash(name: &str) -> Result<Crash, ScenarioError<'_>> {
+    Crash::parse(name).ok_or_else(|| wrong("crash kind", name, crash::NAMES))
+}
+
 const fn wrong<'a>(part: &'static str, name: &'a str, known: &'static str) -> ScenarioError<'a> {
     ScenarioError::Unknown { part, name, known }
 }
@@ -103,15 +117,19 @@ const fn wrong<'a>(part: &'static str, name: &'a str, known: &'static str) -> Sc
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.policy.name())?;
-        for (is_plain, mark, name) in [
-            (self.damage == Damage::NONE, "+", self.damage.name()),
-            (self.crash == Crash::Jump, "@", self.crash.name()),
-        ] {
-            if !is_plain {
-                f.write_str(mark)?;
-                f.write_str(name)?;
-            }
-        }
-        Ok(())
+        write_rest(self.damage, self.crash, f)
     }
+}
+
+/// What follows the taker's name.
+pub(crate) fn write_rest(damage: Damage, crash: Crash, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (is_plain, mark, name) in
+        [(damage == Damage::NONE, "+", damage.name()), (crash == Crash::Jump, "@", crash.name())]
+    {
+        if !is_plain {
+            f.write_str(mark)?;
+            f.write_str(name)?;
+        }
+    }
+    Ok(())
 }

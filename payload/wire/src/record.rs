@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,4 +297,41 @@ pub enum Record<'a> {
     },
     /// Who made the firmware that started the image, and which of its versions it is, as its system table says (UEFI 2.11, 4.3).
     Firmware { vendor: &'a str, revision: u32 },
+    /// A kernel is started to be watched. Ranges in bytes; `efi`: it finds UEFI and its tables, and else a devicetree. `cpu` is
+    /// MIDR_EL1.
+    Kernel {
+        run: u32,
+        cycle: u32,
+        entry: u64,
+        memory_bytes: u64,
+        usable: u64,
+        usable_bytes: u64,
+        efi: bool,
+        e2h: bool,
+        cpu: u64,
+    },
+    /// What a witness knows beside of the `Access` with the same run, cycle and index. `pc` is the kernel's own address of the
+    /// instruction; `old` what a stored word held before; `how`: 0 the access itself trapped, 1 a command read when it was announced, 2 a
+    /// table read when something began to point to it. `cost`: ticks that the trap took.
+    Foreign { run: u32, cycle: u32, index: u32, pc: u64, old: Option<u64>, how: u8, cost: u32 },
+    /// How the kernel ended. `ended`: 0 SYSTEM_OFF, 1 SYSTEM_RESET, 2 the witness could not go on (`reason`). `pc`: at its last trap;
+    /// `first_call`: of its first call of firmware. `traps`: all, `visits`: of them WFI and WFE; `forwarded`: calls that firmware
+    /// answered. `cost`: ticks in all traps. `partial`: not all tables were watched; `overflowed`: not all accesses were kept.
+    Witnessed {
+        run: u32,
+        cycle: u32,
+        ended: u8,
+        reason: &'a str,
+        pc: u64,
+        first_call: u64,
+        ticks: u64,
+        cost: u64,
+        traps: u32,
+        visits: u32,
+        forwarded: u32,
+        partial: bool,
+        overflowed: bool,
+    },
+    /// A kernel that is watched lives: what it did so far, told now and then.
+    Watching { run: u32, cycle: u32, ticks: u64, pc: u64, traps: u32, accesses: u32 },
 }

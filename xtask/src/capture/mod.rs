@@ -145,6 +145,14 @@ fn in_words(record: &Record<'_>) -> String {
         Record::Sample { run, cycle, bdf, .. } => format!("run {run}, cycle {cycle}: sample of {bdf}"),
         Record::Event { run, cycle, name, .. } => format!("run {run}, cycle {cycle}: event {name}"),
         Record::Access { run, cycle, index, name, .. } => format!("run {run}, cycle {cycle}: access {index} ({name})"),
+        Record::Kernel { run, cycle, .. } => format!("run {run}, cycle {cycle}: start of the kernel"),
+        Record::Foreign { run, cycle, index, pc, .. } => {
+            format!("run {run}, cycle {cycle}: access {index} of the kernel, at {pc:#x}")
+        }
+        Record::Witnessed { run, cycle, pc, .. } => format!("run {run}, cycle {cycle}: end of the kernel, at {pc:#x}"),
+        Record::Watching { run, cycle, pc, accesses, .. } => {
+            format!("run {run}, cycle {cycle}: sign of life of the kernel, at {pc:#x} after {accesses} access(es)")
+        }
         Record::Step { run, cycle, name, .. } => format!("run {run}, cycle {cycle}: step {name}"),
         Record::Register { run, cycle, name, .. } => format!("run {run}, cycle {cycle}: register {name}"),
         Record::Abort { run, cycle, step, .. } => format!("run {run}, cycle {cycle}: bus error in step {step}"),

@@ -25,7 +25,7 @@ fn problem(text: &str) -> String {
 #[test]
 fn every_option_is_read() {
     let text = "scenario=adopt,reset@panic cycles=100 for_s=7\nplant=leaf-canary\te2h=1 firmware-smmu=1 strtab=linear hold_us=5 watch_us=0x10 step-hold=1 lava=1\r\n\
-                rmr=0000:00:02.0,0001:02:03.4:0x20000 vfs=0000:01:00.0:7,0000:02:00.1:1 deny=0000:00:05.0,8086:10d3 allow=1234:abcd console=pl011:0x9000000:16 region=0x40200000 watchdog=60 allow_risks=bus-error,power-cycle";
+                rmr=0000:00:02.0,0001:02:03.4:0x20000 vfs=0000:01:00.0:7,0000:02:00.1:1 deny=0000:00:05.0,8086:10d3 allow=1234:abcd console=pl011:0x9000000:16 region=0x40200000 guest=0xa0000000 guest_mib=256 watchdog=60 allow_risks=bus-error,power-cycle";
     let (options, problems) = read(text);
     assert_eq!(problems, [""; 0]);
     let wanted = RunOptions {
@@ -58,6 +58,8 @@ fn every_option_is_read() {
         lava: true,
         console: Some(ConsoleWish { base: PhysAddr(0x900_0000), register_width: 16, stride: 0 }),
         region: Some(PhysAddr(0x4020_0000)),
+        guest: Some(PhysAddr(0xA000_0000)),
+        guest_mib: 256,
         watchdog_s: 60,
         allow_risks: Risks::BUS_ERROR.with(Risks::POWER_CYCLE),
     };
@@ -103,8 +105,15 @@ fn every_wrong_option_says_what_would_be_right() {
     assert_eq!(
         problem("cycle=3"),
         "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, \
-         step-hold, lava, console, region, watchdog, allow_risks"
+         step-hold, lava, console, region, guest, guest_mib, watchdog, allow_risks"
     );
+    assert_eq!(problem("guest=0x1001"), "guest=0x1001: not an address, a multiple of 4096");
+    for value in ["63", "65", "65538"] {
+        assert_eq!(
+            problem(&std::format!("guest_mib={value}")),
+            std::format!("guest_mib={value}: not an even number from 64 to 65536")
+        );
+    }
     for value in ["0", "-1", "+1", "1000001", "many", "", "0x", "99999999999999999999"] {
         let text = std::format!("cycles={value}");
         assert_eq!(problem(&text), std::format!("cycles={value}: not a number from 1 to 1000000"));

@@ -91,6 +91,7 @@ pub(crate) fn given(blob: &Blob, image: Image, map: &mut Map) -> Given {
         load_options: Some(blob.tree.bootargs().unwrap_or_default().into()),
         option_file: None,
         iort_file,
+        guest: None,
         made_by: None,
         description: Description::Devicetree(Vec::from(blob.tree.bytes())),
         image: Region { start: image.start, bytes: image.heap.0 - image.start.0, kind: Kind::Image },

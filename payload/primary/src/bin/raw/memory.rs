@@ -96,6 +96,6 @@ impl Firmware for Memory {
 
     fn leave(&mut self) -> Left {
         let ram = self.ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data });
-        Left { ram: ram.collect(), runtime: Vec::new() }
+        Left { ram: ram.collect(), runtime: Vec::new(), efi: None }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn collect() -> Result<Given, String> {
         iort_file: initrd().or_else(|| file_beside_image(&image, IORT_FILE)),
         description: description(),
         image: Region { start: PhysAddr(base.addr() as u64), bytes, kind: Kind::Image },
+        guest: None,
         made_by: text_of(system::firmware_vendor().as_bytes()).map(|vendor| (vendor, system::firmware_revision())),
     })
 }
@@ -219,7 +220,7 @@ impl Firmware for Uefi {
     fn leave(&mut self) -> Left {
         // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
         let map = unsafe { boot::exit_boot_services(None) };
-        Left { ram: ram(&map), runtime: of_runtime(&map) }
+        Left { ram: ram(&map), runtime: of_runtime(&map), efi: None }
     }
 }
 
