@@ -15,7 +15,7 @@ use alloc::{
 };
 use arch::{console, frames::FramePool};
 use scenario::{
-    Plant,
+    Plant, Policy,
     options::{RunOptions, Strtab},
 };
 use smmu::{
@@ -65,7 +65,7 @@ fn arm_after(
     played: &mut Vec<Unit>,
 ) -> Result<(), String> {
     refuse_linear_after_two_level(setting)?;
-    let plays = setting.scenario.damage.begins_in_firmware();
+    let plays = setting.damage.begins_in_firmware();
     let is_first = (setting.run, setting.cycle) == (0, 0);
     if plays {
         firmware_smmu::play(setting.machine, setting.candidates, format(setting.options), frames, played)?;
@@ -235,12 +235,12 @@ fn options(setting: &Setting<'_>, smmu: usize, at: SmmuAt) -> Options {
     let largest = streams.map(|candidate| candidate.stream_id).chain(of_rmrs).max().unwrap_or(StreamId(0));
     // The lower or the upper half of 8-bit identifiers, in turn: beside the invalidations, no TLB entry of the last cycle
     // can match. A taker whose allocator starts empty counts from 1, and is to be met there.
-    let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.scenario.policy.attaches();
+    let starts_at_1 = setting.cycle.is_multiple_of(2) || setting.policy.is_some_and(Policy::attaches);
     Options {
         coherent_override: at.coherent_override,
         format: format(setting.options),
         first_id: if starts_at_1 { 1 } else { 128 },
-        stage: setting.scenario.damage.stage(),
+        stage: setting.damage.stage(),
         ..Options::new(at.base, largest)
     }
 }

@@ -27,7 +27,7 @@ use handover::{
     oracle::FunctionLeft,
     report::{Ended, Report},
 };
-use scenario::{Plant, Scenario, options::RunOptions};
+use scenario::{Crash, Damage, Plant, Policy, Work, options::RunOptions};
 use smmu::bringup::Unit;
 use wire::{
     Record,
@@ -59,7 +59,12 @@ pub(crate) struct Setting<'a> {
     pub(crate) run: u32,
     pub(crate) cycle: u32,
     pub(crate) cycles: u32,
-    pub(crate) scenario: Scenario,
+    /// What is asked for, of which the rest is taken.
+    pub(crate) work: Work,
+    /// The taker's; `None`: it is a kernel that was brought along.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) damage: Damage,
+    pub(crate) crash: Crash,
     /// PCI functions, and what they told of errors when all was armed.
     pub(crate) functions: Vec<FunctionLeft>,
 }
@@ -88,7 +93,7 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
             report = from_kdump;
             match stopped {
                 Err(reason) => setting.fail(&mut end, "cycle.cpus-off", &reason, PSCI),
-                Ok(()) if setting.scenario.crash.needs_second_cpu() => setting.pass(&mut end, "cycle.cpus-off", PSCI),
+                Ok(()) if setting.crash.needs_second_cpu() => setting.pass(&mut end, "cycle.cpus-off", PSCI),
                 Ok(()) => {}
             }
         }
@@ -190,7 +195,7 @@ fn crash(
     plant::apply(setting, frames, units, live)?;
 
     // Damage that an adoption does not mind is part of the digests.
-    let damaged = match setting.scenario.damage {
+    let damaged = match setting.damage {
         damage if damage.is_adopted() => damage::apply(setting.machine, frames, damage)?,
         _ => Vec::new(),
     };
@@ -199,7 +204,7 @@ fn crash(
     streams::sample(setting.machine, live);
     let mut options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={} lava={}",
-        setting.scenario,
+        setting.work,
         setting.cycles,
         setting.options.plant.map_or("none", Plant::name),
         setting.options.hold_us,
@@ -219,7 +224,7 @@ fn crash(
         return Err(text.into());
     }
     streams::sample(setting.machine, live);
-    let others = Others::start(setting.machine, live, setting.scenario.crash, setting.places.note());
+    let others = Others::start(setting.machine, live, setting.crash, setting.places.note());
     let not_started = |reason| NoCrash { id: "cpu.started", verdict: Verdict::NotCovered, reason, source: PSCI };
     let others = others.map_err(not_started)?;
     let died = dying::die(setting, frames, live, &others, &mut boot, &mut left, armed_tick);

@@ -29,7 +29,7 @@ pub(crate) fn die(
 ) -> Result<(), NoCrash> {
     let mut context = Context::new();
     complete(boot, setting, &context);
-    let dying = others.dying(setting.scenario.crash);
+    let dying = others.dying(setting.crash);
     if let Some((affinity, way_back)) = dying {
         boot.way_back.context = way_back;
         boot.gic.redistributor = PhysAddr(setting.machine.redistributor_of(affinity).unwrap_or(0));
@@ -37,8 +37,8 @@ pub(crate) fn die(
     streams::sample(setting.machine, live);
     let crash_tick = timer::now();
     // What may refuse DMA is done after the cut.
-    if !setting.scenario.damage.is_adopted() {
-        damage::mark(left, &damage::apply(setting.machine, frames, setting.scenario.damage)?);
+    if !setting.damage.is_adopted() {
+        damage::mark(left, &damage::apply(setting.machine, frames, setting.damage)?);
     }
     oracle::write(setting, live, left, armed_tick, crash_tick)?;
     boot.crash_tick = crash_tick;
@@ -47,7 +47,7 @@ pub(crate) fn die(
     let argument = setting.places.publish(setting.prepared, boot);
     let note = setting.places.note();
     let taker = Taker { entry: boot.image.entry, argument, e2h: boot.e2h != 0, note };
-    let die = match setting.scenario.crash {
+    let die = match setting.crash {
         Crash::Jump | Crash::HungCpu | Crash::OtherCpu => die_by_jump,
         Crash::Panic => die_by_panic,
         Crash::Fault => die_by_fault,

@@ -3,6 +3,7 @@
 use addr::{Bdf, PhysAddr};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use arch::{mmu::Region, power::Conduit};
+use handover::boot::Efi;
 use tables::{fadt, iort::rmr_place::MemoryRange};
 
 /// Memory that was reserved for us.
@@ -54,8 +55,8 @@ pub struct Given {
     pub description: Description,
     /// The image itself.
     pub image: Region,
-    /// The bundle of a witness (`handover::bundle`), in memory that is kept.
-    pub guest: Option<Reserved>,
+    /// Its heap.
+    pub heap: Reserved,
     /// The firmware's vendor and revision, where it tells them.
     pub made_by: Option<(String, u32)>,
 }
@@ -77,6 +78,10 @@ pub struct Left {
     pub ram: Vec<Region>,
     /// What its runtime services take beside that; these lie over the RAM.
     pub runtime: Vec<Region>,
+    /// How a kernel reaches UEFI, where [`Firmware::bundle`] was called.
+    pub efi: Option<Efi>,
+    /// Where kernels note what the next one must keep (LINUX_EFI_MEMRESERVE), there too.
+    pub memreserve: Option<PhysAddr>,
 }
 
 /// Who owns memory until the payload takes the machine.
@@ -99,6 +104,13 @@ pub trait Firmware {
     /// # Errors
     /// Why not, in some words.
     fn reserve_at(&mut self, start: PhysAddr, bytes: u64) -> Result<Reserved, String>;
+
+    /// Brings the bundle of a witness (`handover::bundle`) into memory that is kept and mapped: a file beside the image, or what a
+    /// boot loader left at `at`. To be called once, before anything else is reserved.
+    ///
+    /// # Errors
+    /// Why there is none, in some words.
+    fn bundle(&mut self, at: Option<PhysAddr>) -> Result<Reserved, String>;
 
     /// Memory with its UEFI type (UEFI 2.11, 7.2.3); what front ends without UEFI call reserved is of type 0. Empty where it
     /// cannot be had.

@@ -1,4 +1,4 @@
-//! The kdump image as `xtask` packs it: flat, with its relocations. Loaded afresh for each crash.
+//! The image of a taker as `xtask` packs it: flat, with its relocations. Loaded afresh for each crash.
 //!
 //! ```text
 //! "IFKDUMP4"  u32 image bytes  u32 memory bytes  u32 entry offset  u32 relocations
@@ -18,8 +18,8 @@ static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kdump.bin"));
 const HEADER_BYTES: usize = 24;
 const RELOCATION_BYTES: usize = 4;
 
-/// The embedded image, its lengths checked.
-#[derive(Debug)]
+/// An image, its lengths checked.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct KdumpImage {
     image: &'static [u8],
     /// Distances, four bytes each.
@@ -37,8 +37,16 @@ impl KdumpImage {
         if PACKED.is_empty() {
             return Err("no kdump image is embedded: build with `cargo xtask build`".into());
         }
-        let damaged = |what: &str| format!("the embedded kdump image is damaged: {what}");
-        let Some((checked, crc)) = PACKED.split_last_chunk::<8>() else { return Err(damaged("cut short")) };
+        Self::packed("embedded kdump image", PACKED)
+    }
+
+    /// The one in these bytes.
+    ///
+    /// # Errors
+    /// One line: damaged.
+    pub(crate) fn packed(name: &str, packed: &'static [u8]) -> Result<Self, String> {
+        let damaged = |what: &str| format!("the {name} is damaged: {what}");
+        let Some((checked, crc)) = packed.split_last_chunk::<8>() else { return Err(damaged("cut short")) };
         if crc64(checked) != u64::from_le_bytes(*crc) {
             return Err(damaged("wrong CRC"));
         }

@@ -17,6 +17,7 @@ mod endpoints;
 mod errors;
 pub mod firmware;
 mod firmware_smmu;
+mod guest;
 mod kdump_image;
 mod last_words;
 mod machine;
@@ -39,12 +40,13 @@ use addr::PhysAddr;
 use alloc::{format, string::String};
 use arch::{exceptions, jump, lost, power};
 use core::{convert::Infallible, panic::PanicInfo};
-use firmware::{Firmware, Given, Left, Purpose, Reserved};
+use firmware::{Firmware, Given, Purpose, Reserved};
+use guest::Brought;
 use kdump_image::KdumpImage;
 use machine::{ConsoleAt, Machine, Memory};
 use notes::Notes;
 use region::Places;
-use scenario::{Plant, options::REGION_GRANULE};
+use scenario::{Plant, Work, options::REGION_GRANULE};
 use session::Session;
 use wire::{
     Record,
@@ -79,7 +81,7 @@ fn region_at(firmware: &mut dyn Firmware, at: PhysAddr) -> Result<Reserved, Stri
 fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, String> {
     let mut notes = Notes::default();
     let kdump = KdumpImage::embedded()?;
-    let image = given.image;
+    let (image, heap) = (given.image, given.heap);
     let options_of = last_words::whose(&given);
     let made_by = given.made_by.take();
     let options = options::read(&given, &mut notes)?;
@@ -94,6 +96,8 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
     if options.plant == Some(Plant::StaleOracle) && options.cycles < 2 {
         return Err("option plant=stale-oracle: it takes cycles=2 or more, for the oracle of the cycle before".into());
     }
+    let is_witness = |work: &Work| matches!(work, Work::Witness { .. });
+    let file = options.scenarios.iter().any(is_witness).then(|| firmware.bundle(options.guest));
     let mut described = platform::describe(firmware, given, &options, &mut notes)?;
     let console = ConsoleAt::choose(described.platform.console, &options).ok_or(
         "no console: the firmware names no PL011, SBSA UART or 16550; give console=pl011:ADDRESS or 16550:ADDRESS",
@@ -105,17 +109,24 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         Some(region) => region,
         None => firmware.reserve("the kdump image", region::BYTES, REGION_GRANULE, u64::MAX, Purpose::Kept)?,
     };
-    let places = Places::new(region, &kdump, described.iort.as_ref().map_or(0, |iort| iort.bytes.len()))?;
+    // Last of all: without it the other scenarios still run.
+    let mut brought = file.map(|file| file.and_then(|file| Brought::new(firmware, file, &options)));
+    let image_bytes =
+        brought.iter().flatten().fold(kdump.memory_bytes(), |most, guest| most.max(guest.image.memory_bytes()));
+    let places = Places::new(region, image_bytes, &described)?;
 
     let masters = firmware.bus_masters();
-    let Left { ram, mut runtime, .. } = firmware.leave();
+    let mut left = firmware.leave();
     if options.watchdog_s == 0 {
         // Nobody calls them.
-        runtime.clear();
+        left.runtime.clear();
+    }
+    if let Some(Ok(brought)) = &mut brought {
+        brought.complete(&mut left, [Reserved { start: image.start, bytes: image.bytes }, heap]);
     }
     let windows = core::mem::take(&mut described.windows);
     let rmrs = described.rmr_ranges.clone();
-    let memory = Memory { ram, image, arena, kdump: region, rmrs, runtime };
+    let memory = Memory { ram: left.ram, image, arena, kdump: region, rmrs, runtime: left.runtime };
     // SAFETY: the firmware's own work ended two lines above.
     let mut machine = unsafe { Machine::take(described, memory, console, &mut notes) };
     take_pending_aborts("before the payload", &mut notes);
@@ -148,9 +159,13 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
     machine.describe_smmus();
     machine.set_dma_coherent(candidates.iter().all(|candidate| candidate.is_coherent));
     notes.say();
-    let prepared = places.prepare(&machine, &kdump, &options);
-    let prepared = prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")));
-    Ok(Session { machine, candidates, options, prepared, places, deadline: None, first })
+    let prepare = |image, guest| {
+        let prepared = places.prepare(&machine, image, guest, &options);
+        prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")))
+    };
+    let prepared = prepare(kdump, None);
+    let witness = brought.map(|brought| brought.map(|brought| prepare(brought.image, Some(brought))));
+    Ok(Session { machine, candidates, options, prepared, witness, places, deadline: None, first })
 }
 
 /// What is pending is nobody's evidence; left alone it would end the image at its next step.

@@ -89,6 +89,8 @@ pub(crate) struct Memory {
 pub(crate) struct Machine {
     pub(crate) platform: Platform<'static>,
     pub(crate) iort: Option<IortInForce>,
+    /// The firmware's, if any.
+    pub(crate) devicetree: &'static [u8],
     pub(crate) memory: Memory,
     pub(crate) console: ConsoleAt,
     pub(crate) smmus: Vec<SmmuAt>,
@@ -119,7 +121,7 @@ impl Machine {
     /// # Safety
     /// Boot services have ended, and `memory` describes what they left.
     pub(crate) unsafe fn take(described: Described, memory: Memory, console: ConsoleAt, notes: &mut Notes) -> Self {
-        let Described { platform, iort, .. } = described;
+        let Described { platform, iort, devicetree, .. } = described;
         let conduit = conduit(platform.psci);
         cpu::mask_all();
         let mut devices = devices(&platform, console, &memory, notes);
@@ -142,6 +144,7 @@ impl Machine {
             timer_interrupt: platform.timers.map_or(0, |timers| timers.el2.gsiv),
             platform,
             iort,
+            devicetree,
             memory,
             console,
             smmus: Vec::new(),

@@ -56,6 +56,8 @@ impl IortInForce {
 pub(crate) struct Described {
     pub(crate) platform: Platform<'static>,
     pub(crate) iort: Option<IortInForce>,
+    /// The firmware's devicetree, where it describes the machine by one.
+    pub(crate) devicetree: &'static [u8],
     /// RMR ranges that are ours to be written by DMA.
     pub(crate) rmr_ranges: Vec<Reserved>,
     /// What host bridges pass to their buses; none where firmware has given all addresses.
@@ -114,7 +116,7 @@ fn by_acpi(
         fadt: table(b"FACP"),
     };
     let platform = Platform::from_tables(&tables, &mut |finding| notes.table(finding));
-    Ok(Described { platform, iort, rmr_ranges, windows: Vec::new() })
+    Ok(Described { platform, iort, devicetree: &[], rmr_ranges, windows: Vec::new() })
 }
 
 /// The same from a devicetree: what it says of SMMUs and host bridges becomes an IORT, which is then the one in force.
@@ -134,7 +136,7 @@ fn by_devicetree(
     let bytes = iort.as_ref().map_or(&[][..], |iort| iort.bytes);
     let platform = Platform::from_devicetree(&tree, bytes, &mut |finding| notes.table(finding));
     let windows = tree.windows(&mut |finding| notes.table(finding));
-    Ok(Described { platform, iort, rmr_ranges, windows })
+    Ok(Described { platform, iort, devicetree: blob, rmr_ranges, windows })
 }
 
 /// The IORT of the user's, or else the machine's with the board's wishes.

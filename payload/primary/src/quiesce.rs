@@ -11,7 +11,7 @@ use addr::Bdf;
 use alloc::{format, string::String, vec::Vec};
 use arch::frames::FramePool;
 use scenario::{
-    Policy,
+    Policy, Scenario,
     quiesce::{Means, means, named},
 };
 use wire::record::Verdict;
@@ -40,7 +40,8 @@ pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Pol
 /// After a policy that stopped them, all endpoints are put to work once more: what does not come back is told.
 pub(crate) fn works_again(setting: &mut Setting<'_>, end: &mut CycleEnd) {
     // While an SMMU may still use it the arena is nobody else's.
-    if !setting.scenario.policy_expectation().quiesces() || setting.machine.not_disabled.is_some() {
+    let quiesces = |policy| Scenario::plain(policy).policy_expectation().quiesces();
+    if !setting.policy.is_some_and(quiesces) || setting.machine.not_disabled.is_some() {
         return;
     }
     let id = "quiesce.works-again";

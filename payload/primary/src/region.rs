@@ -1,13 +1,15 @@
-//! The kdump image's reserved region: what lies where, written afresh for each crash.
+//! The taker's reserved region: what lies where, written afresh for each crash.
 //!
 //! ```text
-//! image and its zeroed data │ first page tables │ boot block │ report │ crash note │ last words │ options │ IORT … │ oracle │ stack │ heap
+//! image and its zeroed data │ first page tables │ boot block │ report │ crash note │ last words │ options │ IORT … │ devicetree … │ oracle │ stack │ heap
 //! ```
 
 use crate::{
     firmware::Reserved,
+    guest::Brought,
     kdump_image::{KdumpImage, Pristine, make_equal},
     machine::Machine,
+    platform::Described,
 };
 use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
@@ -46,13 +48,16 @@ pub(crate) struct Places {
     words: PhysAddr,
     options: PhysAddr,
     iort: PhysAddr,
+    devicetree: PhysAddr,
     oracle: PhysAddr,
     stack: PhysAddr,
     heap: PhysAddr,
 }
 
-/// What does not change from crash to crash: the relocated image, and the map that it starts with.
+/// What does not change from crash to crash: a taker's relocated image, and the map that it starts with.
 pub(crate) struct Prepared {
+    /// The kernel that it watches, where it does.
+    guest: Option<Brought>,
     pristine: Pristine,
     tables: Vec<u8>,
     regime: Regime,
@@ -60,11 +65,11 @@ pub(crate) struct Prepared {
 }
 
 impl Places {
-    /// Lays the region out.
+    /// Lays the region out, for any taker that needs no more than `image_bytes`.
     ///
     /// # Errors
     /// One line where the image and the tables leave no room for a heap.
-    pub(crate) fn new(region: Reserved, image: &KdumpImage, iort_bytes: usize) -> Result<Self, String> {
+    pub(crate) fn new(region: Reserved, image_bytes: u64, described: &Described) -> Result<Self, String> {
         let mut next = region.start;
         let mut take = |bytes: u64| {
             let at = next;
@@ -73,14 +78,15 @@ impl Places {
         };
         let places = Self {
             region,
-            image: take(image.memory_bytes()),
+            image: take(image_bytes),
             tables: take(TABLES_BYTES),
             boot: take(size_of::<Boot>() as u64),
             report: take(size_of::<Report>() as u64),
             note: take(size_of::<CrashNote>() as u64),
             words: take(size_of::<LastWords>() as u64),
             options: take(OPTIONS_BYTES),
-            iort: take(iort_bytes as u64),
+            iort: take(described.iort.as_ref().map_or(0, |iort| iort.bytes.len()) as u64),
+            devicetree: take(described.devicetree.len() as u64),
             oracle: take(oracle::MAX_BYTES as u64),
             stack: take(STACK_BYTES),
             heap: take(0),
@@ -129,7 +135,8 @@ impl Places {
     pub(crate) fn prepare(
         &self,
         machine: &Machine,
-        kdump: &KdumpImage,
+        image: KdumpImage,
+        guest: Option<Brought>,
         options: &RunOptions,
     ) -> Result<Prepared, String> {
         let e2h = options.e2h || cpu::is_e2h();
@@ -137,13 +144,13 @@ impl Places {
         if options.plant == Some(Plant::BusError) {
             regions.push(Region { start: cpu::last_page(), bytes: 0x1000, kind: Kind::Device });
         }
-        regions.push(Region { start: self.image, bytes: kdump.memory_bytes(), kind: Kind::Image });
+        regions.push(Region { start: self.image, bytes: image.memory_bytes(), kind: Kind::Image });
         let (tables, regime) = mmu::identity_map(&regions, self.tables, e2h, cpu::pa_range())
-            .map_err(|error| format!("the kdump image's map: {error}"))?;
+            .map_err(|error| format!("the taker's map: {error}"))?;
         if tables.len() as u64 > TABLES_BYTES {
-            return Err(format!("the kdump image's map takes {:#x} bytes of {TABLES_BYTES:#x}", tables.len()));
+            return Err(format!("the taker's map takes {:#x} bytes of {TABLES_BYTES:#x}", tables.len()));
         }
-        Ok(Prepared { pristine: kdump.relocated_to(self.image), tables, regime, e2h })
+        Ok(Prepared { guest, pristine: image.relocated_to(self.image), tables, regime, e2h })
     }
 
     /// Loads the image afresh and writes everything it is given but the oracle. Returns the boot block, not yet sealed.
@@ -151,7 +158,7 @@ impl Places {
     /// # Errors
     /// One line where the options do not fit their place.
     pub(crate) fn fill(&mut self, machine: &Machine, prepared: &Prepared, options: &str) -> Result<Boot, String> {
-        let Prepared { pristine, tables, regime, e2h } = prepared;
+        let Prepared { guest, pristine, tables, regime, e2h } = prepared;
         if options.len() as u64 > OPTIONS_BYTES {
             return Err(format!("the options take {} bytes of {OPTIONS_BYTES}", options.len()));
         }
@@ -160,7 +167,8 @@ impl Places {
         // SAFETY: the tables' place inside the region, whose length `prepare` checked.
         unsafe { make_equal(self.tables, tables) };
         let iort = machine.iort.as_ref().map_or(&[][..], |iort| iort.bytes);
-        for (place, bytes) in [(self.options, options.as_bytes()), (self.iort, iort)] {
+        let tree = machine.devicetree;
+        for (place, bytes) in [(self.options, options.as_bytes()), (self.iort, iort), (self.devicetree, tree)] {
             // SAFETY: a place of the region, as above, with room for the bytes (checked here and in `new`).
             unsafe { slice::from_raw_parts_mut(pointer(place), bytes.len()) }.copy_from_slice(bytes);
         }
@@ -168,6 +176,7 @@ impl Places {
         unsafe { slice::from_raw_parts_mut(pointer(self.report), size_of::<Report>()) }.fill(0);
         // SAFETY: as above; no other CPU is on yet.
         unsafe { slice::from_raw_parts_mut(pointer(self.note), size_of::<CrashNote>()) }.fill(0);
+        guest.iter().for_each(Brought::reset);
         let end = self.region.start.plus(self.region.bytes);
         let held = |base, bytes: usize| boot::Region { base, bytes: bytes as u64 };
         Ok(Boot {
@@ -182,12 +191,17 @@ impl Places {
                 sctlr: regime.sctlr,
             },
             e2h: u32::from(*e2h),
-            tables: boot::Tables { iort: held(self.iort, iort.len()), ..boot::Tables::default() },
+            tables: boot::Tables {
+                iort: held(self.iort, iort.len()),
+                devicetree: held(self.devicetree, tree.len()),
+                ..boot::Tables::default()
+            },
             options: held(self.options, options.len()),
             oracle: held(self.oracle, oracle::MAX_BYTES),
             way_back: boot::WayBack { report: self.report, ..boot::WayBack::default() },
             boot_cpu: cpu::affinity(),
             crash_note: self.note,
+            guest: guest.as_ref().map(|guest| guest.block).unwrap_or_default(),
             ..Boot::default()
         })
     }

@@ -12,9 +12,13 @@ use crate::{
     others, quiesce,
     region::{Places, Prepared},
 };
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use arch::{alive, console, lost, timer};
-use scenario::{Cycles, Plant, Risks, Scenario, Work, options::RunOptions};
+use scenario::{Crash, Cycles, Damage, Plant, Policy, Risks, Scenario, Work, options::RunOptions};
 use wire::{
     Record,
     record::{Outcome, Verdict},
@@ -26,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) options: RunOptions,
     pub(crate) prepared: Prepared,
+    /// The taker that watches a kernel, or why there is none; `None`: nobody asks for it.
+    pub(crate) witness: Option<Result<Prepared, String>>,
     pub(crate) places: Places,
     /// When the run that goes on ends, where it goes by time.
     pub(crate) deadline: Option<u64>,
@@ -98,10 +104,16 @@ impl Session {
             return skip(run, "scenario.allowed", &reason, "board allow_risks");
         }
         match work {
-            Work::Crash(scenario) => self.run_scenario(run, scenario),
-            Work::Witness { .. } => {
-                skip(run, "scenario.possible", "no kernel was brought along", "ARCHITECTURE.md, witness")
-            }
+            Work::Crash(Scenario { policy, damage, crash }) => self.run_crash(run, work, Some(policy), damage, crash),
+            Work::Witness { damage, crash } => match &self.witness {
+                Some(Ok(_)) => self.run_crash(run, work, None, damage, crash),
+                Some(Err(why)) => {
+                    // Whoever asked for it counts on it: this is no scenario of `all`.
+                    let (id, verdict) = ("scenario.possible", Verdict::NotCovered);
+                    say(run, id, verdict, Verdict::Pass, why, "ARCHITECTURE.md, witness", Outcome::Fail)
+                }
+                None => Outcome::Fail,
+            },
             Work::Census => self.repeat(run, &mut |session, cycle| census::run(session, run, cycle) == Outcome::Pass),
         }
     }
@@ -123,20 +135,22 @@ impl Session {
         outcome
     }
 
-    fn run_scenario(&mut self, run: u32, scenario: Scenario) -> Outcome {
-        if let Some(why) = damage::lacks(&mut self.machine, &self.options, scenario.damage) {
+    /// Crashes of one kind; `policy`: none where a kernel takes over that was brought along.
+    fn run_crash(&mut self, run: u32, work: Work, policy: Option<Policy>, damage: Damage, crash: Crash) -> Outcome {
+        if let Some(why) = damage::lacks(&mut self.machine, &self.options, damage) {
             return skip(run, "scenario.possible", why, "ARCHITECTURE.md, damage");
         }
         let is_single =
             !self.machine.platform.gic.cpus.is_empty() && others::affinities(&self.machine).next().is_none();
-        if is_single && scenario.crash.needs_second_cpu() {
+        if is_single && crash.needs_second_cpu() {
             return skip(run, "scenario.possible", "the firmware names no second CPU", "ACPI 6.5, 5.2.12.14");
         }
-        if let Some(why) = quiesce::lacks(&mut self.machine, &self.candidates, scenario.policy) {
+        let lacks = |policy| quiesce::lacks(&mut self.machine, &self.candidates, policy);
+        if let Some(why) = policy.and_then(lacks) {
             return skip(run, "scenario.possible", why, "ARCHITECTURE.md, stopping devices");
         }
         let has_audio = self.candidates.iter().any(|candidate| candidate.driver.name() == "hda");
-        if scenario.policy.attaches() && !has_audio {
+        if policy.is_some_and(Policy::attaches) && !has_audio {
             return skip(
                 run,
                 "scenario.possible",
@@ -148,17 +162,21 @@ impl Session {
         // The taker is told whether there are several.
         let cycles = if self.deadline.is_some() { self.options.cycles.max(2) } else { self.options.cycles };
         self.repeat(run, &mut |session, cycle| {
+            let witness = session.witness.as_ref().and_then(|witness| witness.as_ref().ok());
             let end = cycle::run(Setting {
                 machine: &mut session.machine,
                 candidates: &mut session.candidates,
                 options: &session.options,
-                prepared: &session.prepared,
+                prepared: witness.filter(|_| policy.is_none()).unwrap_or(&session.prepared),
                 places: &mut session.places,
                 last_oracle: &mut last_oracle,
                 run,
                 cycle,
                 cycles,
-                scenario,
+                work,
+                policy,
+                damage,
+                crash,
                 functions: Vec::new(),
             });
             end.outcome == Outcome::Pass && end.checks != 0
@@ -168,8 +186,21 @@ impl Session {
 
 /// A scenario that does not apply to the board: one check that says so, and no cycle.
 fn skip(run: u32, id: &str, reason: &str, source: &str) -> Outcome {
-    let verdict = Verdict::Skip;
-    console::record(&Record::Check { run, cycle: 0, id, verdict, expected: verdict, must_run: false, reason, source });
-    console::record(&Record::RunEnd { run, outcome: Outcome::Pass, cycles: 0, cycles_failed: 0 });
-    Outcome::Pass
+    say(run, id, Verdict::Skip, Verdict::Skip, reason, source, Outcome::Pass)
+}
+
+/// The one check of a scenario that is not run.
+fn say(
+    run: u32,
+    id: &str,
+    verdict: Verdict,
+    expected: Verdict,
+    reason: &str,
+    source: &str,
+    outcome: Outcome,
+) -> Outcome {
+    let must_run = expected == Verdict::Pass;
+    console::record(&Record::Check { run, cycle: 0, id, verdict, expected, must_run, reason, source });
+    console::record(&Record::RunEnd { run, outcome, cycles: 0, cycles_failed: 0 });
+    outcome
 }

@@ -10,8 +10,9 @@ use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 /// A devicetree is no longer than this, and lies in as many bytes (booting.rst).
 pub(crate) const DEVICETREE_MOST: u64 = BLOCK;
-/// A root, and two tables for each of image, devicetree, initrd and console; each may pass a border of 1 GiB once.
-const TABLES: usize = 16;
+/// A root, and two tables for each of image, devicetree, initrd, console and the bundle of a kernel; each may pass a border of
+/// 1 GiB once.
+const TABLES: usize = 20;
 
 /// What is written with the MMU off; it is not zeroed with the rest.
 struct First {

@@ -8,7 +8,7 @@ use arch::{
     power::Conduit,
 };
 use core::slice;
-use primary::firmware::{Description, Given, conduit};
+use primary::firmware::{Description, Given, Reserved, conduit};
 use tables::{Platform, devicetree::Devicetree, spcr::Console};
 
 /// An IORT longer than this is not read.
@@ -91,7 +91,7 @@ pub(crate) fn given(blob: &Blob, image: Image, map: &mut Map) -> Given {
         load_options: Some(blob.tree.bootargs().unwrap_or_default().into()),
         option_file: None,
         iort_file,
-        guest: None,
+        heap: Reserved { start: image.heap, bytes: image.end.0 - image.heap.0 },
         made_by: None,
         description: Description::Devicetree(Vec::from(blob.tree.bytes())),
         image: Region { start: image.start, bytes: image.heap.0 - image.start.0, kind: Kind::Image },

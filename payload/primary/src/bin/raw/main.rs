@@ -71,7 +71,7 @@ fn start_at(el: u8, blob: &Blob, image: Image, map: &mut Map) -> Result<Infallib
         let reason = "started at EL1, but the payload needs EL2 (QEMU: virtualization=on)";
         return Err(("started-at-el1", reason.into()));
     }
-    let mut memory = Memory::new(blob, image);
     let given = given::given(blob, image, map);
+    let mut memory = Memory::new(blob, image, map);
     primary::run(&mut memory, given).map_err(|reason| ("cannot-start", reason))
 }

@@ -1,28 +1,33 @@
 //! Memory without a firmware that gives it: what the devicetree calls RAM, without what is in use.
 
-use super::{Image, given::Blob};
+use super::{Image, first::Map, given::Blob};
 use addr::{Bdf, PhysAddr};
 use alloc::{format, string::String, vec::Vec};
 use arch::{
     mmu::{Kind, Region},
     ranges::Ranges,
 };
+use core::slice;
+use handover::bundle::Bundle;
 use primary::firmware::{Firmware, Left, Purpose, Reserved};
 use tables::iort::rmr_place::MemoryRange;
+use zerocopy::FromBytes;
 
 /// Who owns what.
-pub(crate) struct Memory {
+pub(crate) struct Memory<'a> {
     /// RAM that may be mapped: without `no-map` ranges, where secure firmware may hide.
     ram: Ranges,
     /// Of that, what nobody uses.
     free: Ranges,
     /// What the devicetree reserves, and we do.
     reserved: Vec<(PhysAddr, u64)>,
+    /// In force until the payload has its own.
+    map: &'a mut Map,
 }
 
-impl Memory {
+impl<'a> Memory<'a> {
     /// What the devicetree says, and where image, devicetree and initrd lie.
-    pub(crate) fn new(blob: &Blob, image: Image) -> Self {
+    pub(crate) fn new(blob: &Blob, image: Image, map: &'a mut Map) -> Self {
         let mut ram = Ranges::default();
         blob.ram().for_each(|(start, bytes)| ram.add(start, bytes));
         let mut free = ram.clone();
@@ -32,18 +37,24 @@ impl Memory {
         ram.remove(image.start, image.heap.0 - image.start.0);
         // The first page is nobody's: an address of 0 means "none" in many places.
         free.remove(PhysAddr(0), 4096);
-        Self { ram, free, reserved: blob.reserved().collect() }
+        Self { ram, free, reserved: blob.reserved().collect(), map }
     }
-}
 
-impl Memory {
     fn keep(&mut self, start: PhysAddr, bytes: u64) {
         self.ram.remove(start, bytes);
         self.reserved.push((start, bytes));
     }
+
+    /// The first bytes of memory that a boot loader filled, and nobody else uses.
+    fn filled(&mut self, start: PhysAddr, bytes: u64) -> Option<&'static [u8]> {
+        let is_free = self.free.contains(start, bytes) && self.map.memory(start, bytes).is_ok();
+        let pointer = core::ptr::with_exposed_provenance::<u8>(start.0 as usize);
+        // SAFETY: RAM by the devicetree, mapped just now, and not written to.
+        is_free.then(|| unsafe { slice::from_raw_parts(pointer, bytes as usize) })
+    }
 }
 
-impl Firmware for Memory {
+impl Firmware for Memory<'_> {
     fn reserve(
         &mut self,
         what: &str,
@@ -65,6 +76,20 @@ impl Firmware for Memory {
     fn reserve_at(&mut self, start: PhysAddr, bytes: u64) -> Result<Reserved, String> {
         if !self.free.contains(start, bytes) {
             return Err("the devicetree does not call it free RAM".into());
+        }
+        self.free.remove(start, bytes);
+        self.keep(start, bytes);
+        Ok(Reserved { start, bytes })
+    }
+
+    fn bundle(&mut self, at: Option<PhysAddr>) -> Result<Reserved, String> {
+        let start =
+            at.ok_or("no kernel was brought along: option guest=ADDRESS says where the boot loader put its bundle")?;
+        let head = self.filled(start, size_of::<Bundle>() as u64).unwrap_or_default();
+        // What is wrong with it is told by who reads it; here it only has to be memory.
+        let bytes = Bundle::read_from_bytes(head).map_or(0, |bundle| bundle.file_bytes.max(head.len() as u64));
+        if self.filled(start, bytes).is_none_or(<[u8]>::is_empty) {
+            return Err(format!("option guest={start}: no free RAM for a bundle of {bytes:#x} bytes is there"));
         }
         self.free.remove(start, bytes);
         self.keep(start, bytes);
@@ -96,6 +121,6 @@ impl Firmware for Memory {
 
     fn leave(&mut self) -> Left {
         let ram = self.ram.iter().map(|(start, bytes)| Region { start, bytes, kind: Kind::Data });
-        Left { ram: ram.collect(), runtime: Vec::new(), efi: None }
+        Left { ram: ram.collect(), ..Left::default() }
     }
 }

@@ -8,26 +8,28 @@ use arch::{
     ranges::Ranges,
 };
 use core::slice;
+use handover::boot::Efi;
 use primary::firmware::{Description, Firmware, Given, Left, Purpose, Reserved};
 use tables::{devicetree::Devicetree, iort::rmr_place::MemoryRange};
 use uefi::{
     CStr16, Guid, Status,
     boot::{self, AllocateType, MemoryType},
     cstr16, guid,
-    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapOwned},
+    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapMeta, MemoryMapMut, MemoryMapOwned},
     proto::{
         device_path::DevicePath,
         loaded_image::LoadedImage,
         media::{
-            file::{File, FileAttribute, FileInfo, FileMode},
+            file::{File, FileAttribute, FileInfo, FileMode, RegularFile},
             fs::SimpleFileSystem,
             load_file::LoadFile2,
         },
     },
     runtime::{self, VariableAttributes, VariableVendor},
     system,
-    table::cfg::ConfigTableEntry,
+    table::{self, cfg::ConfigTableEntry},
 };
+use witness::guest::efi;
 
 /// LINUX_EFI_INITRD_MEDIA_GUID: the vendor media path under which a loader offers an initrd, and QEMU its `-initrd`.
 const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
@@ -37,11 +39,16 @@ const DEVICETREE: Guid = guid!("b1b621d5-f19c-41a5-830b-d9152c69aae0");
 const OPTIONS_FILE: &CStr16 = cstr16!("inflight.txt");
 /// A replaced IORT beside the image.
 const IORT_FILE: &CStr16 = cstr16!("iort.aml");
+/// The bundle of a kernel, beside the image; it is read in pieces.
+const BUNDLE_FILE: &CStr16 = cstr16!("guest.bin");
+const PIECE: usize = 16 << 20;
+/// What kernels leave for the next one.
+const MEMRESERVE: Guid = Guid::from_bytes(efi::MEMRESERVE_GUID);
 /// An option file or IORT longer than this is not read.
 const LONGEST_FILE: u64 = 4 << 20;
 
 /// Reads everything that needs boot services and no memory of a certain kind.
-pub(crate) fn collect() -> Result<Given, String> {
+pub(crate) fn collect(heap: Reserved) -> Result<Given, String> {
     let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle())
         .map_err(|error| format!("no LoadedImage protocol: {}", code(error.status())))?;
     let (base, bytes) = image.info();
@@ -52,7 +59,7 @@ pub(crate) fn collect() -> Result<Given, String> {
         iort_file: initrd().or_else(|| file_beside_image(&image, IORT_FILE)),
         description: description(),
         image: Region { start: PhysAddr(base.addr() as u64), bytes, kind: Kind::Image },
-        guest: None,
+        heap,
         made_by: text_of(system::firmware_vendor().as_bytes()).map(|vendor| (vendor, system::firmware_revision())),
     })
 }
@@ -113,14 +120,41 @@ fn initrd() -> Option<Box<[u8]>> {
 }
 
 fn file_beside_image(image: &LoadedImage, name: &CStr16) -> Option<Box<[u8]>> {
-    let mut volume = boot::open_protocol_exclusive::<SimpleFileSystem>(image.device()?).ok()?;
-    let mut root = volume.open_volume().ok()?;
-    let mut file = root.open(name, FileMode::Read, FileAttribute::empty()).ok()?.into_regular_file()?;
-    let size = file.get_boxed_info::<FileInfo>().ok()?.file_size();
+    let (mut file, size) = open_beside_image(image, name)?;
     let mut bytes = alloc::vec![0; usize::try_from(size).ok().filter(|_| size <= LONGEST_FILE)?];
     let read = file.read(&mut bytes).ok()?;
     bytes.truncate(read);
     Some(bytes.into_boxed_slice())
+}
+
+/// The file, and its length.
+fn open_beside_image(image: &LoadedImage, name: &CStr16) -> Option<(RegularFile, u64)> {
+    let mut volume = boot::open_protocol_exclusive::<SimpleFileSystem>(image.device()?).ok()?;
+    let mut root = volume.open_volume().ok()?;
+    let mut file = root.open(name, FileMode::Read, FileAttribute::empty()).ok()?.into_regular_file()?;
+    let size = file.get_boxed_info::<FileInfo>().ok()?.file_size();
+    Some((file, size))
+}
+
+/// What a kernel that is started later has to know of UEFI, and where it leaves word for the next one.
+fn for_a_kernel() -> uefi::Result<(Efi, PhysAddr)> {
+    let memreserve = match config_table(MEMRESERVE) {
+        Some(there) => there,
+        None => {
+            let table = boot::allocate_pool(MemoryType::LOADER_DATA, efi::MEMRESERVE.len())?;
+            // SAFETY: allocated for this just now, with this length.
+            unsafe { slice::from_raw_parts_mut(table.as_ptr(), efi::MEMRESERVE.len()) }
+                .copy_from_slice(&efi::MEMRESERVE);
+            // SAFETY: the table of this GUID is what was written there.
+            unsafe { boot::install_configuration_table(&MEMRESERVE, table.as_ptr().cast()) }?;
+            PhysAddr(table.addr().get() as u64)
+        }
+    };
+    let mut is_secure = [0];
+    let secure_boot = runtime::get_variable(cstr16!("SecureBoot"), &VariableVendor::GLOBAL_VARIABLE, &mut is_secure);
+    let system_table = table::system_table_raw().map_or(0, |table| table.addr().get() as u64);
+    let secure_boot = u32::from(secure_boot.is_ok() && is_secure == [1]);
+    Ok((Efi { system_table: PhysAddr(system_table), secure_boot, ..Efi::default() }, memreserve))
 }
 
 /// UEFI's services.
@@ -128,6 +162,8 @@ fn file_beside_image(image: &LoadedImage, name: &CStr16) -> Option<Box<[u8]>> {
 pub(crate) struct Uefi {
     /// Variables can be set no more.
     is_mute: bool,
+    /// [`for_a_kernel`].
+    for_a_kernel: Option<(Efi, PhysAddr)>,
 }
 
 /// Name and namespace of the variable with the last words.
@@ -184,6 +220,29 @@ impl Firmware for Uefi {
             .map_err(|error| code(error.status()))
     }
 
+    fn bundle(&mut self, _: Option<PhysAddr>) -> Result<Reserved, String> {
+        let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle()).ok();
+        let file = image.and_then(|image| open_beside_image(&image, BUNDLE_FILE));
+        let (mut file, bytes) = file.ok_or("no kernel was brought along: there is no guest.bin beside the image")?;
+        let mut read = || -> uefi::Result<Reserved> {
+            self.for_a_kernel = Some(for_a_kernel()?);
+            let pages = bytes.div_ceil(4096) as usize;
+            let start = boot::allocate_pages(AllocateType::AnyPages, MemoryType::RESERVED, pages)?;
+            // SAFETY: allocated just now, for this.
+            let mut left = unsafe { slice::from_raw_parts_mut(start.as_ptr(), bytes as usize) };
+            while let (piece, rest) = left.split_at_mut(left.len().min(PIECE))
+                && !piece.is_empty()
+            {
+                if file.read(piece)? != piece.len() {
+                    return Err(Status::END_OF_FILE.into());
+                }
+                left = rest;
+            }
+            Ok(Reserved { start: PhysAddr(start.addr().get() as u64), bytes })
+        };
+        read().map_err(|error| format!("guest.bin of {bytes:#x} bytes cannot be read: {}", code(error.status())))
+    }
+
     fn memory_map(&self) -> Vec<MemoryRange> {
         boot::memory_map(MemoryType::LOADER_DATA).map_or(Vec::new(), |map| map.entries().map(range).collect())
     }
@@ -219,8 +278,24 @@ impl Firmware for Uefi {
 
     fn leave(&mut self) -> Left {
         // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
-        let map = unsafe { boot::exit_boot_services(None) };
-        Left { ram: ram(&map), runtime: of_runtime(&map), efi: None }
+        let mut map = unsafe { boot::exit_boot_services(None) };
+        let mut left = Left { ram: ram(&map), runtime: of_runtime(&map), ..Left::default() };
+        if let Some((mut efi, memreserve)) = self.for_a_kernel {
+            let MemoryMapMeta { map_size, desc_size, desc_version, .. } = map.meta();
+            // SAFETY: only addresses of runtime services change, that nobody uses who looks at the map here.
+            let bytes = unsafe { map.buffer_mut() };
+            if let Some(bytes) = bytes.get_mut(..map_size) {
+                // What is no map leads to none.
+                let _ = efi::map_to_identity(bytes, desc_size);
+                efi.map =
+                    handover::boot::Region { base: PhysAddr(bytes.as_ptr().addr() as u64), bytes: map_size as u64 };
+            }
+            (efi.descriptor_bytes, efi.descriptor_version) = (desc_size as u32, desc_version);
+            (left.efi, left.memreserve) = (Some(efi), Some(memreserve));
+            // It is the kernel's from here on.
+            core::mem::forget(map);
+        }
+        left
     }
 }
 

@@ -35,5 +35,5 @@ fn start() -> Result<Infallible, String> {
     let heap = uefi.reserve("the heap", primary::HEAP_BYTES, 4096, u64::MAX, Purpose::Own)?;
     // SAFETY: just allocated for this, and never freed.
     unsafe { arch::heap::give(heap.start, heap.bytes) };
-    primary::run(&mut uefi, firmware::collect()?)
+    primary::run(&mut uefi, firmware::collect(heap)?)
 }
