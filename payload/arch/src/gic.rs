@@ -7,6 +7,7 @@ use core::{
 };
 
 const GICD_CTLR: u64 = 0x0;
+const GICD_ICENABLER: u64 = 0x180;
 const GICD_CTLR_RWP: u32 = 1 << 31;
 const GICD_CTLR_ARE_GRP1: u32 = 1 << 4 | 1 << 1;
 const GICR_TYPER: u64 = 0x8;
@@ -16,6 +17,7 @@ const GICR_WAKER_CHILDREN_ASLEEP: u32 = 1 << 2;
 const GICR_SGI_FRAME: u64 = 0x1_0000;
 const GICR_IGROUPR0: u64 = GICR_SGI_FRAME + 0x80;
 const GICR_ISENABLER0: u64 = GICR_SGI_FRAME + 0x100;
+const GICR_ICENABLER0: u64 = GICR_SGI_FRAME + 0x180;
 const GICR_IPRIORITYR: u64 = GICR_SGI_FRAME + 0x400;
 const PATIENCE_US: u64 = 1000;
 
@@ -60,7 +62,8 @@ pub unsafe fn find_redistributor(base: u64, bytes: u64, affinity: u64) -> Option
     None
 }
 
-/// Enables the timer's PPI as far as the CPU interface and tries it: arms the timer and looks for its INTID.
+/// Enables the timer's PPI as far as the CPU interface, and nothing else (but for LPIs): what a kernel has left pending would end
+/// each WFI at once. Tries it: arms the timer and looks for its INTID.
 /// `false` (and polling waits) where it does not arrive.
 ///
 /// # Safety
@@ -89,6 +92,9 @@ pub unsafe fn enable_timer_wake(gic: &Gic) -> bool {
     if !until(gic.distributor + GICD_CTLR, GICD_CTLR_RWP) || !until(waker, GICR_WAKER_CHILDREN_ASLEEP) {
         return false;
     }
+    // INTIDs from 32 on; what is not there ignores the write.
+    (1..32).for_each(|word| write(gic.distributor + GICD_ICENABLER + 4 * word, u32::MAX));
+    write(redistributor(GICR_ICENABLER0), u32::MAX);
     write(redistributor(GICR_IGROUPR0), read(redistributor(GICR_IGROUPR0)) | bit);
     let priority = redistributor(GICR_IPRIORITYR) + u64::from(gic.timer_intid & !3);
     let shift = (gic.timer_intid & 3) * 8;

@@ -154,6 +154,19 @@ impl Function<'_> {
         }
     }
 
+    /// Writes the same where no reset was, but another kernel: the function is silenced first, and sends no more interrupts.
+    pub fn take_back(&mut self, saved: &Saved) {
+        self.change_command(Command::empty(), Command::MEMORY_SPACE | Command::BUS_MASTER);
+        // Enable bits of Message Control (7.7.1.2, 7.7.2.2).
+        for (id, enable) in [(CapabilityId::MSI, 1), (CapabilityId::MSI_X, 1 << 15)] {
+            if let Ok(Some(at)) = self.capability(id) {
+                let control = self.read16(at + 2);
+                self.write16(at + 2, control & !enable);
+            }
+        }
+        self.restore(saved);
+    }
+
     /// What the reset lost is there again: the function answers where it did.
     pub fn is_as_before(&mut self, saved: &Saved) -> bool {
         let places = saved.header.iter().zip(saved.places());

@@ -30,6 +30,25 @@ fn a_function_level_reset_is_asked_for_and_what_it_loses_is_written_again() {
 }
 
 #[test]
+fn a_function_that_another_kernel_had_is_silent_and_where_it_was() {
+    // MSI and MSI-X behind the other capabilities.
+    let mut space = with_capabilities();
+    for (at, word) in [(0x10, 0x1000_0000), (0xe0, 0x0002_a010), (0xa0, 0x0080_b005), (0xb0, 0x0003_0011)] {
+        space.put(NIC, at, word);
+    }
+    let mut nic = Function::new(&mut space, NIC).unwrap();
+    let saved = nic.save().unwrap();
+    nic.write32(0x10, 0x3000_0000);
+    nic.write16(0xa2, 0x81);
+    nic.write16(0xb2, 0x8003);
+    nic.set_bus_master(true);
+    nic.take_back(&saved);
+    assert_eq!((nic.read16(0xa2), nic.read16(0xb2)), (0x80, 3));
+    assert_eq!((nic.read32(0x10), nic.command()), (0x1000_0000, saved.command));
+    assert!(!nic.command().contains(Command::BUS_MASTER));
+}
+
+#[test]
 fn a_bridge_has_no_function_level_reset() {
     // Bit 28 means nothing there, and bit 15 of its control is another thing (7.5.3.3, 7.5.3.4).
     let mut space = with_capabilities();
