@@ -85,12 +85,11 @@ impl Firmware for Memory<'_> {
     fn bundle(&mut self, at: Option<PhysAddr>) -> Result<Reserved, String> {
         let start =
             at.ok_or("no kernel was brought along: option guest=ADDRESS says where the boot loader put its bundle")?;
-        let head = self.filled(start, size_of::<Bundle>() as u64).unwrap_or_default();
-        // What is wrong with it is told by who reads it; here it only has to be memory.
-        let bytes = Bundle::read_from_bytes(head).map_or(0, |bundle| bundle.file_bytes.max(head.len() as u64));
-        if self.filled(start, bytes).is_none_or(<[u8]>::is_empty) {
-            return Err(format!("option guest={start}: no free RAM for a bundle of {bytes:#x} bytes is there"));
-        }
+        let head = self.filled(start, size_of::<Bundle>() as u64);
+        let head = head.ok_or_else(|| format!("option guest={start}: no free RAM is there"))?;
+        // What is wrong with it is told by who reads all of it.
+        let bytes = Bundle::read_from_bytes(head).map_or(0, |bundle| bundle.file_bytes);
+        let bytes = self.filled(start, bytes).filter(|all| all.len() >= head.len()).unwrap_or(head).len() as u64;
         self.free.remove(start, bytes);
         self.keep(start, bytes);
         Ok(Reserved { start, bytes })
