@@ -1,5 +1,5 @@
-//! Builds the two images, kdump as a flat container and the primary with that container inside, and the file that carries
-//! both: a loader with the primary compressed.
+//! Builds the images: kdump as a flat container, the primary with that container inside, and the file that carries both, a
+//! loader with the primary compressed; and the witness, a container for itself.
 
 mod container;
 mod elf;
@@ -54,6 +54,8 @@ pub struct Images {
     pub packed: PathBuf,
     /// Flat kdump image.
     pub kdump: PathBuf,
+    /// The image that starts and watches a kernel: a bundle brings it along.
+    pub witness: PathBuf,
     /// The primary for machines without firmware: an arm64 `Image`, with the kdump image inside.
     pub raw: PathBuf,
     /// The ELF files that kdump and raw image are made of, with symbols and line tables.
@@ -83,6 +85,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
         ("primary", &images.primary, ""),
         ("packed", &images.packed, " (inside the last file)"),
         ("raw", &images.raw, " (for machines without firmware)"),
+        ("witness", &images.witness, " (for bundles with a kernel)"),
     ] {
         crate::exit::say!("{name:<8}{:>8} bytes  {}{remark}", size(path)?, path.display());
     }
@@ -104,6 +107,7 @@ pub fn places() -> Images {
         primary: path("primary.efi"),
         packed: path("primary.bin"),
         kdump: path("kdump.bin"),
+        witness: path("witness.bin"),
         raw: path("inflight.img"),
         elf: ["kdump", "raw"].map(|bin| workspace::target().join(BARE_TARGET).join("release").join(bin)),
     }
@@ -124,10 +128,12 @@ fn build(verbose: bool) -> anyhow::Result<Images> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let images = places();
 
-    let kdump_elf = build_bin("kdump", "kdump", BARE_TARGET, &[], verbose)?;
-    let bytes = std::fs::read(&kdump_elf).with_context(|| format!("cannot read {}", kdump_elf.display()))?;
-    let flat = elf::flatten(&bytes).with_context(|| format!("{} is not a kdump image", kdump_elf.display()))?;
-    write_if_changed(&images.kdump, &container::pack(&flat)?)?;
+    for (bin, container) in [("kdump", &images.kdump), ("witness", &images.witness)] {
+        let taker = build_bin("kdump", bin, BARE_TARGET, &[], verbose)?;
+        let bytes = std::fs::read(&taker).with_context(|| format!("cannot read {}", taker.display()))?;
+        let flat = elf::flatten(&bytes).with_context(|| format!("{} is not a kdump image", taker.display()))?;
+        write_if_changed(container, &container::pack(&flat)?)?;
+    }
 
     let primary = build_bin("primary", "uefi", UEFI_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
     let bytes = std::fs::read(&primary).with_context(|| format!("cannot read {}", primary.display()))?;

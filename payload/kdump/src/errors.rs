@@ -13,19 +13,20 @@ const INJECTED_US: u64 = 3_000_000;
 const STEP_US: u64 = 2_000;
 
 /// The functions of the oracle, and what they told when this image began, after the takeover, and after the watch.
-pub(crate) struct Errors<'a> {
+pub struct Errors<'a> {
     left: &'a [FunctionLeft],
-    pub(crate) seen: Vec<[ErrorState; 3]>,
+    /// By function, in the oracle's order.
+    pub seen: Vec<[ErrorState; 3]>,
 }
 
 impl<'a> Errors<'a> {
     /// Reads them for the first time.
-    pub(crate) fn new(left: &'a [FunctionLeft], config: &mut Ecam) -> Self {
+    pub fn new(left: &'a [FunctionLeft], config: &mut Ecam) -> Self {
         Self { left, seen: left.iter().map(|left| [left.places.read(config); 3]).collect() }
     }
 
     /// Reads them again at the end of a phase: 1 blackout, 2 after.
-    pub(crate) fn cut(&mut self, phase: usize, config: &mut Ecam) {
+    pub fn cut(&mut self, phase: usize, config: &mut Ecam) {
         for (left, seen) in self.left.iter().zip(&mut self.seen) {
             if let Some(slot) = seen.get_mut(phase) {
                 *slot = left.places.read(config);
@@ -34,7 +35,7 @@ impl<'a> Errors<'a> {
     }
 
     /// Has the host inject an error in this phase, and waits until a function tells of it, while the streams go on.
-    pub(crate) fn wait_for_one(&self, record: &Record<'_>, phase: usize, streams: &mut Streams, config: &mut Ecam) {
+    pub fn wait_for_one(&self, record: &Record<'_>, phase: usize, streams: &mut Streams, config: &mut Ecam) {
         console::record(record);
         let deadline = timer::now() + timer::ticks_of_us(INJECTED_US);
         let mut is_new = false;
@@ -51,7 +52,7 @@ impl<'a> Errors<'a> {
     }
 
     /// What is new, with its function and phase.
-    pub(crate) fn each_new(&self, tell: &mut dyn FnMut(&FunctionLeft, u8, &ErrorState)) {
+    pub fn each_new(&self, tell: &mut dyn FnMut(&FunctionLeft, u8, &ErrorState)) {
         for (left, seen) in self.left.iter().zip(&self.seen) {
             let mut before = &left.armed;
             for (phase, after) in (0..).zip(seen) {

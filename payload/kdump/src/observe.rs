@@ -34,16 +34,19 @@ const EVENT_ROWS: usize = 256;
 const STEP_US: u64 = 250;
 
 /// One SMMU before the takeover's first write.
-pub(crate) struct Before {
-    pub(crate) registers: Registers,
+pub struct Before {
+    /// Its registers.
+    pub registers: Registers,
     damage_found: bool,
     events: EventQueue,
 }
 
 /// One SMMU after the watch.
-pub(crate) struct After {
-    pub(crate) registers: Registers,
-    pub(crate) events: event::Counts,
+pub struct After {
+    /// Its registers.
+    pub registers: Registers,
+    /// Events of its queues.
+    pub events: event::Counts,
     events_readable: bool,
     events_lost: bool,
     digest: Option<Digest>,
@@ -53,12 +56,12 @@ pub(crate) struct After {
 }
 
 /// Whether an SMMU's structure reads snoop the CPU's caches, by its own word.
-pub(crate) fn has_cohacc(base: PhysAddr) -> bool {
+pub fn has_cohacc(base: PhysAddr) -> bool {
     exceptions::probe_read32(base.0 + u64::from(IDR0)).is_some_and(|idr0| Idr0::from(idr0).cohacc())
 }
 
 /// The crashed image's note as it is now; other CPUs may be writing it.
-pub(crate) fn note(at: PhysAddr) -> CrashNote {
+pub fn note(at: PhysAddr) -> CrashNote {
     // SAFETY: the place that the verified boot block names, in this image's region; each word is read by one load.
     let word = |index: usize| unsafe { mmio::read64(at.0 + 8 * index as u64) };
     CrashNote { cause: word(0), esr: word(1), elr: word(2), far: word(3), spins: word(4), rings: word(5) }
@@ -66,7 +69,7 @@ pub(crate) fn note(at: PhysAddr) -> CrashNote {
 
 /// The note once both of its counts have moved on from `before`, or after `limit_us`: an emulator may give a CPU no time
 /// for as long as a watch takes.
-pub(crate) fn moved_note(at: PhysAddr, before: &CrashNote, limit_us: u64) -> CrashNote {
+pub fn moved_note(at: PhysAddr, before: &CrashNote, limit_us: u64) -> CrashNote {
     let deadline = timer::now().saturating_add(timer::ticks_of_us(limit_us));
     loop {
         let now = note(at);
@@ -78,7 +81,7 @@ pub(crate) fn moved_note(at: PhysAddr, before: &CrashNote, limit_us: u64) -> Cra
 }
 
 /// Looks at every SMMU before anything is written, and for `damage`. `own` is where this image's memory begins.
-pub(crate) fn before(hw: &mut Smmus, count: usize, damage: Damage, own: PhysAddr) -> Vec<Before> {
+pub fn before(hw: &mut Smmus, count: usize, damage: Damage, own: PhysAddr) -> Vec<Before> {
     let indices = (0_u8..).map(SmmuIndex).take(count);
     let look = |index| Before {
         registers: Registers::read(hw, index),
@@ -89,7 +92,7 @@ pub(crate) fn before(hw: &mut Smmus, count: usize, damage: Damage, own: PhysAddr
 }
 
 /// Has the taker look again at tables that it adopted, after something in them was changed.
-pub(crate) fn look_again(
+pub fn look_again(
     hw: &mut Smmus,
     before: &[Before],
     damage: Damage,
@@ -107,12 +110,7 @@ pub(crate) fn look_again(
 
 /// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
 /// `handlers` have read what there was to read in queues that were left on.
-pub(crate) fn after(
-    hw: &mut Smmus,
-    before: &[Before],
-    streams: &Streams,
-    handlers: Vec<Option<EventHandler>>,
-) -> Vec<After> {
+pub fn after(hw: &mut Smmus, before: &[Before], streams: &Streams, handlers: Vec<Option<EventHandler>>) -> Vec<After> {
     let one = |(old, handler): (&Before, Option<EventHandler>)| {
         let index = old.registers.smmu;
         let (registers, new_events) = (Registers::read(hw, index), EventQueue::from_registers(hw, index));
@@ -142,7 +140,7 @@ pub(crate) fn after(
 }
 
 /// STEs in force of the oracle's streams, in its order; `None` for another SMMU's.
-pub(crate) fn stes(hw: &mut Smmus, registers: &Registers, streams: &Streams) -> Vec<Option<Ste>> {
+pub fn stes(hw: &mut Smmus, registers: &Registers, streams: &Streams) -> Vec<Option<Ste>> {
     let of = |watched: &Watched| {
         let is_here = watched.stream.smmu == u32::from(registers.smmu.0);
         is_here.then(|| ste(hw, registers, watched.stream.stream_id).ok().flatten()).flatten().map(|(_, ste)| ste)
@@ -151,7 +149,7 @@ pub(crate) fn stes(hw: &mut Smmus, registers: &Registers, streams: &Streams) -> 
 }
 
 /// Who reads the event queues that were left on, by SMMU.
-pub(crate) fn handlers(taken: &[Result<Taken, TakeoverError>]) -> Vec<Option<EventHandler>> {
+pub fn handlers(taken: &[Result<Taken, TakeoverError>]) -> Vec<Option<EventHandler>> {
     let handler = |(index, taken): (u8, &Result<Taken, TakeoverError>)| {
         let queue = taken.as_ref().ok()?.events?;
         Some(EventHandler::new(SmmuIndex(index), queue, event::Counts::with_capacity(EVENT_ROWS)))
@@ -160,12 +158,7 @@ pub(crate) fn handlers(taken: &[Result<Taken, TakeoverError>]) -> Vec<Option<Eve
 }
 
 /// The faults that are planted in the takeover, for each SMMU.
-pub(crate) fn plants(
-    hw: &mut Smmus,
-    before: &[Before],
-    plant: Option<Plant>,
-    streams: &Streams,
-) -> Vec<Option<plant::Plant>> {
+pub fn plants(hw: &mut Smmus, before: &[Before], plant: Option<Plant>, streams: &Streams) -> Vec<Option<plant::Plant>> {
     let of = |hw: &mut Smmus, old: &Before| match plant? {
         Plant::SmmuenCleared => Some(plant::Plant::SmmuenCleared),
         Plant::SteRewritten => {
@@ -180,15 +173,18 @@ pub(crate) fn plants(
 }
 
 /// All that the judge is given beside the log.
-pub(crate) struct Seen<'a> {
-    pub(crate) smmus: Vec<SmmuEvidence<'a>>,
-    pub(crate) streams: Vec<StreamEvidence>,
-    pub(crate) aborts: Vec<AbortTaken<'static>>,
+pub struct Seen<'a> {
+    /// By SMMU.
+    pub smmus: Vec<SmmuEvidence<'a>>,
+    /// By stream, in the oracle's order.
+    pub streams: Vec<StreamEvidence>,
+    /// Taken since the takeover began.
+    pub aborts: Vec<AbortTaken<'static>>,
 }
 
 impl<'a> Seen<'a> {
     /// Gathers what was seen.
-    pub(crate) fn new(
+    pub fn new(
         before: &'a [Before],
         after: &'a [After],
         taken: &'a [Result<Taken, TakeoverError>],

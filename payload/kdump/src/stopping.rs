@@ -1,6 +1,6 @@
 //! What is seen of a stream whose device is being stopped: when it was told, what landed since, whether it comes back.
 
-use crate::takeover;
+use crate::given;
 use addr::PhysAddr;
 use arch::{
     bus::{Devices, Ecam},
@@ -12,13 +12,14 @@ use scenario::quiesce::Means;
 
 /// One stream's device, from the moment on that it was told to stop.
 #[derive(Clone, Copy)]
-pub(crate) struct Stopping {
-    pub(crate) means: Means,
+pub struct Stopping {
+    /// By what.
+    pub means: Means,
     /// Counter and totals when it was told.
-    pub(crate) told: u64,
+    pub told: u64,
     totals: Counts,
     /// Counter when what was done to it was done; 0: not yet.
-    pub(crate) done: u64,
+    pub done: u64,
     /// The last time that something in its windows was seen to change, while its registers were out of bounds.
     last_change: Option<u64>,
     fingerprint: u64,
@@ -28,7 +29,7 @@ pub(crate) struct Stopping {
 
 impl Stopping {
     /// The device is told now; the totals are up to date.
-    pub(crate) fn begin(means: Means, bus: &mut Devices, stream: &Stream) -> Self {
+    pub fn begin(means: Means, bus: &mut Devices, stream: &Stream) -> Self {
         let fingerprint = if means.hides() { dma::fingerprint(bus, stream) } else { 0 };
         let told = timer::now();
         let totals = stream.totals;
@@ -36,12 +37,12 @@ impl Stopping {
     }
 
     /// Nobody may ask the device what it has done, or its reset has made it forget.
-    pub(crate) const fn is_hidden(&self) -> bool {
+    pub const fn is_hidden(&self) -> bool {
         self.means.hides() || (self.done != 0 && !matches!(self.means, Means::BusMaster))
     }
 
     /// Looks at the windows of a device whose registers are out of bounds.
-    pub(crate) fn look(&mut self, bus: &mut Devices, stream: &Stream) {
+    pub fn look(&mut self, bus: &mut Devices, stream: &Stream) {
         if !self.means.hides() || self.is_poisoned {
             return;
         }
@@ -52,7 +53,7 @@ impl Stopping {
     }
 
     /// It was done. What lands in the windows of a device that was reset is seen from here on.
-    pub(crate) fn end(&mut self, bus: &mut Devices, stream: &Stream) {
+    pub fn end(&mut self, bus: &mut Devices, stream: &Stream) {
         self.look(bus, stream);
         self.done = timer::now();
         if self.means != Means::BusMaster {
@@ -62,22 +63,22 @@ impl Stopping {
     }
 
     /// Something landed after the reset: where.
-    pub(crate) fn landed(&self, bus: &mut Devices, stream: &Stream) -> Option<PhysAddr> {
+    pub fn landed(&self, bus: &mut Devices, stream: &Stream) -> Option<PhysAddr> {
         if self.is_poisoned { dma::first_landed(bus, stream) } else { None }
     }
 
     /// When something was last seen to land that nobody could count.
-    pub(crate) const fn last_change(&self) -> Option<u64> {
+    pub const fn last_change(&self) -> Option<u64> {
         self.last_change
     }
 
     /// Ticks from the moment that it was told to the last DMA that was seen to land; `None`: nothing has landed since.
-    pub(crate) fn last_dma(&self, last_arrival: Option<u64>) -> Option<u64> {
+    pub fn last_dma(&self, last_arrival: Option<u64>) -> Option<u64> {
         self.last_change.max(last_arrival)?.checked_sub(self.told).filter(|ticks| *ticks != 0)
     }
 
     /// Units that landed since, and that were attempted; `None` where the device cannot be asked.
-    pub(crate) fn moved(&self, totals: &Counts) -> Option<(u64, u64)> {
+    pub fn moved(&self, totals: &Counts) -> Option<(u64, u64)> {
         let moved = || {
             (
                 landed(totals).saturating_sub(landed(&self.totals)),
@@ -88,12 +89,14 @@ impl Stopping {
     }
 
     /// The function is there, with its registers where they were.
-    pub(crate) fn answers(config: &mut Ecam, found: &Found, stream: &Stream) -> bool {
+    pub fn answers(config: &mut Ecam, found: &Found, stream: &Stream) -> bool {
         let Some(driver) = dma::stopper_for(&found.identity) else { return false };
-        takeover::registers(config, found, driver.bar()) == Some(stream.registers)
+        given::registers(config, found, driver.bar()) == Some(stream.registers)
     }
 }
 
-pub(crate) const fn landed(counts: &Counts) -> u64 {
+/// Units that landed anywhere.
+#[must_use]
+pub const fn landed(counts: &Counts) -> u64 {
     counts.delivered.saturating_add(counts.mis_steered)
 }

@@ -1,17 +1,12 @@
 //! Counting on: the live streams of the oracle, sampled until each has been seen to attempt DMA.
 
-use crate::{
-    attach::Request,
-    quiesce::Planned,
-    stopping::{Stopping, landed},
-};
+use crate::stopping::{Stopping, landed};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
 use arch::{bus::Devices, timer};
 use dma::Witness;
-use handover::oracle::{Counts, STREAM_NON_COHERENT, Stream, Window};
+use handover::oracle::{Counts, Stream};
 use scenario::{phase::Cuts, quiesce::Means};
-use smmu::translation::Memory;
 
 /// Time between two samples while waiting.
 const STEP_US: u64 = 250;
@@ -26,30 +21,39 @@ const KEPT_SAMPLES: usize = 256;
 
 /// Running totals of one stream at one instant.
 #[derive(Clone, Copy)]
-pub(crate) struct Sample {
-    pub(crate) ticks: u64,
-    pub(crate) stream: usize,
-    pub(crate) totals: Counts,
+pub struct Sample {
+    /// Counter.
+    pub ticks: u64,
+    /// Place of the stream among all.
+    pub stream: usize,
+    /// Its totals.
+    pub totals: Counts,
 }
 
 /// A stream and what was seen of it.
-pub(crate) struct Watched {
-    pub(crate) stream: Stream,
-    pub(crate) cuts: Cuts,
-    pub(crate) first_delivery: Option<u64>,
+pub struct Watched {
+    /// The stream, with running totals.
+    pub stream: Stream,
+    /// Its totals at the cuts.
+    pub cuts: Cuts,
+    /// Counter at the first delivery after the takeover.
+    pub first_delivery: Option<u64>,
     /// How the policy stops the function.
-    pub(crate) means: Option<Means>,
+    pub means: Option<Means>,
     /// Its device was told to stop.
-    pub(crate) stopping: Option<Stopping>,
+    pub stopping: Option<Stopping>,
     /// Something landed after it was reset.
-    pub(crate) landed_when_stopped: Option<PhysAddr>,
+    pub landed_when_stopped: Option<PhysAddr>,
     /// Units that landed after all were stopped, before the SMMU was touched.
-    pub(crate) landed_in_quiet: u64,
-    /// Counter when the totals were first and last seen to grow in this image: what has landed, and what was attempted.
-    pub(crate) first_arrival: Option<u64>,
-    pub(crate) last_arrival: Option<u64>,
-    pub(crate) first_attempt: Option<u64>,
-    pub(crate) last_attempt: Option<u64>,
+    pub landed_in_quiet: u64,
+    /// Counter when what has landed was first seen to grow in this image.
+    pub first_arrival: Option<u64>,
+    /// And last.
+    pub last_arrival: Option<u64>,
+    /// The same of what was attempted.
+    pub first_attempt: Option<u64>,
+    /// And last.
+    pub last_attempt: Option<u64>,
     driver: Option<&'static dyn Witness>,
     /// As it was at the last cut.
     at_cut: Stream,
@@ -57,7 +61,7 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Samples that came too late since the stream was armed.
-    pub(crate) fn overruns(&self) -> u64 {
+    pub fn overruns(&self) -> u64 {
         self.driver.map_or(0, |driver| driver.overruns(&self.stream))
     }
 
@@ -104,11 +108,13 @@ impl Watched {
 }
 
 /// All streams of the oracle.
-pub(crate) struct Streams {
-    pub(crate) all: Vec<Watched>,
-    pub(crate) samples: Vec<Sample>,
+pub struct Streams {
+    /// In the oracle's order.
+    pub all: Vec<Watched>,
+    /// Those that were kept, oldest first.
+    pub samples: Vec<Sample>,
     /// The stream of this index works in a new domain, and is counted there.
-    pub(crate) again: Option<(usize, Stream)>,
+    pub again: Option<(usize, Stream)>,
     bus: Devices,
     /// The counter before which nobody looks between other work.
     next_look: u64,
@@ -117,15 +123,14 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Goes on counting where the primary stopped. `plan` is what the policy does to which function.
-    pub(crate) fn new(streams: &[Stream], bus: Devices, plan: &[Planned]) -> Self {
+    /// Goes on counting where the primary stopped. `means` is how the policy stops a function.
+    pub fn new(streams: &[Stream], bus: Devices, means: &dyn Fn(Bdf) -> Option<Means>) -> Self {
         let watched = |stream: &Stream| {
-            let planned = plan.iter().find(|planned| planned.bdf == stream.bdf);
             let mut watched = Watched {
                 stream: *stream,
                 cuts: Cuts { crash: stream.at_crash, ..Cuts::default() },
                 first_delivery: None,
-                means: planned.map(|planned| planned.means),
+                means: means(stream.bdf),
                 stopping: None,
                 landed_when_stopped: None,
                 landed_in_quiet: 0,
@@ -154,7 +159,7 @@ impl Streams {
 
     /// Brings all totals up to date. A function that is being reset must not be accessed (PCI Express Base 6.0, 6.6.2), and
     /// knows nothing of its work afterwards: of it only the windows are looked at.
-    pub(crate) fn count(&mut self) {
+    pub fn count(&mut self) {
         for index in 0..self.all.len() {
             self.keep_up();
             self.count_one(index);
@@ -163,7 +168,7 @@ impl Streams {
 
     /// Now and then while others are waited for: looking takes its time, and gets a quarter of it. What comes round by itself
     /// does not wait for the rest.
-    pub(crate) fn count_meanwhile(&mut self) {
+    pub fn count_meanwhile(&mut self) {
         let now = timer::now();
         if now < self.next_look {
             return self.keep_up();
@@ -200,14 +205,14 @@ impl Streams {
     }
 
     /// Devices of these functions are told to stop now.
-    pub(crate) fn stop(&mut self, functions: &[Bdf]) {
+    pub fn stop(&mut self, functions: &[Bdf]) {
         self.each_of(functions, &|watched, bus| {
             watched.stopping = watched.means.map(|means| Stopping::begin(means, bus, &watched.stream));
         });
     }
 
     /// What was done to them is done.
-    pub(crate) fn stopped(&mut self, functions: &[Bdf]) {
+    pub fn stopped(&mut self, functions: &[Bdf]) {
         self.each_of(functions, &|watched, bus| {
             if let Some(stopping) = &mut watched.stopping {
                 stopping.end(bus, &watched.stream);
@@ -229,7 +234,7 @@ impl Streams {
     }
 
     /// All are stopped that are to be, and translation is as it was: what still lands shows itself now.
-    pub(crate) fn quiet(&mut self) {
+    pub fn quiet(&mut self) {
         let before: Vec<u64> = self.all.iter().map(|watched| landed(&watched.stream.totals)).collect();
         let deadline = timer::now() + timer::ticks_of_us(QUIET_US);
         while timer::now() < deadline {
@@ -241,26 +246,14 @@ impl Streams {
         }
     }
 
-    /// What the driver of a function asks for when it starts it again: the addresses that an allocator gives which starts
-    /// empty, as the dead image's did. `None` where the function did no DMA.
-    pub(crate) fn request(&self, bdf: Bdf) -> Option<Request> {
-        let index = self.all.iter().position(|watched| watched.stream.bdf == bdf)?;
-        let stream = &self.all.get(index)?.stream;
-        let is_coherent = stream.flags & STREAM_NON_COHERENT == 0;
-        let memory = if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
-        // What is still translated as before shows where it did before.
-        let iova_and_stale = Window { canary: stream.window.target, ..stream.window };
-        Some(Request { index, iova_and_stale, rmr: stream.rmr, memory })
-    }
-
     /// Samples in the new domain that came too late.
-    pub(crate) fn overruns_again(&self) -> u64 {
+    pub fn overruns_again(&self) -> u64 {
         let overruns = |(_, stream): &(usize, Stream)| Some(dma::by_id(stream.driver)?.overruns(stream));
         self.again.as_ref().and_then(overruns).unwrap_or(0)
     }
 
     /// Totals of a stream where it works now.
-    pub(crate) fn totals(&self, index: usize) -> Counts {
+    pub fn totals(&self, index: usize) -> Counts {
         match &self.again {
             Some((again, stream)) if *again == index => stream.totals,
             _ => self.all.get(index).map_or(Counts::default(), |watched| watched.stream.totals),
@@ -269,7 +262,7 @@ impl Streams {
 
     /// Between two steps of a takeover: waits until every stream has attempted DMA since, as far as it still can. Which
     /// step it was, the ticks of the samples tell.
-    pub(crate) fn hold_step(&mut self) {
+    pub fn hold_step(&mut self) {
         let since: Vec<Stream> = self.all.iter().map(|watched| watched.stream).collect();
         let deadline = timer::now() + timer::ticks_of_us(STEP_HOLD_US);
         loop {
@@ -305,12 +298,12 @@ impl Streams {
     }
 
     /// Holds before the takeover until every stream has attempted DMA since the crash.
-    pub(crate) fn hold(&mut self, limit_us: u64) -> u64 {
+    pub fn hold(&mut self, limit_us: u64) -> u64 {
         self.wait(0, limit_us, |_| (), &mut || ())
     }
 
     /// The takeover is over: the cut between blackout and after.
-    pub(crate) fn cut_takeover(&mut self) {
+    pub fn cut_takeover(&mut self) {
         self.sample();
         for watched in &mut self.all {
             watched.cuts.takeover = watched.stream.totals;
@@ -320,7 +313,7 @@ impl Streams {
 
     /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`. `meanwhile` is whatever
     /// the taker goes on doing.
-    pub(crate) fn watch(&mut self, least_us: u64, limit_us: u64, meanwhile: &mut dyn FnMut()) -> u64 {
+    pub fn watch(&mut self, least_us: u64, limit_us: u64, meanwhile: &mut dyn FnMut()) -> u64 {
         let ticks = self.wait(
             least_us,
             limit_us,
@@ -343,7 +336,7 @@ impl Streams {
 
     /// Goes on with one stream in a new domain: watches until all have used their windows since the end of the watch before,
     /// at least `least_us` and at most `limit_us`.
-    pub(crate) fn watch_again(&mut self, index: usize, stream: Stream, least_us: u64, limit_us: u64) {
+    pub fn watch_again(&mut self, index: usize, stream: Stream, least_us: u64, limit_us: u64) {
         self.again = Some((index, stream));
         let start = timer::now();
         let (least, limit) = (timer::ticks_of_us(least_us), timer::ticks_of_us(limit_us.max(least_us)));

@@ -1,7 +1,6 @@
 //! What the host is told of a cycle.
 
 use crate::{
-    attach::Again,
     errors::Errors,
     stopping::Stopping,
     streams::{Streams, Watched},
@@ -10,7 +9,7 @@ use addr::Bdf;
 use alloc::string::{String, ToString};
 use arch::{bus::Ecam, console};
 use handover::crash_note::CrashNote;
-use handover::oracle::{Counts, STREAM_NO_ATTEMPTS, STREAM_RMR};
+use handover::oracle::{STREAM_NO_ATTEMPTS, STREAM_RMR};
 use pci::{Command, Found, Function, HeaderType};
 use scenario::{judge::Check, phase};
 use smmu::{
@@ -25,9 +24,11 @@ use wire::{
 
 /// Which cycle it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Cycle {
-    pub(crate) run: u32,
-    pub(crate) cycle: u32,
+pub struct Cycle {
+    /// Scenario of this boot.
+    pub run: u32,
+    /// Crash of that run.
+    pub cycle: u32,
 }
 
 fn has_attempts(watched: &Watched) -> bool {
@@ -40,7 +41,7 @@ fn phases(watched: &Watched) -> [Phase; 3] {
 
 impl Cycle {
     /// One line for each stream: enough for totals over thousands of cycles.
-    pub(crate) fn stream_lines(self, streams: &Streams) {
+    pub fn stream_lines(self, streams: &Streams) {
         let Self { run, cycle } = self;
         for watched in &streams.all {
             let bdf = watched.stream.bdf.to_string();
@@ -49,7 +50,7 @@ impl Cycle {
     }
 
     /// The streams with names, units and gaps, and their samples.
-    pub(crate) fn streams(self, streams: &Streams, crash_tick: u64) {
+    pub fn streams(self, streams: &Streams, crash_tick: u64) {
         let Self { run, cycle } = self;
         for watched in &streams.all {
             let driver = dma::by_id(watched.stream.driver);
@@ -83,7 +84,7 @@ impl Cycle {
     }
 
     /// Every check, as a record, as KTAP, and as a LAVA signal where it is wanted.
-    pub(crate) fn checks(self, checks: &[Check], is_lava: bool) {
+    pub fn checks(self, checks: &[Check], is_lava: bool) {
         for check in checks {
             console::record(&check.record(self.run, self.cycle));
         }
@@ -105,7 +106,7 @@ impl Cycle {
     }
 
     /// The access log, entry by entry.
-    pub(crate) fn log(self, entries: &[Entry]) {
+    pub fn log(self, entries: &[Entry]) {
         let Self { run, cycle } = self;
         for (index, entry) in (0..).zip(entries) {
             let name = entry.name();
@@ -122,7 +123,7 @@ impl Cycle {
     }
 
     /// Registers of one SMMU that are worth knowing: all of them, before and after.
-    pub(crate) fn registers(self, before: &Registers, after: &Registers) {
+    pub fn registers(self, before: &Registers, after: &Registers) {
         let Self { run, cycle } = self;
         for ((name, old), (_, new)) in before.iter().zip(after.iter()) {
             console::record(&Record::Register { run, cycle, smmu: before.smmu.0, name, before: old, after: new });
@@ -130,7 +131,7 @@ impl Cycle {
     }
 
     /// Events of the dead image's queue, counted.
-    pub(crate) fn events(self, smmu: u8, events: &event::Counts, streams: &Streams) {
+    pub fn events(self, smmu: u8, events: &event::Counts, streams: &Streams) {
         let Self { run, cycle } = self;
         for row in events.rows() {
             let bdf = streams.all.iter().find(|watched| watched.stream.stream_id == row.stream);
@@ -151,7 +152,7 @@ impl Cycle {
     }
 
     /// Every function that is no bridge, and what its DMA did since the crash.
-    pub(crate) fn requesters(self, functions: &[Found], streams: &Streams, config: &mut Ecam, crash_tick: u64) {
+    pub fn requesters(self, functions: &[Found], streams: &Streams, config: &mut Ecam, crash_tick: u64) {
         let Self { run, cycle } = self;
         let since = |tick: Option<u64>| tick?.checked_sub(crash_tick);
         for found in functions {
@@ -197,7 +198,7 @@ impl Cycle {
     }
 
     /// How the image died, and what its other CPUs did: `notes` before the takeover, after it, and after the watch.
-    pub(crate) fn crash(self, boot_cpu: u64, notes: &[CrashNote; 3]) {
+    pub fn crash(self, boot_cpu: u64, notes: &[CrashNote; 3]) {
         let Self { run, cycle } = self;
         let CrashNote { cause, esr, far, .. } = notes[0];
         console::record(&Record::Crash {
@@ -213,26 +214,8 @@ impl Cycle {
         });
     }
 
-    /// The stream that was moved to a new domain, and what it did there.
-    pub(crate) fn attach(self, again: &Again, totals: &Counts) {
-        let Self { run, cycle } = self;
-        let Counts { attempted, delivered, mis_steered } = *totals;
-        let (asid, vmid) = again.attached.map_or((0, 0), |attached| attached.id.asid_and_vmid());
-        console::record(&Record::Attach {
-            run,
-            cycle,
-            bdf: &again.stream.bdf.to_string(),
-            stream_id: again.stream.stream_id.0,
-            asid,
-            vmid,
-            attempted,
-            delivered,
-            mis_steered,
-        });
-    }
-
     /// What PCI functions tell anew.
-    pub(crate) fn pcie_errors(self, errors: &Errors<'_>) {
+    pub fn pcie_errors(self, errors: &Errors<'_>) {
         let Self { run, cycle } = self;
         errors.each_new(&mut |left, phase, new| {
             let bdf = &left.places.bdf.to_string();
@@ -241,7 +224,7 @@ impl Cycle {
     }
 
     /// Aborts taken since the takeover began.
-    pub(crate) fn aborts(self) {
+    pub fn aborts(self) {
         let Self { run, cycle } = self;
         for index in 0..arch::exceptions::recorded().min(arch::exceptions::KEPT) {
             let Some(abort) = arch::exceptions::record(index) else { continue };
@@ -252,6 +235,6 @@ impl Cycle {
 }
 
 /// Whether a cycle is sent whole: the first, and each that fails.
-pub(crate) fn is_worth_sending(cycle: u32, outcome: Outcome) -> bool {
+pub fn is_worth_sending(cycle: u32, outcome: Outcome) -> bool {
     cycle == 0 || outcome != Outcome::Pass
 }

@@ -1,13 +1,14 @@
 //! Stopping devices before the SMMU is touched, as a crash kernel could: it finds functions in configuration space, and knows
 //! of none what it was doing.
 
-use crate::takeover::{self, Moment};
+use crate::takeover::Moment;
 use addr::Bdf;
 use alloc::vec::Vec;
 use arch::{
     bus::{Devices, Ecam},
     cpu, timer,
 };
+use kdump::given;
 use pci::{
     ANSWER_US, Found, Function, RESET_US, Saved,
     port::{self, HOLD_US, LINK_US, Port, Stop},
@@ -89,7 +90,7 @@ fn mute(config: &mut Ecam, bdf: Bdf) {
 
 fn by_driver(config: &mut Ecam, bus: &mut Devices, found: &Found, observer: &mut dyn FnMut(Moment<'_>)) {
     let Some(driver) = dma::stopper_for(&found.identity) else { return };
-    let registers = takeover::registers(config, found, driver.bar());
+    let registers = given::registers(config, found, driver.bar());
     // A crash kernel would map it; this one has what the primary mapped: the registers of every endpoint at work.
     if let Some(at) = registers.filter(|at| cpu::device_memory_at(at.0)) {
         observer(Moment::Stop(&[found.bdf]));

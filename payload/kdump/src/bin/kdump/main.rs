@@ -7,166 +7,68 @@
 extern crate alloc;
 
 mod attach;
-mod entry;
-mod errors;
-mod observe;
 mod quiesce;
-mod stopping;
-mod streams;
 mod takeover;
-mod tell;
 
-use addr::PhysAddr;
 use alloc::vec::Vec;
-use arch::{
-    alive,
-    bus::{Devices, Ecam, EcamWindow, SmmuFrame, Smmus},
-    console, exceptions,
-    frames::FrameRange,
-    gic, jump, lost, mmio,
-    power::{self, Conduit},
-    serial::At,
-    timer,
-};
-use core::{panic::PanicInfo, slice};
-use errors::Errors;
+use arch::{alive, exceptions, frames::FrameRange, mmio, power, timer};
 use handover::{
-    boot::{self, Boot},
+    boot::Boot,
     last_words,
-    oracle::{OracleView, STREAM_NON_COHERENT},
+    oracle::OracleView,
     report::{Ended, Report},
 };
-use observe::Before;
+use kdump::{
+    errors::Errors,
+    given::{self, bytes},
+    observe::{self, Before},
+    streams::Streams,
+    tell::{self, Cycle},
+};
 use scenario::{
     Crash, Plant, Policy, Scenario, Work,
     judge::{self, AttachEvidence, Crashed, Evidence},
-    options::RunOptions,
 };
 use smmu::log::Log;
-use streams::Streams;
 use tables::iort::Iort;
 use takeover::{Means, Moment};
-use tell::Cycle;
-use wire::{
-    Record,
-    record::{Outcome, VERSION},
-};
-use zerocopy::IntoBytes;
+use wire::{Record, record::Outcome};
+
+kdump::image!("kdump", take_over);
 
 /// Entries of the access log: an adoption has about 60, a reset 80, a poll one.
 const LOG_ENTRIES: usize = 8192;
-/// Half of the heap's region is for page frames.
-const FRAMES_SHARE: u64 = 2;
 /// Steps that a takeover makes before it hangs as planted.
 const HANG_STEPS: u32 = 3;
 /// A planted leaf is only reached when the cyclic buffer comes round: watch for longer than that.
 const LEAF_WATCH_US: u64 = 260_000;
 
-extern "C" fn kdump_main(boot: &'static Boot) -> ! {
-    let entered = timer::now();
-    let conduit = match boot.psci {
-        boot::PSCI_SMC => Conduit::Smc,
-        boot::PSCI_HVC => Conduit::Hvc,
-        _ => Conduit::None,
-    };
-    let console = &boot.console;
-    let at = At::new(console.base.0, console.register_width.into(), console.stride.into());
-    // SAFETY: the page was mapped as Device memory by the primary, whose use of it ended with the crash.
-    unsafe { console::init(at, boot.next_sequence) };
-    lost::install(conduit);
-    let verified = boot.verify();
-    if let Err(error) = verified {
-        lost::because(format_args!("the kdump image was given no boot block: {error}"));
-    }
-    // SAFETY: the primary mapped both frames and left them to this image.
-    unsafe { alive::guard(boot.watchdog) };
-    // SAFETY: the same of the place.
-    unsafe { alive::keep(boot.last_words) };
-    alive::phase(last_words::BLACKOUT, "hold");
-    let frames_bytes = boot.heap.bytes / FRAMES_SHARE;
-    let frames_at = boot.heap.base.plus(boot.heap.bytes - frames_bytes);
-    // SAFETY: the region belongs to this image; the half is used for nothing else.
-    unsafe { arch::heap::give(boot.heap.base, boot.heap.bytes - frames_bytes) };
-    // SAFETY: as above, the other half.
-    let frames = unsafe { FrameRange::new(frames_at, frames_bytes) };
-    if boot.cycle == 0 {
-        let (version, counter_hz) = (env!("CARGO_PKG_VERSION"), timer::frequency());
-        let (el, e2h) = (arch::cpu::current_el(), arch::cpu::is_e2h());
-        console::record(&Record::Hello { wire: VERSION, version, image: "kdump", el, e2h, counter_hz });
-    }
-    if boot.gic.redistributor.0 != 0 {
-        let gic = gic::Gic {
-            distributor: boot.gic.distributor.0,
-            redistributor: boot.gic.redistributor.0,
-            timer_intid: boot.timer_interrupt,
-        };
-        // Waits poll where it does not wake.
-        // SAFETY: both frames are mapped as Device memory, and nobody else runs.
-        let _ = unsafe { gic::enable_timer_wake(&gic) };
-    }
-    let mut report = take_over(boot, frames, entered);
-    report.next_sequence = console::next_sequence();
-    report.end_tick = timer::now();
-    report.seal();
-    leave(boot, &report, conduit)
-}
-
-/// Hands back to the image that crashed, or powers off where there is no way back.
-fn leave(boot: &Boot, report: &Report, conduit: Conduit) -> ! {
-    if boot.way_back.entry.0 == 0 {
-        power::off(conduit);
-    }
-    let at = boot.way_back.report;
-    // SAFETY: the report's place is in this image's region, and nothing else is there.
-    unsafe { slice::from_raw_parts_mut(pointer(at), size_of::<Report>()) }.copy_from_slice(report.as_bytes());
-    arch::cache::clean_invalidate(at, size_of::<Report>() as u64);
-    if arch::cpu::affinity() != boot.boot_cpu {
-        // It goes off after the way back.
-        gic::leave_cpu();
-    }
-    // SAFETY: 1. They are the boot block's. 2. The context was cleaned when it was written.
-    unsafe { jump::hand_back(boot.way_back.entry, PhysAddr(boot.way_back.context)) }
-}
-
 /// One cycle from the first look to the last line.
-fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
-    let options = options(boot);
+fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Report {
+    let options = given::options(boot);
     let cycle = Cycle { run: boot.run, cycle: boot.cycle };
     let scenario = match options.scenarios.first() {
         Some(Work::Crash(scenario)) => *scenario,
         _ => Scenario::plain(Policy::Adopt),
     };
     let iort = bytes(boot.tables.iort);
-    let frame = |smmu: &boot::Smmu| SmmuFrame {
-        base: smmu.base,
-        coherent: smmu.flags & boot::SMMU_COHERENT_OVERRIDE != 0 || observe::has_cohacc(smmu.base),
-    };
-    // SAFETY: the primary mapped the frames, and lists only SMMUs that answered it.
-    let mut hw = unsafe { Smmus::new(boot.smmus().iter().map(frame).collect()) };
+    let mut hw = given::smmus(boot);
 
     // Observer: what only it may know is the oracle.
     let oracle = OracleView::find(bytes(boot.oracle));
     let known = oracle.map_or(&[][..], |oracle| oracle.streams);
-    let is_coherent = known.iter().all(|stream| stream.flags & STREAM_NON_COHERENT == 0);
-    // SAFETY: the primary mapped BARs and windows; no reference to them exists here.
-    let devices = unsafe { Devices::new(is_coherent) };
-    let window = |window: &boot::Ecam| EcamWindow {
-        base: window.base,
-        segment: window.segment,
-        first_bus: window.first_bus,
-        last_bus: window.last_bus,
-    };
-    // SAFETY: the primary mapped the windows that it lists.
-    let mut config = unsafe { Ecam::new(boot.ecam().iter().map(window).collect()) };
+    let devices = given::devices(known);
+    let mut config = given::config(boot);
     let mut errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
     let plan = if scenario::quiesce::named(scenario.policy).is_some() {
-        let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
+        let functions = given::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
         let allowed = takeover::not_denied(&functions, &options.hands);
         quiesce::plan(scenario.policy, &mut config, &functions, &allowed)
     } else {
         Vec::new()
     };
-    let mut streams = Streams::new(known, devices, &plan);
+    let means = |bdf| plan.iter().find(|planned| planned.bdf == bdf).map(|planned| planned.means);
+    let mut streams = Streams::new(known, devices, &means);
     let hold = streams.hold(u64::from(options.hold_us));
     // The host injects once.
     let injects = |plant| options.plant == Some(plant) && boot.cycle == 0;
@@ -175,7 +77,7 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         errors.wait_for_one(&wait_in(1), 1, &mut streams, &mut config);
     }
     // As late as possible: events of the hold are in the dead queue by now.
-    let own = takeover::own_memory(boot);
+    let own = given::own_memory(boot);
     let before: Vec<Before> = observe::before(&mut hw, boot.smmus().len(), scenario.damage, own.start);
 
     // Taker: the boot block only, and the fault that is planted in it.
@@ -306,12 +208,12 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         cycle.streams(&streams, boot.crash_tick);
         cycle.log(log.entries());
         if let Some(again) = &again {
-            cycle.attach(again, &streams.totals(again.index));
+            again.tell(cycle, &streams.totals(again.index));
         }
         cycle.pcie_errors(&errors);
         cycle.aborts();
         cycle.crash(boot.boot_cpu, &[note, note_taken, note_after]);
-        let functions = takeover::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
+        let functions = given::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
         cycle.requesters(&functions, &streams, &mut config, boot.crash_tick);
         for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {
             cycle.registers(&old.registers, &new.registers);
@@ -331,30 +233,4 @@ fn take_over(boot: &Boot, mut frames: FrameRange, entered: u64) -> Report {
         counted,
         ..Report::default()
     }
-}
-
-fn options(boot: &Boot) -> RunOptions {
-    let mut options = RunOptions::default();
-    let text = core::str::from_utf8(bytes(boot.options)).unwrap_or("");
-    options.apply(text, |problem| lost::because(format_args!("the primary's options: {problem}")));
-    options
-}
-
-/// A range of the boot block as bytes.
-fn bytes(range: boot::Region) -> &'static [u8] {
-    if range.bytes == 0 {
-        return &[];
-    }
-    // SAFETY: a range that the verified boot block names: in this image's region, written before the crash, and only read
-    // from then on.
-    unsafe { slice::from_raw_parts(pointer(range.base).cast_const(), range.bytes as usize) }
-}
-
-fn pointer(at: PhysAddr) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut(at.0 as usize)
-}
-
-#[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    lost::because(format_args!("panic in the kdump image: {info}"))
 }

@@ -8,9 +8,9 @@ use arch::{
     frames::FrameRange,
     timer,
 };
-use core::ops::Range;
 use handover::boot::{self, Boot, SMMU_COHERENT_OVERRIDE};
-use pci::{BusRange, Found, Function, sriov};
+use kdump::given;
+use pci::Found;
 use scenario::Hands;
 use smmu::{
     access::{Access, SmmuIndex},
@@ -30,9 +30,6 @@ const QUEUE_CAP_LOG2: u8 = 8;
 const EVENT_QUEUE_CAP_LOG2: u8 = 16;
 /// Bound of each wait. The reference kernel's second would cost a lab a minute where every wait fails.
 const TIMEOUT_US: u64 = 200_000;
-
-/// More functions than this are not looked at.
-const MOST_FUNCTIONS: usize = 1024;
 
 /// Moments of a takeover at which the observer may look.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +78,7 @@ pub(crate) fn take_all(
     let mut ended = Vec::new();
     let stops = scenario::quiesce::named(policy).is_some();
     let needs_functions = policy == Policy::ResetAttach || stops;
-    let functions = if needs_functions { functions(boot, iort.as_ref(), config) } else { Vec::new() };
+    let functions = if needs_functions { given::functions(boot, iort.as_ref(), config) } else { Vec::new() };
     if stops {
         Logged::new(hw, log).step("quiesce");
         let mut allowed = not_denied(&functions, hands);
@@ -139,35 +136,10 @@ pub(crate) fn site<'a>(
         cpu_is_vhe: boot.e2h != 0,
         queue_cap_log2: QUEUE_CAP_LOG2,
         timeout_us: TIMEOUT_US,
-        own: own_memory(boot),
+        own: given::own_memory(boot),
         frames,
         rmr_streams,
         attach,
-    }
-}
-
-/// What no structure of the dead image may lie in.
-pub(crate) fn own_memory(boot: &Boot) -> Range<PhysAddr> {
-    boot.region.base..boot.region.base.plus(boot.region.bytes)
-}
-
-/// The PCI functions that a crash kernel finds, as the firmware numbered them.
-pub(crate) fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec<Found> {
-    let window =
-        |window: &boot::Ecam| BusRange { segment: window.segment, first: window.first_bus, last: window.last_bus };
-    let windows: Vec<BusRange> = boot.ecam().iter().map(window).collect();
-    let mut roots = windows.clone();
-    if let Some(iort) = iort {
-        iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
-    }
-    pci::functions(config, &roots, MOST_FUNCTIONS)
-}
-
-/// Where the registers behind a BAR of the function are.
-pub(crate) fn registers(config: &mut Ecam, found: &Found, bar: u8) -> Option<PhysAddr> {
-    match found.physical {
-        Some(physical) => Some(sriov::virtual_registers(config, physical, bar).ok()??.0),
-        None => Some(Function::new(config, found.bdf)?.memory_bar(bar).ok()??.address),
     }
 }
 

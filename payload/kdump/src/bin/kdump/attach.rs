@@ -4,21 +4,19 @@
 //! Which I/O virtual addresses the driver gets is the caller's word: a crash kernel's allocator starts empty, as the dead
 //! one's did, and gives the same again (facts: adopting-kernel.md 5). The pages behind them are new.
 
-use crate::{
-    streams::Streams,
-    takeover::{self, Means},
-};
+use crate::takeover::{self, Means};
 use addr::{Bdf, PhysAddr, StreamId};
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 use arch::{
     bus::{Ecam, Smmus},
-    cpu, exceptions,
+    console, cpu, exceptions,
 };
 use dma::{Endpoint, Stopper, Witness, hda::Hda};
 use handover::{
     boot::{self, Boot},
-    oracle::{Stream, Window},
+    oracle::{Counts, STREAM_NON_COHERENT, Stream, Window},
 };
+use kdump::{given, streams::Streams, tell::Cycle};
 use pci::Found;
 use scenario::Hands;
 use smmu::{
@@ -28,6 +26,7 @@ use smmu::{
     translation::Memory,
 };
 use tables::iort::Iort;
+use wire::Record;
 
 /// The slowest cyclic buffer has come round once: 170.7 ms.
 pub(crate) const ROUND_US: u64 = 200_000;
@@ -52,6 +51,26 @@ pub(crate) struct Again {
     pub(crate) stream: Stream,
     pub(crate) attached: Result<Attached, TakeoverError>,
     pub(crate) is_armed: bool,
+}
+
+impl Again {
+    /// The stream that was moved to a new domain, and what it did there.
+    pub(crate) fn tell(&self, cycle: Cycle, totals: &Counts) {
+        let Cycle { run, cycle } = cycle;
+        let Counts { attempted, delivered, mis_steered } = *totals;
+        let (asid, vmid) = self.attached.map_or((0, 0), |attached| attached.id.asid_and_vmid());
+        console::record(&Record::Attach {
+            run,
+            cycle,
+            bdf: &self.stream.bdf.to_string(),
+            stream_id: self.stream.stream_id.0,
+            asid,
+            vmid,
+            attempted,
+            delivered,
+            mis_steered,
+        });
+    }
 }
 
 /// A device that is to be started again.
@@ -79,12 +98,24 @@ pub(crate) fn after_adoption(
     }
     exceptions::record_aborts(true);
     exceptions::step("attach");
-    let again = start_again(means, hw, log, taken, &|bdf| streams.request(bdf));
+    let again = start_again(means, hw, log, taken, &|bdf| request(streams, bdf));
     if let Some(again) = &again {
         streams.watch_again(again.index, again.stream, ROUND_US, watch_us);
     }
     exceptions::record_aborts(false);
     again
+}
+
+/// What the driver of a function asks for when it starts it again: the addresses that an allocator gives which starts
+/// empty, as the dead image's did. `None` where the function did no DMA.
+fn request(streams: &Streams, bdf: Bdf) -> Option<Request> {
+    let index = streams.all.iter().position(|watched| watched.stream.bdf == bdf)?;
+    let stream = &streams.all.get(index)?.stream;
+    let is_coherent = stream.flags & STREAM_NON_COHERENT == 0;
+    let memory = if is_coherent { Memory::WriteBack } else { Memory::NonCacheable };
+    // What is still translated as before shows where it did before.
+    let iova_and_stale = Window { canary: stream.window.target, ..stream.window };
+    Some(Request { index, iova_and_stale, rmr: stream.rmr, memory })
 }
 
 /// Stops one device, attaches its stream to a new domain, and starts it. `None` where there is none to be found, or its SMMU
@@ -130,7 +161,7 @@ fn start_again(
 
 /// The first HD Audio controller whose stream no RMR node names, else the first of all: its DMA needs no peer.
 fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam, hands: &Hands) -> Option<Chosen> {
-    let functions = takeover::functions(boot, Some(iort), config);
+    let functions = given::functions(boot, Some(iort), config);
     let functions = takeover::not_denied(&functions, hands);
     let mut found: Vec<(Chosen, bool)> = Vec::new();
     for function in functions {
@@ -168,7 +199,7 @@ fn place<'a>(
     let driver = dma::stopper_for(&function.identity)?;
     let base = iort.resolve(function.requester).smmu?.base;
     let (smmu, at) = (0_u8..).zip(boot.smmus()).find(|(_, at)| at.base == base)?;
-    let registers = takeover::registers(config, function, driver.bar())?;
+    let registers = given::registers(config, function, driver.bar())?;
     // The primary mapped the registers of every endpoint at work.
     cpu::device_memory_at(registers.0).then_some((smmu, at, registers))
 }
