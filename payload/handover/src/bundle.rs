@@ -10,6 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const VERSION: u32 = 1;
 /// Every part begins at a multiple of this.
 pub const ALIGNMENT: u64 = 4096;
+/// Of [`Bundle::flags`]: loads from tables of an SMMU are watched, too, not only stores.
+pub const WATCH_READS: u64 = 1;
 
 const KIND: Kind = Kind { block: "bundle", magic: u64::from_le_bytes(*b"inflbndl"), version: VERSION };
 
@@ -33,6 +35,8 @@ pub struct Bundle {
     pub header: Header,
     /// Bytes of the whole file.
     pub file_bytes: u64,
+    /// What the witness is asked to do, such as [`WATCH_READS`].
+    pub flags: u64,
     /// The witness, packed as the kdump image is.
     pub image: Part,
     /// An arm64 `Image`, unpacked.
@@ -44,7 +48,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Lays parts of these lengths out one after the other: image, kernel, initrd, command line. Digests are still to be filled in.
+    /// Lays parts of these lengths out one after the other: image, kernel, initrd, command line. Digests and flags are still
+    /// to be filled in.
     #[must_use]
     pub fn of_lengths(lengths: [u64; 4]) -> Self {
         let mut end = size_of::<Self>() as u64;
@@ -53,7 +58,7 @@ impl Bundle {
             end = offset + bytes;
             Part { offset, bytes, digest: 0 }
         });
-        Self { header: Header::default(), file_bytes: end, image, kernel, initrd, arguments }
+        Self { header: Header::default(), file_bytes: end, flags: 0, image, kernel, initrd, arguments }
     }
 
     /// All parts, in the order of the file.

@@ -363,7 +363,7 @@ fn a_bundle_holds_its_parts_apart_and_tells_what_is_not_its_own() {
     assert!(starts.iter().all(|start| start.is_multiple_of(ALIGNMENT) && *start != 0));
     assert!(ends.iter().zip(&starts[1..]).all(|(end, next)| end <= next));
     assert_eq!(bundle.file_bytes, ends[3]);
-    bundle.kernel.digest = 5;
+    (bundle.kernel.digest, bundle.flags) = (5, crate::bundle::WATCH_READS);
     bundle.seal();
     let mut file = memory(bundle.file_bytes as usize + 8);
     let bytes = file.as_mut_bytes();
