@@ -11,6 +11,8 @@
 extern crate alloc;
 
 pub mod carry_out;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod guest;
 pub mod psci;
 pub mod trap;

@@ -21,6 +21,7 @@ pub fn request() -> Request {
         plant: None,
         endpoints: STREAMS.iter().map(|bdf| Expected { bdf: (*bdf).into(), driver: "hda".into() }).collect(),
         expectations: Vec::new(),
+        kernel: None,
         provenance: None,
     }
 }

@@ -6,7 +6,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use request::{Expected, HOST_PREFIX, HostLine, Request};
+pub use request::{Expected, HOST_PREFIX, HostLine, Kernel, Request};
 
 use wire::Record;
 use wire::reader::{Item, Reader};
@@ -109,6 +109,7 @@ impl State {
             }
             None if line.trim().is_empty() => {}
             None => {
+                self.builder.console(line);
                 let printable = |c: char| if c.is_control() { '?' } else { c };
                 self.last_text = line.trim().chars().take(200).map(printable).collect();
                 self.is_text_last = true;

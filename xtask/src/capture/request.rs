@@ -31,9 +31,35 @@ pub struct Request {
     /// Checks that are known to go otherwise on this board.
     #[serde(default)]
     pub expectations: Vec<Expectation>,
+    /// The kernel that is to be watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Box<Kernel>>,
     /// What ran, on what.
     #[serde(default)]
     pub provenance: Option<Box<Provenance>>,
+}
+
+/// A kernel that was brought along, as the host knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Name of its file.
+    pub name: String,
+    /// Of the arm64 `Image`, unpacked.
+    pub sha256: String,
+    /// Of the same.
+    pub bytes: u64,
+    /// What it calls itself, from the image's text; none where it does not.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Its whole command line.
+    #[serde(default)]
+    pub command_line: String,
+    /// Its reads of the crashed kernel's tables are watched, too.
+    #[serde(default)]
+    pub watch_reads: bool,
+    /// Its symbols.
+    #[serde(default)]
+    pub system_map: Option<std::path::PathBuf>,
 }
 
 /// A function that must be a live stream.

@@ -133,6 +133,7 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
         plant: options.plant.map(|plant| plant.name().to_owned()),
         endpoints: board.endpoints.iter().map(endpoint).collect(),
         expectations: board.expectations.clone(),
+        kernel: None,
         provenance: None,
     })
 }

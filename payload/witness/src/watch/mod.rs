@@ -70,6 +70,13 @@ impl Witness {
         Self { units, log: Log::with_capacity(capacity) }
     }
 
+    /// Logs the identifiers that the crashed kernel's streams have, as loads that nobody made: to be called before a kernel runs.
+    pub fn tell_identifiers(&mut self, hw: &mut dyn Access) {
+        for unit in &self.units {
+            unit.tell_identifiers(&mut Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc: 0 });
+        }
+    }
+
     /// What was seen, in order.
     #[must_use]
     pub const fn log(&self) -> &Log<Seen> {

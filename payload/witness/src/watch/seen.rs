@@ -9,7 +9,7 @@ pub enum How {
     Trapped,
     /// A command, read from the queue when it was announced.
     Announced,
-    /// What a table held when something began to point to it: stored by somebody, at some time before.
+    /// What a table held when something began to point to it, or when watching began: stored by somebody, at some time before.
     Snapshot,
 }
 

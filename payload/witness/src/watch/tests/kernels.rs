@@ -2,176 +2,11 @@
 //! series): what they do must be told apart, and each fault planted into one be told.
 
 use super::*;
-use smmu::access::Access;
+use crate::fake::{Kernel, PC, TABLE};
 use smmu::checker::{Followed, Profile};
 use smmu::log::What;
 
-const QUEUE: u64 = 0x6100_0000;
-const TABLE: u64 = 0x6110_0000;
-const PC: u64 = 0xFFFF_8000_8060_0000;
-
-/// The kernel's own view: where it is in its queue.
-struct Kernel {
-    hw: Fake,
-    found: Found,
-    witness: Witness,
-    prod: u32,
-}
-
 impl Kernel {
-    fn new() -> Self {
-        let mut hw = crashed();
-        let (found, witness) = witness(&mut hw);
-        Self { hw, found, witness, prod: 0 }
-    }
-
-    fn read(&mut self, offset: u32) -> u32 {
-        let at = PhysAddr(FRAME + u64::from(offset));
-        self.witness.load(&mut self.hw, PC, at, 4).expect("a register") as u32
-    }
-
-    fn reads(&mut self, offsets: &[u32]) {
-        for offset in offsets {
-            self.read(*offset);
-        }
-    }
-
-    fn write(&mut self, offset: u32, value: u32) {
-        let at = PhysAddr(FRAME + u64::from(offset));
-        self.witness.store(&mut self.hw, PC + 4, at, 4, value.into()).expect("a register");
-    }
-
-    fn write64(&mut self, offset: u32, value: u64) {
-        let at = PhysAddr(FRAME + u64::from(offset));
-        self.witness.store(&mut self.hw, PC + 8, at, 8, value).expect("a register");
-    }
-
-    /// Writes a control register and waits for its acknowledge.
-    fn acked(&mut self, offset: u32, value: u32) {
-        self.write(offset, value);
-        assert_eq!(self.read(offset + 4), value);
-    }
-
-    /// Stores to memory: only what is watched traps.
-    fn store(&mut self, at: u64, value: u64) {
-        let at = PhysAddr(at);
-        if self.witness.pages().any(|page| page.contains(&at.0)) {
-            match self.witness.store(&mut self.hw, PC + 12, at, 8, value) {
-                Err(WatchError::Unwatched(_)) => {}
-                done => return done.expect("a table"),
-            }
-        }
-        self.hw.store(SMMU, Structure::Ste, at, value);
-    }
-
-    fn push(&mut self, command: [u64; 2]) {
-        let at = QUEUE + u64::from(self.prod % 256) * 16;
-        self.hw.poke(PhysAddr(at), command[0]);
-        self.hw.poke(PhysAddr(at + 8), command[1]);
-        self.prod += 1;
-    }
-
-    /// A command with CMD_SYNC, handed over by one write.
-    fn command(&mut self, command: [u64; 2]) {
-        self.push(command);
-        self.push([0x0FC0_2046, 0]);
-        self.write(reg::CMDQ_PROD, self.prod);
-        assert_eq!(self.read(reg::CMDQ_CONS), self.prod);
-    }
-
-    fn probe(&mut self) {
-        self.reads(&[reg::IDR0, reg::IDR1, reg::IDR3, reg::IDR5, reg::IIDR, reg::CR0]);
-    }
-
-    fn queue(&mut self) {
-        self.write64(reg::CMDQ_BASE, 1 << 62 | QUEUE | 8);
-        self.write(reg::CMDQ_PROD, 0);
-        self.write(reg::CMDQ_CONS, 0);
-    }
-
-    fn invalidate(&mut self) {
-        self.command([4, 31]);
-        self.command([0x30, 0]);
-    }
-
-    fn interrupts(&mut self, enabled: u32) {
-        self.acked(reg::IRQ_CTRL, 0);
-        self.write64(reg::GERROR_IRQ_CFG0, 0);
-        self.write64(reg::EVENTQ_IRQ_CFG0, 0);
-        self.acked(reg::IRQ_CTRL, enabled);
-    }
-
-    /// Everything up to the table registers.
-    fn reset_begins(&mut self) {
-        self.probe();
-        self.read(reg::GBPA);
-        self.write(reg::GBPA, 0x8010_1000);
-        self.read(reg::GBPA);
-        self.acked(reg::CR0, 0);
-        self.write(reg::CR1, 0xD75);
-        self.write(reg::CR2, 6);
-    }
-
-    fn reset_ends(&mut self) {
-        self.queue();
-        self.acked(reg::CR0, 8);
-        self.invalidate();
-        self.write64(reg::EVENTQ_BASE, 1 << 62 | 0x6120_0007);
-        self.write(reg::EVENTQ_PROD, 0);
-        self.write(reg::EVENTQ_CONS, 0);
-        self.acked(reg::CR0, 0xC);
-        self.interrupts(5);
-        self.acked(reg::CR0, 9);
-    }
-
-    fn stock(&mut self) {
-        self.reset_begins();
-        self.write64(reg::STRTAB_BASE, 1 << 62 | TABLE);
-        self.write(reg::STRTAB_BASE_CFG, 0x1_0210);
-        self.reset_ends();
-    }
-
-    /// First attach of a function under a new table: level 2 is filled before anything leads to it.
-    fn attach(&mut self, stream: u64, faulty: bool) {
-        let (level2, cds) = (TABLE + 0x1_0000, TABLE + 0x2_0000);
-        for index in 0..256 {
-            self.store(level2 + index * 64, 1);
-        }
-        self.store(TABLE, level2 | 9);
-        self.store(cds + 8, 0x6300_0000);
-        self.command([0x05 | stream << 32, 1]);
-        self.store(cds, 0x0001_E204_C000_3510);
-        self.command([0x05 | stream << 32, 1]);
-        let ste = level2 + stream * 64;
-        self.store(ste + 8, 0xD6);
-        self.command([0x03 | stream << 32, 1]);
-        self.store(ste, 0b1011 | cds);
-        if !faulty {
-            self.command([0x03 | stream << 32, 1]);
-        }
-        self.push([0x01 | stream << 32, 0]);
-        self.write(reg::CMDQ_PROD, self.prod);
-    }
-
-    fn adopt_v7(&mut self) {
-        self.probe();
-        self.reads(&[reg::GERROR, reg::GERRORN, reg::STRTAB_BASE_CFG]);
-        let at = PhysAddr(FRAME + u64::from(reg::STRTAB_BASE));
-        assert_eq!(self.witness.load(&mut self.hw, PC, at, 8), Ok(1 << 62 | L1));
-        for index in 0..256 {
-            let word = self.witness.load(&mut self.hw, PC + 16, PhysAddr(L1 + index * 8), 8);
-            assert_eq!(word, Ok(if index == 0 { L2 | 9 } else { 0 }));
-        }
-        self.read(reg::CR0);
-        self.acked(reg::CR0, 1);
-        self.reads(&[reg::GERROR, reg::GERRORN]);
-        self.queue();
-        self.acked(reg::CR0, 9);
-        self.invalidate();
-        self.interrupts(1);
-        self.acked(reg::CR0, 9);
-    }
-
     fn report(&self, loads: bool) -> Report {
         judged(self.found, &self.witness, loads)
     }
@@ -250,11 +85,8 @@ fn an_adopting_kernel_reads_level_1_once_and_writes_no_table() {
 fn its_attach_is_one_store_to_the_dead_table() {
     let mut kernel = Kernel::new();
     kernel.adopt_v7();
-    let (cds, ste) = (TABLE + 0x2_0000, L2 + 0x10 * 64);
-    kernel.store(cds, 0x0002_E204_C000_3510);
-    kernel.command([0x05 | 0x10 << 32, 1]);
-    kernel.store(ste, 0b1011 | cds);
-    kernel.command([0x03 | 0x10 << 32, 1]);
+    let (cds, ste) = (TABLE + 0x2_0000 + 0x10 * 64, L2 + 0x10 * 64);
+    kernel.adopted_attach(0x10, 2);
     assert_eq!(kernel.table_stores(), [(ste, 0b1011 | (CDS + 128), 0b1011 | cds)]);
     let report = kernel.report(true);
     assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), left: None }));
@@ -280,11 +112,7 @@ fn each_fault_of_a_kernel_is_told_with_its_pc() {
         fault(&mut kernel);
         kernel.acked(reg::CR0, 1);
         kernel.reads(&[reg::GERROR, reg::GERRORN]);
-        kernel.queue();
-        kernel.acked(reg::CR0, 9);
-        kernel.invalidate();
-        kernel.interrupts(1);
-        kernel.acked(reg::CR0, 9);
+        kernel.adopt_ends();
         let report = kernel.report(false);
         let violation = report.violations().find(|violation| violation.rule == rule);
         let entry = violation.and_then(|violation| violation.entries.last()).copied();

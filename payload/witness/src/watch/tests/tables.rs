@@ -1,6 +1,7 @@
 //! What is watched, and what is refused.
 
 use super::*;
+use crate::fake::Kernel;
 use proptest::prelude::*;
 use std::vec;
 
@@ -17,6 +18,27 @@ fn the_dead_kernels_tables_are_watched_from_the_start() {
     let pages: Vec<_> = witness.pages().collect();
     assert_eq!(pages.first().map(|page| (page.start, page.end)), Some((L1, L1 + 0x1000)));
     assert!(pages.contains(&(CDS..CDS + 0x1000)), "a CD lies on its page");
+}
+
+#[test]
+fn identifiers_in_use_are_told_and_a_new_cd_with_one_of_them_is_noticed() {
+    let mut fake = crashed();
+    let stage2 = L2 + 0x30 * 64;
+    fake.poke(PhysAddr(stage2), 0b1101);
+    fake.poke(PhysAddr(stage2 + 16), 7);
+    let (_, mut witness) = witness(&mut fake);
+    witness.tell_identifiers(&mut fake);
+    let told = witness.log().entries().iter();
+    let told: Vec<_> = told.map(|seen| (seen.entry.op, seen.entry.address, seen.entry.value, seen.how)).collect();
+    let asid = |asid: u64| (Op::Load, CDS + asid * 64, asid << 48 | 1 << 31, How::Snapshot);
+    assert_eq!(told, [(Op::Load, stage2 + 16, 7, How::Snapshot), asid(2), asid(3)]);
+    for (asid, expected) in [(2, &["adopt.identifier-reused"][..]), (300, &[])] {
+        let mut kernel = Kernel::new();
+        kernel.witness.tell_identifiers(&mut kernel.hw);
+        kernel.adopt_v7();
+        kernel.adopted_attach(0x10, asid);
+        assert_eq!(rules(&judged(kernel.found, &kernel.witness, false)), expected, "ASID {asid}");
+    }
 }
 
 #[test]
