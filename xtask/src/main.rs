@@ -14,6 +14,7 @@ mod dist;
 mod exit;
 mod flash;
 mod iort;
+mod kernel;
 mod lava;
 mod lock;
 mod power;
