@@ -111,7 +111,7 @@ impl Bench {
         let ports = line.as_ref().and_then(Line::ports);
         let messages = self.folder.join("empty.log");
         let messages = File::create(&messages).with_context(|| format!("cannot write {}", messages.display()))?;
-        let (emulator, mut console) = Emulator::start(&job.machine(ports, None)?.command(), messages)?;
+        let (emulator, mut console) = Emulator::start(&job.machine(ports, None, None)?.command(), messages)?;
         // The console closes when the machine is off.
         std::io::copy(&mut console, &mut std::io::sink()).context("cannot read the console")?;
         let ended = emulator.end(Duration::from_secs(10))?;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use addr::Bdf;
 use board::Serve;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::ArgPredicate;
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::ArgValueCandidates;
 
 use crate::completions::{Shell, values};
@@ -80,6 +81,7 @@ pub struct InstallArgs {
 pub struct PayloadArgs {
     /// Scenarios in this order, separated by commas, or `all`; `run --list-scenarios` says what each does
     #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "adopt,reset",
+        default_value_if("kernel", ArgPredicate::IsPresent, "witness"),
         add = ArgValueCandidates::new(values::scenarios))]
     pub scenario: Vec<String>,
     /// Crashes of each scenario in one boot
@@ -94,9 +96,33 @@ pub struct PayloadArgs {
     /// Plant a fault, such as `leaf-canary`; the report is marked and never passes. A wrong name lists them all
     #[arg(long, value_name = "FAULT", add = ArgValueCandidates::new(values::plants))]
     pub plant: Option<String>,
+    /// A kernel that takes over
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// Hand an option to the payload as it is, such as `e2h=1` or `step-hold=1` (repeatable). A wrong one lists them all
     #[arg(long, value_name = "KEY=VALUE")]
     pub option: Vec<String>,
+}
+
+/// A kernel that takes over instead of the payload's own image, and is watched.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KernelArgs {
+    /// Have this arm64 Linux take over, in scenario `witness[+DAMAGE][@CRASH]`, and watch what it does to the SMMU: an Image,
+    /// plain, packed by gzip, xz, zstd or as EFI zboot, or a .deb or .rpm package with one
+    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub kernel: Option<PathBuf>,
+    /// The kernel's initrd, as it is
+    #[arg(long, value_name = "FILE", requires = "kernel", value_hint = ValueHint::FilePath)]
+    pub initrd: Option<PathBuf>,
+    /// More for the kernel's command line, after `earlycon nr_cpus=1 reset_devices panic=1`: of most things the last word holds
+    #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true)]
+    pub cmdline: Option<String>,
+    /// The kernel's System.map: the report names functions
+    #[arg(long, value_name = "FILE", requires = "kernel", value_hint = ValueHint::FilePath)]
+    pub system_map: Option<PathBuf>,
+    /// Watch the kernel's loads from stream tables, too: a trap for each
+    #[arg(long, requires = "kernel")]
+    pub watch_reads: bool,
 }
 
 /// Arguments of `run`.
@@ -106,6 +132,7 @@ pub struct PayloadArgs {
                         \x20 cargo xtask run --board qemu-virt-igb --scenario adopt,quiesce-flr\n\
                         \x20 cargo xtask run --scenario adopt --cycles 100 --report target/hundred\n\
                         \x20 cargo xtask run --scenario adopt+l2-outside-ram,reset@panic\n\
+                        \x20 cargo xtask run --kernel vmlinuz --initrd initrd.img     # a kernel takes over, and is watched\n\
                         \x20 cargo xtask run --board ./rack-7.toml --for 30m          # a board in a lab\n\
                         \x20 cargo xtask run -- -trace smmuv3_*                       # with a trace of QEMU")]
 pub struct RunArgs {
@@ -200,7 +227,7 @@ pub struct FlashArgs {
     #[arg(long, value_name = "TARGET")]
     pub to: Option<PathBuf>,
     /// Put back what was there before
-    #[arg(long, conflicts_with_all = ["scenario", "cycles", "span", "iort", "plant", "option", "image"])]
+    #[arg(long, conflicts_with_all = ["scenario", "cycles", "span", "iort", "plant", "option", "kernel", "image"])]
     pub restore: bool,
     /// Bring this UEFI application instead of the one that is built, such as a signed one for Secure Boot
     #[arg(long, value_name = "FILE")]

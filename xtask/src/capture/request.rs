@@ -3,7 +3,7 @@
 use board::Expectation;
 use serde::{Deserialize, Serialize};
 
-use crate::report::model::Provenance;
+use crate::report::model::{Artifact, Provenance};
 
 /// Begins a line that the host, not the board, put into the log.
 pub const HOST_PREFIX: &str = "# inflight host: ";
@@ -60,6 +60,18 @@ pub struct Kernel {
     /// Its symbols.
     #[serde(default)]
     pub system_map: Option<std::path::PathBuf>,
+    /// What the `Image` was unpacked from, such as `boot/vmlinuz-6.12, gzip`; none where the file is the `Image`.
+    #[serde(default)]
+    pub way: Option<String>,
+    /// Size of its pages, by its header.
+    #[serde(default)]
+    pub pages: Option<String>,
+    /// Memory that it lies in, by its header.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Its initrd.
+    #[serde(default)]
+    pub initrd: Option<Artifact>,
 }
 
 /// A function that must be a live stream.

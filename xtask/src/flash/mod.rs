@@ -21,6 +21,7 @@ pub mod uboot;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use payload::{BOOT_FILE, BUNDLE_FILE, IORT_FILE, OPTIONS_FILE, one_a_line};
 pub use settings::Settings;
 
 use board::{Board, Serve};

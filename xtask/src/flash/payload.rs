@@ -18,6 +18,8 @@ pub const BOOT_FILE: &str = "EFI/BOOT/BOOTAA64.EFI";
 pub const OPTIONS_FILE: &str = "inflight.txt";
 /// The table that replaces the firmware's IORT.
 pub const IORT_FILE: &str = "iort.aml";
+/// The kernel that takes over, and the witness that watches it.
+pub const BUNDLE_FILE: &str = "guest.bin";
 
 /// What the payload will be told, checked before anything is built.
 #[derive(Debug)]
@@ -83,13 +85,16 @@ pub fn files(told: &Told) -> anyhow::Result<Vec<Piece>> {
 
 /// The files beside each other. A table that nobody asked for must not lie there: the payload would take it.
 pub fn beside(image: Vec<u8>, told: &Told) -> Vec<Piece> {
-    // A word a line: whoever has the drive in hand can read and change it.
-    let options = told.options.text.replace(' ', "\n") + "\n";
     vec![
         Piece { at: BOOT_FILE.into(), bytes: Some(image) },
-        Piece { at: OPTIONS_FILE.into(), bytes: Some(options.into_bytes()) },
+        Piece { at: OPTIONS_FILE.into(), bytes: Some(one_a_line(&told.options.text).into_bytes()) },
         Piece { at: IORT_FILE.into(), bytes: told.iort.clone() },
     ]
+}
+
+/// A word a line: whoever has the drive in hand can read and change it.
+pub fn one_a_line(options: &str) -> String {
+    options.replace(' ', "\n") + "\n"
 }
 
 /// Refuses a board whose machine starts the raw image: it has no firmware that would look for a file.

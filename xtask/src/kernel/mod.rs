@@ -1,12 +1,15 @@
 //! A kernel as people have it: a plain arm64 `Image`, packed by one thing or another, or inside a distribution's package.
 //! Unpacked here, on the host: the payload takes an `Image` only.
 
+mod guest;
 mod package;
 mod packed;
 
 use std::path::Path;
 
 use witness::guest::image::{Image, Kind, Unfit, recognise};
+
+pub use self::guest::Guest;
 
 use self::packed::Format;
 use crate::exit::usage;
@@ -22,7 +25,7 @@ const BANNER_MOST: usize = 400;
 
 /// An arm64 `Image`, and how it was found.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Kernel {
+struct Kernel {
     /// The image itself.
     pub image: Vec<u8>,
     /// What its header says.
@@ -33,9 +36,9 @@ pub struct Kernel {
 
 impl Kernel {
     /// Its banner, as it would say it; `None` where there is none: it may be another system.
-    pub fn version(&self) -> Option<String> {
+    fn version(&self) -> Option<String> {
         // The same words with a placeholder stand elsewhere, and no version begins with one.
-        let mut found = memchr(&self.image, BANNER);
+        let mut found = each(&self.image, BANNER);
         let text = found.find(|text| text.get(BANNER.len()).is_some_and(u8::is_ascii_digit))?;
         let text = text.iter().take(BANNER_MOST).take_while(|byte| matches!(byte, b' '..=b'~'));
         Some(text.map(|byte| char::from(*byte)).collect())
@@ -43,7 +46,7 @@ impl Kernel {
 }
 
 /// What follows each place where `wanted` stands, with it.
-fn memchr<'a>(bytes: &'a [u8], wanted: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn each<'a>(bytes: &'a [u8], wanted: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
     let first = wanted.first().copied();
     let starts = bytes.iter().enumerate().filter(move |(_, byte)| Some(**byte) == first).map(|(at, _)| &bytes[at..]);
     starts.filter(move |rest| rest.starts_with(wanted))
@@ -53,13 +56,13 @@ fn memchr<'a>(bytes: &'a [u8], wanted: &'static [u8]) -> impl Iterator<Item = &'
 ///
 /// # Errors
 /// One line: what the file is instead, or what is wrong with it.
-pub fn open(path: &Path) -> anyhow::Result<Kernel> {
+fn open(path: &Path) -> anyhow::Result<Kernel> {
     let refuse = |what: String| usage(format!("--kernel {}: {what}", path.display()));
     unpacked(read(path, LARGEST).map_err(refuse)?).map_err(refuse)
 }
 
 /// A whole file, of this many bytes at most.
-pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     match std::fs::metadata(path) {
         Ok(file) if !file.is_file() => return Err("is no file".into()),
         Ok(file) if file.len() > most => return Err(format!("{} bytes, and {most} are the most", file.len())),

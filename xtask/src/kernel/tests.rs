@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::*;
 
-fn image() -> Vec<u8> {
+pub(super) fn image() -> Vec<u8> {
     let mut image = b"MZ\0\x14".to_vec();
     image.resize(64, 0);
     // image_size, and flags: pages of 4 KiB, anywhere.
@@ -14,7 +14,7 @@ fn image() -> Vec<u8> {
     image
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(bytes).unwrap();
     writer.finish().unwrap()

@@ -44,7 +44,7 @@ use anyhow::Context;
 
 use crate::boards;
 use crate::capture::{Capture, HOST_PREFIX, HostLine};
-use crate::cli::{PayloadArgs, ReportArgs, ReportCommand};
+use crate::cli::{KernelArgs, PayloadArgs, ReportArgs, ReportCommand};
 use crate::exit::{Exit, usage};
 use crate::run::options;
 
@@ -111,6 +111,7 @@ fn asked(log: Vec<u8>, args: &ReportArgs) -> anyhow::Result<Vec<u8>> {
         return Err(usage(format!("--board {board}: the log says in its first line what was asked for; leave it out")));
     }
     let payload = PayloadArgs {
+        kernel: KernelArgs::default(),
         scenario: args.scenario.clone(),
         cycles: 1,
         span: None,
@@ -118,7 +119,7 @@ fn asked(log: Vec<u8>, args: &ReportArgs) -> anyhow::Result<Vec<u8>> {
         plant: None,
         option: Vec::new(),
     };
-    let mut request = options::of(&payload, &[], &boards::load(board)?)?.request;
+    let mut request = options::without_kernel(&payload, &[], &boards::load(board)?)?.request;
     // Whoever started it knows how many.
     request.cycles = 0;
     Ok([HostLine::Request(request).write().into_bytes(), log].concat())

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use board::waivers::Waiver;
 use board::{Board, Image, Limits, Qemu};
 
+use super::bring::Bringing;
 use super::command::Machine;
 use super::inject::Injection;
 use super::log;
@@ -17,6 +19,7 @@ use super::qmp::Monitor;
 use super::sender::Line;
 use super::soak::{Soak, Span};
 use super::watch::{End, GRACE, Watch, reader};
+use crate::build;
 use crate::exit::usage;
 use crate::report::{CONSOLE_LOG, Report};
 use crate::setup::Host;
@@ -73,9 +76,14 @@ impl Job {
         self.board.qemu.as_ref().ok_or_else(|| usage(format!("board {name} has no [qemu] section")))
     }
 
-    /// The emulator's command line. `ports` are the emulator's and the sender's.
-    /// `monitor` is the socket of its monitor.
-    pub fn machine<'a>(&'a self, ports: Option<(u16, u16)>, monitor: Option<&'a Path>) -> anyhow::Result<Machine<'a>> {
+    /// The emulator's command line. `ports` are the emulator's and the sender's, `monitor` is the socket of its monitor,
+    /// `bringing` what it is given for a kernel.
+    pub fn machine<'a>(
+        &'a self,
+        ports: Option<(u16, u16)>,
+        monitor: Option<&'a Path>,
+        bringing: Option<&'a Bringing>,
+    ) -> anyhow::Result<Machine<'a>> {
         Ok(Machine {
             qemu: self.qemu()?,
             program: &self.host.qemu,
@@ -86,8 +94,25 @@ impl Job {
             ports,
             reboots: self.board.watchdog.is_some(),
             monitor,
+            bringing,
             more: &self.qemu_args,
         })
+    }
+
+    /// How the kernel that was asked for comes into the machine, by way of this folder.
+    pub fn bringing(&self, folder: &Path) -> anyhow::Result<Option<Bringing>> {
+        let Some(guest) = &self.options.guest else { return Ok(None) };
+        let witness = std::fs::metadata(build::places().witness).map_or(0, |file| file.len());
+        Bringing::of(self.qemu()?, &self.options, guest.bundle_bytes(witness), folder).map(Some)
+    }
+
+    /// Writes that, and tells how to start the machine with it.
+    fn bring(&self, folder: &Path) -> anyhow::Result<Option<Bringing>> {
+        let bringing = self.bringing(folder)?;
+        if let (Some(bringing), Some(guest), Some(image)) = (&bringing, &self.options.guest, &self.image) {
+            bringing.write(guest, &build::places().witness, image, self.iort.as_deref())?;
+        }
+        Ok(bringing)
     }
 
     /// Opens the line that the machine's network cards are fed by, if the board names one.
@@ -103,7 +128,9 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let line = job.line()?;
     let ports = line.as_ref().and_then(Line::ports);
     let monitor = Monitor::of(&job.injections)?;
-    let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket))?.command();
+    let brought = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let bringing = job.bring(brought.path())?;
+    let command = job.machine(ports, monitor.as_ref().map(|monitor| &*monitor.socket), bringing.as_ref())?.command();
     let mut request = job.options.request.clone();
     request.provenance = Some(Box::new(provenance::of(job, &command)));
     let log = log::begin(folder, &request)?;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use board::Qemu;
 
+use super::bring::{Bringing, Place};
+
 use crate::boards;
 
 /// What one boot of an emulated machine needs.
@@ -28,6 +30,8 @@ pub struct Machine<'a> {
     pub reboots: bool,
     /// Socket of its monitor, where something is to be injected.
     pub monitor: Option<&'a Path>,
+    /// A kernel that is brought along; it comes with more memory, and options of its own.
+    pub bringing: Option<&'a Bringing>,
     /// Arguments of the user.
     pub more: &'a [String],
 }
@@ -44,7 +48,7 @@ impl Machine<'_> {
         add("-machine", &qemu.machine);
         add("-cpu", &qemu.cpu);
         add("-smp", &qemu.smp.to_string());
-        add("-m", &qemu.memory);
+        add("-m", self.bringing.map_or(&qemu.memory, |bringing| &bringing.memory));
         if let Some(firmware) = self.firmware {
             add("-bios", &firmware);
         }
@@ -76,18 +80,28 @@ impl Machine<'_> {
         for device in &qemu.devices {
             add("-device", device);
         }
-        if let Some(image) = self.image {
+        match self.bringing.map(|bringing| &bringing.place) {
+            // Not on the PCI bus: the payload's devices stay the ones that the board's file names.
+            Some(Place::Volume(folder)) => {
+                add("-drive", &format!("if=none,id=guest,format=raw,readonly=on,file=fat:{}", doubled(folder)));
+                add("-device", &"virtio-blk-device,drive=guest,bootindex=0");
+            }
+            Some(Place::Memory(file, at)) => {
+                add("-device", &format!("loader,file={},addr={at:#x},force-raw=on", doubled(file)));
+            }
+            None => {}
+        }
+        let is_on_volume = self.bringing.is_some_and(|bringing| matches!(bringing.place, Place::Volume(_)));
+        if let Some(image) = self.image.filter(|_| !is_on_volume) {
             // To the firmware through fw_cfg: no disk, and none of its countdown.
             add("-kernel", &image);
-            add("-append", &self.options);
+            add("-append", &self.bringing.map_or(self.options, |bringing| &bringing.options));
             if let Some(iort) = self.iort {
                 add("-initrd", &iort);
             }
         }
         if let Some(monitor) = self.monitor {
-            // Commas end a value; doubled they do not.
-            let path = monitor.to_string_lossy().replace(',', ",,");
-            add("-qmp", &format!("unix:{path},server=on,wait=off"));
+            add("-qmp", &format!("unix:{},server=on,wait=off", doubled(monitor)));
         }
         words.push("-nodefaults".into());
         if !self.reboots {
@@ -97,6 +111,11 @@ impl Machine<'_> {
         words.extend(self.more.iter().map(OsString::from));
         words
     }
+}
+
+/// Commas end a value; doubled they do not.
+fn doubled(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 /// A command line as a shell takes it.

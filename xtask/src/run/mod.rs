@@ -1,6 +1,7 @@
 //! `run`: from the command line to a boot and its verdict.
 
 mod boot;
+mod bring;
 mod command;
 mod hardware;
 mod inject;
@@ -45,6 +46,11 @@ use crate::{boards, build, setup, workspace};
 /// A table file is at least a header (ACPI 6.5, 5.2.6) and the IORT's own fields (IORT E.e, 2), and never this big.
 const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=4 << 20;
 
+/// A distribution's kernel boots in 5 to 20 s on an emulator that has a CPU for itself.
+const KERNEL_SECONDS: u64 = 120;
+/// It says nothing while it unpacks a large initrd, or waits for a device that died.
+const KERNEL_SILENCE: u64 = 60;
+
 /// `cargo xtask run`.
 pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.list_scenarios {
@@ -61,6 +67,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.print_command {
         return print_command(args, board, options);
     }
+    options.guest.iter().flat_map(|guest| guest.lines()).for_each(|line| crate::exit::tell!("{line}"));
     // A board that is reached over a line is no emulated one, whatever it extends.
     if let Some(serial) = &board.serial {
         return on_hardware(args, &board, serial, &options, &waivers);
@@ -73,7 +80,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     // Closed again: whether it opens is what has to be known before anything is built.
     drop(Line::of(&board)?);
-    let is_own = |name: &&String| all_work().all(|work| work.to_string() != **name);
+    let is_own = |name: &&String| !is_witness(name) && all_work().all(|work| work.to_string() != **name);
     for name in options.request.scenarios.iter().filter(is_own) {
         crate::exit::tell!(
             "note: {name} is not in --list-scenarios: its parts are judged as if nothing came of both together"
@@ -147,8 +154,12 @@ fn on_hardware(
 
 fn limits(args: &RunArgs, board: &Board) -> Limits {
     let soak_seconds = args.payload.span.map_or(0, |span| span.0.as_secs());
-    let boot_seconds = args.timeout.unwrap_or(board.limits.boot_seconds.saturating_add(soak_seconds));
-    Limits { boot_seconds, ..board.limits }
+    let witnesses = args.payload.scenario.iter().filter(|name| is_witness(name)).count() as u64;
+    let kernel_seconds = witnesses * u64::from(args.payload.cycles) * KERNEL_SECONDS;
+    let boot_seconds = board.limits.boot_seconds.saturating_add(soak_seconds).saturating_add(kernel_seconds);
+    let silence = board.limits.silence_seconds;
+    let silence_seconds = if witnesses == 0 { silence } else { silence.max(KERNEL_SILENCE) };
+    Limits { boot_seconds: args.timeout.unwrap_or(boot_seconds), silence_seconds }
 }
 
 /// Prepares a boot as `run` with these arguments does, for tests and measurements.
@@ -187,13 +198,20 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     let job = job(args, board, options, host, image);
     let is_loopback = job.qemu()?.sender.is_some();
     let ports = is_loopback.then(sender::Loopback::open).transpose()?.map(|loopback| loopback.ports());
-    crate::exit::say!("{}", quoted(&job.machine(ports, None)?.command()));
+    // What a kernel is brought in is written by a real run only, into a folder of its own.
+    let bringing = job.bringing(Path::new("guest"))?;
+    crate::exit::say!("{}", quoted(&job.machine(ports, None, bringing.as_ref())?.command()));
     Ok(Exit::Pass)
 }
 
 /// All that can be asked for by name and is documented: what `all` stands for, and the census.
 pub fn all_work() -> impl Iterator<Item = Work> {
     Scenario::all().map(Work::Crash).chain([Work::Census])
+}
+
+/// In which somebody's kernel takes over.
+fn is_witness(name: &str) -> bool {
+    matches!(Work::parse(name.trim()), Ok(Work::Witness { .. }))
 }
 
 /// A census finds what was left at work before the payload; another scenario stops it.

@@ -1,5 +1,7 @@
 //! What the payload is told: the board's wishes, the command line's, and the user's own options over both.
 
+use std::sync::Arc;
+
 use board::Board;
 use board::nearest;
 use scenario::options::RunOptions;
@@ -9,18 +11,31 @@ use super::inject::{self, Injection};
 use crate::capture::{Expected, Request};
 use crate::cli::PayloadArgs;
 use crate::exit::usage;
+use crate::kernel::Guest;
 
 /// The option text, checked, and what it asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// `key=value` words, as the payload reads them.
     pub text: String,
     /// What it asks for, for the host's own check.
     pub request: Request,
+    /// The kernel that takes over.
+    pub guest: Option<Arc<Guest>>,
+    /// MiB of memory that it may use.
+    pub guest_mib: u32,
 }
 
-/// Joins and checks the options. What is to be injected, the payload waits for.
+/// Joins and checks the options, and reads the kernel that takes over. What is to be injected, the payload waits for.
 pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow::Result<Options> {
+    let mut options = without_kernel(args, injections, board)?;
+    options.guest = guest(args, &options)?;
+    options.request.kernel = options.guest.as_ref().map(|guest| Box::new(guest.told.clone()));
+    Ok(options)
+}
+
+/// The same where nobody knows the kernel: of a log that others captured.
+pub fn without_kernel(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow::Result<Options> {
     let mut words = vec![
         ("scenario".to_owned(), scenarios(&args.scenario)?),
         ("cycles".to_owned(), cycles(args).to_string()),
@@ -70,6 +85,9 @@ pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow
         if value.contains(char::is_whitespace) || key.contains(char::is_whitespace) {
             return Err(usage(format!("--option `{option}`: neither key nor value may hold a blank")));
         }
+        if key == "guest" {
+            return Err(usage(format!("--option {option}: use --kernel, which puts it there and says where")));
+        }
         if key == "for_s" {
             return Err(usage(format!("--option {option}: use --for, so that the deadline follows")));
         }
@@ -84,8 +102,27 @@ pub fn of(args: &PayloadArgs, injections: &[Injection], board: &Board) -> anyhow
         words.push((key.to_owned(), value.to_owned()));
     }
     let text = words.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
-    let request = request(&text, board)?;
-    Ok(Options { text, request })
+    let (request, guest_mib) = request(&text, board)?;
+    Ok(Options { text, request, guest: None, guest_mib })
+}
+
+/// The kernel that is brought along: wherever one is to take over, and nowhere else.
+fn guest(args: &PayloadArgs, options: &Options) -> anyhow::Result<Option<Arc<Guest>>> {
+    let witness = options.request.scenarios.iter().find(|name| matches!(Work::parse(name), Ok(Work::Witness { .. })));
+    match (witness, &args.kernel.kernel) {
+        (Some(name), None) => {
+            Err(usage(format!("--scenario {name}: a kernel takes over; say which, by --kernel IMAGE")))
+        }
+        (None, Some(path)) => Err(usage(format!(
+            "--kernel {}: it takes over in no scenario; add `witness` to --scenario",
+            path.display()
+        ))),
+        _ => {
+            let guest = Guest::of(&args.kernel)?;
+            guest.as_ref().map_or(Ok(()), |guest| guest.fits(options.guest_mib))?;
+            Ok(guest.map(Arc::new))
+        }
+    }
 }
 
 /// The oracle of the cycle before takes a second cycle.
@@ -94,8 +131,8 @@ fn cycles(args: &PayloadArgs) -> u32 {
     if is_stale { args.cycles.max(2) } else { args.cycles }
 }
 
-/// Reads the text as the payload will, and takes from it what was asked for.
-fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
+/// Reads the text as the payload will, and takes from it what was asked for, and the MiB that a kernel may use.
+fn request(text: &str, board: &Board) -> anyhow::Result<(Request, u32)> {
     let mut options = RunOptions::default();
     let mut wrong = None;
     options.apply(text, |problem| {
@@ -125,7 +162,7 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
         )));
     }
     let endpoint = |e: &board::Endpoint| Expected { bdf: e.bdf.to_string(), driver: e.driver.clone() };
-    Ok(Request {
+    let request = Request {
         board: board.name.clone(),
         scenarios: options.scenarios.iter().map(Work::to_string).collect(),
         cycles: if options.for_s == 0 { options.cycles } else { 0 },
@@ -135,7 +172,8 @@ fn request(text: &str, board: &Board) -> anyhow::Result<Request> {
         expectations: board.expectations.clone(),
         kernel: None,
         provenance: None,
-    })
+    };
+    Ok((request, options.guest_mib))
 }
 
 /// The names in their shortest form; an unknown one is refused with the nearest that there is.

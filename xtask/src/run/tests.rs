@@ -97,6 +97,7 @@ fn the_command_line_is_fixed() {
         ports: Some((1111, 2222)),
         reboots: false,
         monitor: None,
+        bringing: None,
         more: &["-trace".into(), "smmuv3_*".into()],
     };
     let wanted = "qemu-system-aarch64 -machine virt,gic-version=3,virtualization=on,iommu=smmuv3,acpi=on -cpu neoverse-n1 \
@@ -124,6 +125,7 @@ fn drives_stand_before_the_devices_that_have_them() {
         ports: None,
         reboots: false,
         monitor: None,
+        bringing: None,
         more: &[],
     };
     let words = machine.command();

@@ -182,7 +182,7 @@ fn command(drive: &Path, console: &str) -> Result<Vec<OsString>, String> {
     let drive = format!("if=none,id=esp,format=raw,file=fat:rw:{}", drive.display());
     let device = "virtio-blk-pci,drive=esp,bus=pcie.0,addr=6.0,bootindex=0,romfile=";
     let job = flash::from_drive(&format!("--board {BOARD}"), &drive, device)?;
-    let mut words = job.machine(None, None).map_err(|error| format!("{error:#}"))?.command();
+    let mut words = job.machine(None, None, None).map_err(|error| format!("{error:#}"))?.command();
     let own = words.iter_mut().find(|word| word.to_str().is_some_and(|word| word.starts_with("stdio,id=console")));
     *own.ok_or("the emulator has no console")? =
         format!("socket,id=console,host={}", console.replace(':', ",port=")).into();
