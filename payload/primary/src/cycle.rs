@@ -7,7 +7,7 @@ use crate::{
     machine::Machine,
     oracle,
     others::Others,
-    pci_setup, plant, quiesce,
+    plant, quiesce,
     region::{Places, Prepared},
     streams::{self, Live},
 };
@@ -84,8 +84,6 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
     let mut frames = unsafe { FramePool::new(setting.machine.memory.arena.start, setting.machine.memory.arena.bytes) };
     let (mut units, mut live) = (Vec::new(), Vec::new());
     let mut report = Report::default();
-    // A kernel sets up anew what it finds.
-    let before = setting.policy.is_none().then(|| pci_setup::save(setting.machine));
     errors::clear(setting.machine, (setting.run, setting.cycle) == (0, 0));
     let armed = arm::arm(&mut setting, &mut frames, &mut units, &mut live, &mut end);
     let crashed = armed.map_err(NoCrash::from);
@@ -105,9 +103,6 @@ pub(crate) fn run(mut setting: Setting<'_>) -> CycleEnd {
         end.outcome = Outcome::Fail;
     }
     alive::phase(last_words::CLEAN_UP, "");
-    if let Some(before) = before {
-        setting.machine.take_back(&before);
-    }
     tear_down(&mut setting, &mut units, &live, &mut end);
     quiesce::works_again(&mut setting, &mut end);
     let Setting { run, cycle, .. } = setting;

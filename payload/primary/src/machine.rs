@@ -3,7 +3,6 @@
 use crate::{
     firmware::{Reserved, conduit},
     notes::Notes,
-    pci_setup,
     platform::{Described, IortInForce, is_usable},
 };
 use addr::{Bdf, PhysAddr, StreamId};
@@ -16,7 +15,6 @@ use arch::{
     serial::At,
 };
 use handover::boot;
-use pci::{Found, Saved};
 use scenario::options::RunOptions;
 use smmu::access::SmmuIndex;
 use smmu::spec::registers::{EVENTQ_CONS, IDR0, IDR1, Idr0, Idr1};
@@ -221,25 +219,11 @@ impl Machine {
         self.devices.iter().any(|device| overlaps(device, start, 1))
     }
 
-    /// Takes the machine back from a kernel that had all of it: its interrupts off, ours on again, functions as they were `before`.
-    pub(crate) fn take_back(&mut self, before: &[(Found, Saved)]) {
-        self.wake_by_timer();
-        pci_setup::take_back(self, before);
-    }
-
     fn start_timer(&mut self, notes: &mut Notes) {
-        if !self.wake_by_timer() {
-            let text = "the EL2 timer's interrupt does not arrive: waits poll";
-            notes.add(Severity::Note, "timer", "timer-does-not-wake", text);
-        }
-    }
-
-    /// Has the timer end a WFI, if it can.
-    fn wake_by_timer(&mut self) -> bool {
         let distributor = self.platform.gic.distributor.map(|distributor| distributor.base);
         let distributor = distributor.filter(|base| self.is_mapped(*base));
         let redistributor = self.redistributor_of(cpu::affinity());
-        match (distributor, redistributor) {
+        let wakes = match (distributor, redistributor) {
             (Some(distributor), Some(redistributor)) => {
                 self.gic = boot::Gic { distributor, redistributor: PhysAddr(redistributor) };
                 let gic = gic::Gic { distributor: distributor.0, redistributor, timer_intid: self.timer_interrupt };
@@ -247,6 +231,10 @@ impl Machine {
                 unsafe { gic::enable_timer_wake(&gic) }
             }
             _ => false,
+        };
+        if !wakes {
+            let text = "the EL2 timer's interrupt does not arrive: waits poll";
+            notes.add(Severity::Note, "timer", "timer-does-not-wake", text);
         }
     }
 

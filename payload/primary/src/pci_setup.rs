@@ -1,12 +1,10 @@
-//! Bus numbers and addresses below host bridges: where no firmware has set them up, and where a kernel has set them up anew.
+//! Bus numbers and addresses below host bridges that no firmware has set up.
 
-use crate::{endpoints, machine::Machine, notes::Notes};
+use crate::{machine::Machine, notes::Notes};
 use alloc::{format, vec::Vec};
-use arch::timer;
 use pci::{
-    BusRange, Found, Function, Saved,
+    BusRange,
     assign::{self, Assigned, HostBridge},
-    sriov,
 };
 use tables::devicetree::{Space, Window};
 use wire::record::Severity;
@@ -40,33 +38,5 @@ pub(crate) fn assign(machine: &mut Machine, windows: &[Window], notes: &mut Note
             buses.segment, buses.first, buses.last
         );
         notes.add(severity, "PCI", "assigned", text);
-    }
-}
-
-/// From D3hot to D0 (PCI Express Base 6.0, 5.9.1).
-const WAKE_US: u64 = 10_000;
-
-/// Notes how every function is set up; one whose capabilities cannot be walked, or that nobody may touch, is left as it is.
-pub(crate) fn save(machine: &mut Machine) -> Vec<(Found, Saved)> {
-    let functions = endpoints::functions(machine);
-    let Machine { config, denied, .. } = machine;
-    let mut saved = |found: &Found| Some((*found, Function::any(config, found.bdf)?.save().ok()?));
-    functions.iter().filter(|found| !denied.contains(&found.bdf)).filter_map(&mut saved).collect()
-}
-
-/// Sets every function up as it was, and silences it. In bus order: a bridge comes before what lies behind it, and virtual
-/// functions after their own.
-pub(crate) fn take_back(machine: &mut Machine, saved: &[(Found, Saved)]) {
-    let (physical, virtuals): (Vec<_>, Vec<_>) = saved.iter().partition(|(found, _)| found.physical.is_none());
-    for (index, (found, saved)) in physical.iter().chain(&virtuals).enumerate() {
-        if index == physical.len() {
-            timer::sleep_us(sriov::ENABLE_US);
-        }
-        // One that is gone is missed where it is to be armed.
-        let Some(mut function) = Function::any(&mut machine.config, found.bdf) else { continue };
-        if function.wake() == Ok(true) {
-            timer::sleep_us(WAKE_US);
-        }
-        function.take_back(saved);
     }
 }
