@@ -79,9 +79,9 @@ pub struct Left {
     /// What its runtime services take beside that; these lie over the RAM.
     pub runtime: Vec<Region>,
     /// How a kernel reaches UEFI, where [`Firmware::bundle`] was called.
-    pub efi: Option<Efi>,
-    /// Where kernels note what the next one must keep (LINUX_EFI_MEMRESERVE), there too.
-    pub memreserve: Option<PhysAddr>,
+    pub efi: Efi,
+    /// Where kernels note what the next one must keep (LINUX_EFI_MEMRESERVE), there too; else 0.
+    pub memreserve: PhysAddr,
 }
 
 /// Who owns memory until the payload takes the machine.

@@ -6,7 +6,7 @@ use crate::{
     kdump_image::KdumpImage,
 };
 use addr::PhysAddr;
-use alloc::{format, string::String};
+use alloc::{boxed::Box, format, string::String};
 use arch::{
     mmio,
     mmu::{Kind, Region},
@@ -21,8 +21,8 @@ pub(crate) struct Brought {
     pub(crate) image: KdumpImage,
     /// What its boot block says.
     pub(crate) block: boot::Guest,
-    /// Where kernels leave notes for the next one, and what stood there first.
-    memreserve: Option<(PhysAddr, [u64; 2])>,
+    /// Where kernels leave notes for the next one; 0: nowhere.
+    memreserve: PhysAddr,
 }
 
 impl Brought {
@@ -30,7 +30,7 @@ impl Brought {
     ///
     /// # Errors
     /// One line: what is wrong with the bundle, or how much memory is free.
-    pub(crate) fn new(firmware: &mut dyn Firmware, file: Reserved, options: &RunOptions) -> Result<Self, String> {
+    pub(crate) fn new(firmware: &mut dyn Firmware, file: Reserved, options: &RunOptions) -> Result<Box<Self>, String> {
         let damaged = |why: &dyn core::fmt::Display| format!("the kernel's bundle is damaged: {why}");
         let start = core::ptr::with_exposed_provenance(file.start.0 as usize);
         // SAFETY: the firmware read it, or a boot loader put it there; it is mapped, kept for good, and nobody writes to it.
@@ -42,27 +42,25 @@ impl Brought {
         let bytes = u64::from(options.guest_mib) << 20;
         let usable = firmware.reserve("the kernel (guest_mib)", bytes, REGION_GRANULE, u64::MAX, Purpose::Own)?;
         let block = boot::Guest { bundle: region(file), usable: region(usable), ..boot::Guest::default() };
-        Ok(Self { image, block, memreserve: None })
+        Ok(Box::new(Self { image, block, memreserve: PhysAddr(0) }))
     }
 
     /// Adds what is known when the firmware's work has ended; `own` is memory of the primary's that is no kernel's business.
     pub(crate) fn complete(&mut self, left: &mut Left, own: [Reserved; 2]) {
-        self.block.efi = left.efi.unwrap_or_default();
+        self.block.efi = left.efi;
         let (start, bytes) = (self.block.bundle.base, self.block.bundle.bytes);
         left.ram.push(Region { start, bytes, kind: Kind::Data });
         let hidden = own.map(region).into_iter().chain([self.block.bundle]);
         self.block.hidden.iter_mut().zip(hidden).for_each(|(slot, range)| *slot = range);
-        // SAFETY: as in `reset`.
-        self.memreserve = left.memreserve.map(|at| (at, [at.0, at.0 + 8].map(|at| unsafe { mmio::read64(at) })));
+        self.memreserve = left.memreserve;
     }
 
     /// Takes away what a kernel of an earlier cycle left for the next one: its memory is this one's.
     pub(crate) fn reset(&self) {
-        if let Some((at, words)) = self.memreserve {
-            for (at, word) in (at.0..).step_by(8).zip(words) {
-                // SAFETY: the table's 16 bytes, which the front end found or made; they are mapped, and only kernels write there.
-                unsafe { mmio::write64(at, word) }
-            }
+        let PhysAddr(at) = self.memreserve;
+        if at != 0 {
+            // SAFETY: the front end made the table, which is mapped, for kernels to write to. Size and count stay 0: only `next` changes.
+            unsafe { mmio::write64(at + 8, 0) }
         }
     }
 }

@@ -97,7 +97,9 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         return Err("option plant=stale-oracle: it takes cycles=2 or more, for the oracle of the cycle before".into());
     }
     let is_witness = |work: &Work| matches!(work, Work::Witness { .. });
-    let file = options.scenarios.iter().any(is_witness).then(|| firmware.bundle(options.guest));
+    // Nobody reads this where none is asked for.
+    let no_file = Err(String::new());
+    let file = if options.scenarios.iter().any(is_witness) { firmware.bundle(options.guest) } else { no_file };
     let mut described = platform::describe(firmware, given, &options, &mut notes)?;
     let console = ConsoleAt::choose(described.platform.console, &options).ok_or(
         "no console: the firmware names no PL011, SBSA UART or 16550; give console=pl011:ADDRESS or 16550:ADDRESS",
@@ -110,9 +112,8 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         None => firmware.reserve("the kdump image", region::BYTES, REGION_GRANULE, u64::MAX, Purpose::Kept)?,
     };
     // Last of all: without it the other scenarios still run.
-    let mut brought = file.map(|file| file.and_then(|file| Brought::new(firmware, file, &options)));
-    let image_bytes =
-        brought.iter().flatten().fold(kdump.memory_bytes(), |most, guest| most.max(guest.image.memory_bytes()));
+    let mut brought = file.and_then(|file| Brought::new(firmware, file, &options));
+    let image_bytes = brought.as_ref().map_or(0, |brought| brought.image.memory_bytes()).max(kdump.memory_bytes());
     let places = Places::new(region, image_bytes, &described)?;
 
     let masters = firmware.bus_masters();
@@ -121,7 +122,7 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         // Nobody calls them.
         left.runtime.clear();
     }
-    if let Some(Ok(brought)) = &mut brought {
+    if let Ok(brought) = &mut brought {
         brought.complete(&mut left, [Reserved { start: image.start, bytes: image.bytes }, heap]);
     }
     let windows = core::mem::take(&mut described.windows);
@@ -164,7 +165,7 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")))
     };
     let prepared = prepare(kdump, None);
-    let witness = brought.map(|brought| brought.map(|brought| prepare(brought.image, Some(brought))));
+    let witness = brought.map(|brought| prepare(brought.image, Some(brought)));
     Ok(Session { machine, candidates, options, prepared, witness, places, deadline: None, first })
 }
 

@@ -12,7 +12,7 @@ use crate::{
     platform::Described,
 };
 use addr::PhysAddr;
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use arch::{
     cache, cpu,
     mmu::{self, Kind, Regime, Region},
@@ -57,7 +57,7 @@ pub(crate) struct Places {
 /// What does not change from crash to crash: a taker's relocated image, and the map that it starts with.
 pub(crate) struct Prepared {
     /// The kernel that it watches, where it does.
-    guest: Option<Brought>,
+    guest: Option<Box<Brought>>,
     pristine: Pristine,
     tables: Vec<u8>,
     regime: Regime,
@@ -136,7 +136,7 @@ impl Places {
         &self,
         machine: &Machine,
         image: KdumpImage,
-        guest: Option<Brought>,
+        guest: Option<Box<Brought>>,
         options: &RunOptions,
     ) -> Result<Prepared, String> {
         let e2h = options.e2h || cpu::is_e2h();
@@ -176,10 +176,9 @@ impl Places {
         unsafe { slice::from_raw_parts_mut(pointer(self.report), size_of::<Report>()) }.fill(0);
         // SAFETY: as above; no other CPU is on yet.
         unsafe { slice::from_raw_parts_mut(pointer(self.note), size_of::<CrashNote>()) }.fill(0);
-        guest.iter().for_each(Brought::reset);
         let end = self.region.start.plus(self.region.bytes);
         let held = |base, bytes: usize| boot::Region { base, bytes: bytes as u64 };
-        Ok(Boot {
+        let mut boot = Boot {
             region: boot::Region { base: self.region.start, bytes: self.region.bytes },
             image,
             stack_top: self.stack.plus(STACK_BYTES),
@@ -201,9 +200,13 @@ impl Places {
             way_back: boot::WayBack { report: self.report, ..boot::WayBack::default() },
             boot_cpu: cpu::affinity(),
             crash_note: self.note,
-            guest: guest.as_ref().map(|guest| guest.block).unwrap_or_default(),
             ..Boot::default()
-        })
+        };
+        if let Some(guest) = guest {
+            guest.reset();
+            boot.guest = guest.block;
+        }
+        Ok(boot)
     }
 
     /// Writes the sealed boot block and cleans what the taker is given to PoC: it starts with caches off. Its stack and

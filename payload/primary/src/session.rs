@@ -30,8 +30,8 @@ pub(crate) struct Session {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) options: RunOptions,
     pub(crate) prepared: Prepared,
-    /// The taker that watches a kernel, or why there is none; `None`: nobody asks for it.
-    pub(crate) witness: Option<Result<Prepared, String>>,
+    /// The taker that watches a kernel, or why there is none.
+    pub(crate) witness: Result<Prepared, String>,
     pub(crate) places: Places,
     /// When the run that goes on ends, where it goes by time.
     pub(crate) deadline: Option<u64>,
@@ -106,13 +106,12 @@ impl Session {
         match work {
             Work::Crash(Scenario { policy, damage, crash }) => self.run_crash(run, work, Some(policy), damage, crash),
             Work::Witness { damage, crash } => match &self.witness {
-                Some(Ok(_)) => self.run_crash(run, work, None, damage, crash),
-                Some(Err(why)) => {
+                Ok(_) => self.run_crash(run, work, None, damage, crash),
+                Err(why) => {
                     // Whoever asked for it counts on it: this is no scenario of `all`.
                     let (id, verdict) = ("scenario.possible", Verdict::NotCovered);
                     say(run, id, verdict, Verdict::Pass, why, "ARCHITECTURE.md, witness", Outcome::Fail)
                 }
-                None => Outcome::Fail,
             },
             Work::Census => self.repeat(run, &mut |session, cycle| census::run(session, run, cycle) == Outcome::Pass),
         }
@@ -162,12 +161,14 @@ impl Session {
         // The taker is told whether there are several.
         let cycles = if self.deadline.is_some() { self.options.cycles.max(2) } else { self.options.cycles };
         self.repeat(run, &mut |session, cycle| {
-            let witness = session.witness.as_ref().and_then(|witness| witness.as_ref().ok());
             let end = cycle::run(Setting {
                 machine: &mut session.machine,
                 candidates: &mut session.candidates,
                 options: &session.options,
-                prepared: witness.filter(|_| policy.is_none()).unwrap_or(&session.prepared),
+                prepared: match &session.witness {
+                    Ok(witness) if policy.is_none() => witness,
+                    _ => &session.prepared,
+                },
                 places: &mut session.places,
                 last_oracle: &mut last_oracle,
                 run,

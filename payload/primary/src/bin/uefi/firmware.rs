@@ -138,18 +138,13 @@ fn open_beside_image(image: &LoadedImage, name: &CStr16) -> Option<(RegularFile,
 
 /// What a kernel that is started later has to know of UEFI, and where it leaves word for the next one.
 fn for_a_kernel() -> uefi::Result<(Efi, PhysAddr)> {
-    let memreserve = match config_table(MEMRESERVE) {
-        Some(there) => there,
-        None => {
-            let table = boot::allocate_pool(MemoryType::LOADER_DATA, efi::MEMRESERVE.len())?;
-            // SAFETY: allocated for this just now, with this length.
-            unsafe { slice::from_raw_parts_mut(table.as_ptr(), efi::MEMRESERVE.len()) }
-                .copy_from_slice(&efi::MEMRESERVE);
-            // SAFETY: the table of this GUID is what was written there.
-            unsafe { boot::install_configuration_table(&MEMRESERVE, table.as_ptr().cast()) }?;
-            PhysAddr(table.addr().get() as u64)
-        }
-    };
+    // Who has left one before was no kernel that still runs.
+    let table = boot::allocate_pool(MemoryType::LOADER_DATA, efi::MEMRESERVE.len())?;
+    // SAFETY: allocated for this just now, with this length.
+    unsafe { slice::from_raw_parts_mut(table.as_ptr(), efi::MEMRESERVE.len()) }.copy_from_slice(&efi::MEMRESERVE);
+    // SAFETY: the table of this GUID is what was written there.
+    unsafe { boot::install_configuration_table(&MEMRESERVE, table.as_ptr().cast()) }?;
+    let memreserve = PhysAddr(table.addr().get() as u64);
     let mut is_secure = [0];
     let secure_boot = runtime::get_variable(cstr16!("SecureBoot"), &VariableVendor::GLOBAL_VARIABLE, &mut is_secure);
     let system_table = table::system_table_raw().map_or(0, |table| table.addr().get() as u64);
@@ -291,7 +286,7 @@ impl Firmware for Uefi {
                     handover::boot::Region { base: PhysAddr(bytes.as_ptr().addr() as u64), bytes: map_size as u64 };
             }
             (efi.descriptor_bytes, efi.descriptor_version) = (desc_size as u32, desc_version);
-            (left.efi, left.memreserve) = (Some(efi), Some(memreserve));
+            (left.efi, left.memreserve) = (efi, memreserve);
             // It is the kernel's from here on.
             core::mem::forget(map);
         }
