@@ -80,8 +80,6 @@ pub struct Left {
     pub runtime: Vec<Region>,
     /// How a kernel reaches UEFI, where [`Firmware::bundle`] was called.
     pub efi: Efi,
-    /// Where kernels note what the next one must keep (LINUX_EFI_MEMRESERVE), there too; else 0.
-    pub memreserve: PhysAddr,
 }
 
 /// Who owns memory until the payload takes the machine.

@@ -5,12 +5,8 @@ use crate::{
     firmware::{Firmware, Left, Purpose, Reserved},
     kdump_image::KdumpImage,
 };
-use addr::PhysAddr;
 use alloc::{boxed::Box, format, string::String};
-use arch::{
-    mmio,
-    mmu::{Kind, Region},
-};
+use arch::mmu::{Kind, Region};
 use core::slice;
 use handover::{boot, bundle::Bundle};
 use scenario::options::{REGION_GRANULE, RunOptions};
@@ -21,8 +17,6 @@ pub(crate) struct Brought {
     pub(crate) image: KdumpImage,
     /// What its boot block says.
     pub(crate) block: boot::Guest,
-    /// Where kernels leave notes for the next one; 0: nowhere.
-    memreserve: PhysAddr,
 }
 
 impl Brought {
@@ -42,7 +36,7 @@ impl Brought {
         let bytes = u64::from(options.guest_mib) << 20;
         let usable = firmware.reserve("the kernel (guest_mib)", bytes, REGION_GRANULE, u64::MAX, Purpose::Own)?;
         let block = boot::Guest { bundle: region(file), usable: region(usable), ..boot::Guest::default() };
-        Ok(Box::new(Self { image, block, memreserve: PhysAddr(0) }))
+        Ok(Box::new(Self { image, block }))
     }
 
     /// Adds what is known when the firmware's work has ended; `own` is memory of the primary's that is no kernel's business.
@@ -52,16 +46,6 @@ impl Brought {
         left.ram.push(Region { start, bytes, kind: Kind::Data });
         let hidden = own.map(region).into_iter().chain([self.block.bundle]);
         self.block.hidden.iter_mut().zip(hidden).for_each(|(slot, range)| *slot = range);
-        self.memreserve = left.memreserve;
-    }
-
-    /// Takes away what a kernel of an earlier cycle left for the next one: its memory is this one's.
-    pub(crate) fn reset(&self) {
-        let PhysAddr(at) = self.memreserve;
-        if at != 0 {
-            // SAFETY: the front end made the table, which is mapped, for kernels to write to. Size and count stay 0: only `next` changes.
-            unsafe { mmio::write64(at + 8, 0) }
-        }
     }
 }
 

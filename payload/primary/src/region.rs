@@ -203,7 +203,6 @@ impl Places {
             ..Boot::default()
         };
         if let Some(guest) = guest {
-            guest.reset();
             boot.guest = guest.block;
         }
         Ok(boot)

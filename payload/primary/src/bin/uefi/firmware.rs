@@ -15,7 +15,7 @@ use uefi::{
     CStr16, Guid, Status,
     boot::{self, AllocateType, MemoryType},
     cstr16, guid,
-    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapMeta, MemoryMapMut, MemoryMapOwned},
+    mem::memory_map::{MemoryAttribute, MemoryDescriptor, MemoryMap, MemoryMapMeta, MemoryMapOwned},
     proto::{
         device_path::DevicePath,
         loaded_image::LoadedImage,
@@ -29,7 +29,6 @@ use uefi::{
     system,
     table::{self, cfg::ConfigTableEntry},
 };
-use witness::guest::efi;
 
 /// LINUX_EFI_INITRD_MEDIA_GUID: the vendor media path under which a loader offers an initrd, and QEMU its `-initrd`.
 const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
@@ -42,8 +41,8 @@ const IORT_FILE: &CStr16 = cstr16!("iort.aml");
 /// The bundle of a kernel, beside the image; it is read in pieces.
 const BUNDLE_FILE: &CStr16 = cstr16!("guest.bin");
 const PIECE: usize = 16 << 20;
-/// What kernels leave for the next one.
-const MEMRESERVE: Guid = Guid::from_bytes(efi::MEMRESERVE_GUID);
+/// LINUX_EFI_MEMRESERVE_TABLE_GUID: what kernels leave for the next one.
+const MEMRESERVE: Guid = guid!("888eb0c6-8ede-4ff5-a8f0-9aee5cb977c2");
 /// An option file or IORT longer than this is not read.
 const LONGEST_FILE: u64 = 4 << 20;
 
@@ -136,20 +135,21 @@ fn open_beside_image(image: &LoadedImage, name: &CStr16) -> Option<(RegularFile,
     Some((file, size))
 }
 
-/// What a kernel that is started later has to know of UEFI, and where it leaves word for the next one.
-fn for_a_kernel() -> uefi::Result<(Efi, PhysAddr)> {
-    // Who has left one before was no kernel that still runs.
-    let table = boot::allocate_pool(MemoryType::LOADER_DATA, efi::MEMRESERVE.len())?;
+/// What a kernel that is started later has to know of UEFI. It gets a table in which to leave word for the next one, or each of its
+/// allocations for the GIC's LPIs would complain; who has left one before was no kernel that still runs.
+fn for_a_kernel() -> uefi::Result<Efi> {
+    // `struct linux_efi_memreserve` without entries: size, count and next are 0.
+    const BYTES: usize = 16;
+    let table = boot::allocate_pool(MemoryType::LOADER_DATA, BYTES)?.as_ptr();
     // SAFETY: allocated for this just now, with this length.
-    unsafe { slice::from_raw_parts_mut(table.as_ptr(), efi::MEMRESERVE.len()) }.copy_from_slice(&efi::MEMRESERVE);
-    // SAFETY: the table of this GUID is what was written there.
-    unsafe { boot::install_configuration_table(&MEMRESERVE, table.as_ptr().cast()) }?;
-    let memreserve = PhysAddr(table.addr().get() as u64);
+    unsafe { table.write_bytes(0, BYTES) };
+    // SAFETY: what was written there is the table of this GUID.
+    unsafe { boot::install_configuration_table(&MEMRESERVE, table.cast()) }?;
     let mut is_secure = [0];
     let secure_boot = runtime::get_variable(cstr16!("SecureBoot"), &VariableVendor::GLOBAL_VARIABLE, &mut is_secure);
-    let system_table = table::system_table_raw().map_or(0, |table| table.addr().get() as u64);
     let secure_boot = u32::from(secure_boot.is_ok() && is_secure == [1]);
-    Ok((Efi { system_table: PhysAddr(system_table), secure_boot, ..Efi::default() }, memreserve))
+    let system_table = table::system_table_raw().map_or(0, |table| table.addr().get() as u64);
+    Ok(Efi { system_table: PhysAddr(system_table), secure_boot, ..Efi::default() })
 }
 
 /// UEFI's services.
@@ -158,7 +158,7 @@ pub(crate) struct Uefi {
     /// Variables can be set no more.
     is_mute: bool,
     /// [`for_a_kernel`].
-    for_a_kernel: Option<(Efi, PhysAddr)>,
+    for_a_kernel: Option<Efi>,
 }
 
 /// Name and namespace of the variable with the last words.
@@ -273,20 +273,17 @@ impl Firmware for Uefi {
 
     fn leave(&mut self) -> Left {
         // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
-        let mut map = unsafe { boot::exit_boot_services(None) };
+        let map = unsafe { boot::exit_boot_services(None) };
         let mut left = Left { ram: ram(&map), runtime: of_runtime(&map), ..Left::default() };
-        if let Some((mut efi, memreserve)) = self.for_a_kernel {
+        if let Some(efi) = self.for_a_kernel {
             let MemoryMapMeta { map_size, desc_size, desc_version, .. } = map.meta();
-            // SAFETY: only addresses of runtime services change, that nobody uses who looks at the map here.
-            let bytes = unsafe { map.buffer_mut() };
-            if let Some(bytes) = bytes.get_mut(..map_size) {
-                // What is no map leads to none.
-                let _ = efi::map_to_identity(bytes, desc_size);
-                efi.map =
-                    handover::boot::Region { base: PhysAddr(bytes.as_ptr().addr() as u64), bytes: map_size as u64 };
-            }
-            (efi.descriptor_bytes, efi.descriptor_version) = (desc_size as u32, desc_version);
-            (left.efi, left.memreserve) = (efi, memreserve);
+            let base = PhysAddr(map.buffer().as_ptr().addr() as u64);
+            left.efi = Efi {
+                map: handover::boot::Region { base, bytes: map_size as u64 },
+                descriptor_bytes: desc_size as u32,
+                descriptor_version: desc_version,
+                ..efi
+            };
             // It is the kernel's from here on.
             core::mem::forget(map);
         }
