@@ -54,6 +54,12 @@ pub fn cpu_off(conduit: Conduit) -> ! {
     halt()
 }
 
+/// Passes a call of a kernel's on to firmware: x0 to x17 as it made it, and as firmware answers (Arm DEN 0028, 2.6).
+pub fn forward(x: &mut [u64; 18]) {
+    let [function, arguments @ ..] = *x;
+    *x = smccc::smc64(function as u32, arguments);
+}
+
 /// Whether a CPU is off: its last access is done.
 #[must_use]
 pub fn is_off(conduit: Conduit, affinity: u64) -> bool {

@@ -16,7 +16,7 @@ pub mod oracle;
 pub mod report;
 mod seal;
 
-pub use seal::{HandoverError, Header, crc64};
+pub use seal::{HandoverError, Header, crc64, crc64_of};
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,13 @@ pub fn crc64(bytes: &[u8]) -> u64 {
     crc_64_xz().checksum(bytes)
 }
 
+/// The same of bytes that come in several parts.
+pub fn crc64_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    let mut digest = digest();
+    parts.into_iter().for_each(|part| digest.update(part));
+    digest.finalize()
+}
+
 /// First bytes of every block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

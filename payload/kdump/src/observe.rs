@@ -46,9 +46,7 @@ pub struct After {
     /// Its registers.
     pub registers: Registers,
     /// Events of its queues.
-    pub events: event::Counts,
-    events_readable: bool,
-    events_lost: bool,
+    pub events: Events,
     digest: Option<Digest>,
     strtab_guard: Option<Guard>,
     /// STEs of the oracle's streams, in its order; `None` for another SMMU's.
@@ -108,19 +106,25 @@ pub fn look_again(
     before.iter().map(of).collect()
 }
 
-/// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
-/// `handlers` have read what there was to read in queues that were left on.
-pub fn after(hw: &mut Smmus, before: &[Before], streams: &Streams, handlers: Vec<Option<EventHandler>>) -> Vec<After> {
-    let one = |(old, handler): (&Before, Option<EventHandler>)| {
-        let index = old.registers.smmu;
-        let (registers, new_events) = (Registers::read(hw, index), EventQueue::from_registers(hw, index));
-        let (mut events, mut events_lost) =
+/// Events of an SMMU's queues, the dead image's and the one in its place.
+pub struct Events {
+    /// By kind, stream and page.
+    pub counts: event::Counts,
+    is_readable: bool,
+    is_lost: bool,
+}
+
+impl Events {
+    /// What `handler` has not read of them yet; `registers` are those after the watch.
+    pub fn read(hw: &mut Smmus, old: &Before, registers: &Registers, handler: Option<EventHandler>) -> Self {
+        let new_events = EventQueue::from_registers(hw, old.registers.smmu);
+        let (mut counts, mut is_lost) =
             handler.map_or_else(|| (event::Counts::with_capacity(EVENT_ROWS), false), EventHandler::into_counts);
-        let mut events_readable = true;
+        let mut is_readable = true;
         let mut drain = |mut queue: EventQueue, prod| {
-            let drained = queue.drain_to(hw, prod, MOST_EVENTS, &mut |event| events.add(event));
-            events_readable &= drained.unbacked.is_none() && !drained.inconsistent;
-            events_lost |= drained.overflowed || drained.left != 0;
+            let drained = queue.drain_to(hw, prod, MOST_EVENTS, &mut |event| counts.add(event));
+            is_readable &= drained.unbacked.is_none() && !drained.inconsistent;
+            is_lost |= drained.overflowed || drained.left != 0;
         };
         // A queue that was kept may have grown. One that was given away stays as long as it was before; the one in its
         // place was enabled for a moment, and may hold what the SMMU had buffered.
@@ -130,11 +134,22 @@ pub fn after(hw: &mut Smmus, before: &[Before], streams: &Streams, handlers: Vec
             drain(old.events, old.registers.eventq_prod);
             drain(new_events, registers.eventq_prod);
         }
+        Self { counts, is_readable, is_lost }
+    }
+}
+
+/// Looks at every SMMU after the watch. Tables are found by the registers as they are then.
+/// `handlers` have read what there was to read in queues that were left on.
+pub fn after(hw: &mut Smmus, before: &[Before], streams: &Streams, handlers: Vec<Option<EventHandler>>) -> Vec<After> {
+    let one = |(old, handler): (&Before, Option<EventHandler>)| {
+        let index = old.registers.smmu;
+        let registers = Registers::read(hw, index);
+        let events = Events::read(hw, old, &registers, handler);
         let stes = stes(hw, &registers, streams);
         let digest = digest(hw, &registers, DIGEST_LIMIT).ok();
         // The last look: after it the SMMU may be written, where its architecture says that nothing comes of it.
         let strtab_guard = guard::strtab(hw, index);
-        After { registers, events, events_readable, events_lost, digest, strtab_guard, stes }
+        After { registers, events, digest, strtab_guard, stes }
     };
     before.iter().zip(handlers).map(one).collect()
 }
@@ -200,8 +215,8 @@ impl<'a> Seen<'a> {
             after: Some(&after.registers),
             digest_after: after.digest,
             taken: taken.as_ref().map_err(|error| *error),
-            events: after.events_readable.then_some(&after.events),
-            events_lost: after.events_lost,
+            events: after.events.is_readable.then_some(&after.events.counts),
+            events_lost: after.events.is_lost,
             strtab_guard: after.strtab_guard,
         });
         let stream = |(index, watched): (usize, &Watched)| StreamEvidence {

@@ -86,6 +86,13 @@ impl Watched {
         }
     }
 
+    /// Notes the first delivery after the takeover.
+    pub fn note_delivery(&mut self) {
+        if self.first_delivery.is_none() && self.stream.totals.delivered > self.cuts.takeover.delivered {
+            self.first_delivery = Some(timer::now());
+        }
+    }
+
     /// Cuts between two phases: `cut` is the number of the one that ends.
     fn cut(&mut self, cut: usize) {
         self.at_cut = self.stream;
@@ -150,6 +157,10 @@ impl Streams {
 
     fn sample(&mut self) {
         self.count();
+        self.keep_samples();
+    }
+
+    fn keep_samples(&mut self) {
         for (index, watched) in self.all.iter().enumerate() {
             if self.samples.len() < KEPT_SAMPLES {
                 self.samples.push(Sample { ticks: timer::now(), stream: index, totals: watched.stream.totals });
@@ -192,7 +203,8 @@ impl Streams {
         self.kept_up = timer::now();
     }
 
-    fn count_one(&mut self, index: usize) {
+    /// Brings one stream's totals up to date.
+    pub fn count_one(&mut self, index: usize) {
         let Self { all, again, bus, .. } = self;
         match again {
             Some((again, stream)) if *again == index => {
@@ -202,6 +214,30 @@ impl Streams {
             }
             _ => all.get_mut(index).into_iter().for_each(|watched| watched.count(bus)),
         }
+    }
+
+    /// The registers behind a stream are somebody else's from now on: of it only the windows are looked at.
+    pub fn hide(&mut self, index: usize, means: Means) {
+        let Self { all, bus, .. } = self;
+        if let Some(watched) = all.get_mut(index) {
+            watched.stopping = Some(Stopping::begin(means, bus, &watched.stream));
+        }
+    }
+
+    /// Keeps the totals as they are now. Where there is no room left, every other instant gives way; returns whether it did.
+    pub fn keep(&mut self) -> bool {
+        let is_full = self.samples.len() + self.all.len() > KEPT_SAMPLES;
+        if is_full {
+            // Instants are told apart by where a stream comes again.
+            let first = self.samples.first().map_or(0, |sample| sample.stream);
+            let mut instant = 0_u32;
+            self.samples.retain(|sample| {
+                instant += u32::from(sample.stream == first);
+                instant.is_multiple_of(2)
+            });
+        }
+        self.keep_samples();
+        is_full
     }
 
     /// Devices of these functions are told to stop now.
@@ -305,32 +341,33 @@ impl Streams {
     /// The takeover is over: the cut between blackout and after.
     pub fn cut_takeover(&mut self) {
         self.sample();
+        self.cut_takeover_as_counted();
+    }
+
+    /// The same with the totals as they were counted last; a cut before it is none.
+    pub fn cut_takeover_as_counted(&mut self) {
         for watched in &mut self.all {
             watched.cuts.takeover = watched.stream.totals;
+            watched.first_delivery = None;
             watched.cut(1);
         }
     }
 
-    /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`. `meanwhile` is whatever
-    /// the taker goes on doing.
-    pub fn watch(&mut self, least_us: u64, limit_us: u64, meanwhile: &mut dyn FnMut()) -> u64 {
-        let ticks = self.wait(
-            least_us,
-            limit_us,
-            |watched| {
-                if watched.first_delivery.is_none() && watched.stream.totals.delivered > watched.cuts.takeover.delivered
-                {
-                    watched.first_delivery = Some(timer::now());
-                }
-            },
-            meanwhile,
-        );
+    /// The watch is over: the last cut.
+    pub fn cut_end(&mut self) {
         let Self { all, bus, .. } = self;
         for watched in all {
             watched.cuts.end = watched.stream.totals;
             watched.cut(2);
             watched.landed_when_stopped = watched.stopping.and_then(|stopping| stopping.landed(bus, &watched.stream));
         }
+    }
+
+    /// Watches after the takeover until every stream has attempted DMA since, at least `least_us`. `meanwhile` is whatever
+    /// the taker goes on doing.
+    pub fn watch(&mut self, least_us: u64, limit_us: u64, meanwhile: &mut dyn FnMut()) -> u64 {
+        let ticks = self.wait(least_us, limit_us, Watched::note_delivery, meanwhile);
+        self.cut_end();
         ticks
     }
 

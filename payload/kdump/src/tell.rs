@@ -107,19 +107,23 @@ impl Cycle {
 
     /// The access log, entry by entry.
     pub fn log(self, entries: &[Entry]) {
-        let Self { run, cycle } = self;
         for (index, entry) in (0..).zip(entries) {
-            let name = entry.name();
-            if let What::Step(_) = entry.what {
-                console::record(&Record::Step { run, cycle, index, name });
-                continue;
-            }
-            let Entry { ticks, address, value, count, stride, unbacked, .. } = *entry;
-            let (smmu, kind) = (entry.smmu.0, entry.op as u8);
-            let access =
-                Record::Access { run, cycle, index, ticks, smmu, kind, name, address, value, count, stride, unbacked };
-            console::record(&access);
+            self.entry(index, entry);
         }
+    }
+
+    /// One entry of the access log.
+    pub fn entry(self, index: u32, entry: &Entry) {
+        let Self { run, cycle } = self;
+        let name = entry.name();
+        if let What::Step(_) = entry.what {
+            return console::record(&Record::Step { run, cycle, index, name });
+        }
+        let Entry { ticks, address, value, count, stride, unbacked, .. } = *entry;
+        let (smmu, kind) = (entry.smmu.0, entry.op as u8);
+        let access =
+            Record::Access { run, cycle, index, ticks, smmu, kind, name, address, value, count, stride, unbacked };
+        console::record(&access);
     }
 
     /// Registers of one SMMU that are worth knowing: all of them, before and after.

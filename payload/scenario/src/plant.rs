@@ -38,11 +38,15 @@ pub enum Plant {
     HangBefore = 16,
     /// The taker hangs in the middle of its takeover, in the last cycle of each run.
     HangTakeover = 17,
+    /// The kernel of a bundle has another digest than the bundle says: it must not be started.
+    BundleDigest = 18,
+    /// A byte of the taker's memory that nobody writes to is another after the kernel's end.
+    KdumpOverwritten = 19,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::LeafUnmapped,
         Self::LeafCanary,
         Self::SteRewritten,
@@ -60,12 +64,15 @@ impl Plant {
         Self::PcieErrorAfter,
         Self::HangBefore,
         Self::HangTakeover,
+        Self::BundleDigest,
+        Self::KdumpOverwritten,
     ];
     /// Their names, for messages.
     pub const NAMES: &'static str = "leaf-unmapped, leaf-canary, ste-rewritten, smmuen-cleared, sender-stopped, \
                                      endpoint-off, stale-oracle, kdump-digest, bus-error, firmware-dropped, \
                                      stop-skipped, iova-in-kdump, pcie-error-before, pcie-error-blackout, \
-                                     pcie-error-after, hang-before, hang-takeover";
+                                     pcie-error-after, hang-before, hang-takeover, bundle-digest, \
+                                     kdump-overwritten";
 
     /// Name, as in the option `plant=` and in the report.
     #[must_use]
@@ -88,6 +95,8 @@ impl Plant {
             Self::PcieErrorAfter => "pcie-error-after",
             Self::HangBefore => "hang-before",
             Self::HangTakeover => "hang-takeover",
+            Self::BundleDigest => "bundle-digest",
+            Self::KdumpOverwritten => "kdump-overwritten",
         }
     }
 

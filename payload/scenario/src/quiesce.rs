@@ -19,6 +19,8 @@ pub enum Means {
     BusReset,
     /// Downstream port containment of that port, triggered by software (6.2.11).
     Containment,
+    /// By nobody of ours: a kernel that took over reached for its registers, and what it does with the function is its own business.
+    Kernel,
 }
 
 impl Means {
@@ -31,13 +33,14 @@ impl Means {
             Self::Flr => "function level reset",
             Self::BusReset => "secondary bus reset",
             Self::Containment => "downstream port containment",
+            Self::Kernel => "the kernel's own driver",
         }
     }
 
-    /// Nobody may access the function while it lasts.
+    /// Nobody of ours may access the function while it lasts.
     #[must_use]
     pub const fn hides(self) -> bool {
-        matches!(self, Self::Flr | Self::BusReset | Self::Containment)
+        matches!(self, Self::Flr | Self::BusReset | Self::Containment | Self::Kernel)
     }
 }
 
@@ -61,7 +64,7 @@ pub fn means(policy: Policy, offers: Offers) -> Option<Means> {
     let by_bus = if port { Some(Means::BusReset) } else { None };
     let by_function = if flr { Means::Flr } else { Means::BusMaster };
     match named(policy)? {
-        own @ (Means::BusMaster | Means::Driver) => Some(own),
+        own @ (Means::BusMaster | Means::Driver | Means::Kernel) => Some(own),
         // A bus is reset only where that spares no function which can be reset alone.
         Means::Flr if flr || port_has_flr => Some(by_function),
         Means::Containment if containment => Some(Means::Containment),

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod carry_out;
+pub mod course;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod guest;

@@ -82,6 +82,17 @@ pub fn decode(esr: u64, far: u64, hpfar: u64) -> Option<Abort> {
     Some(Abort { fault, place, is_write: is(6), is_table_walk, is_maintenance, transfer })
 }
 
+/// Where an access or a fetch found nothing mapped; `None` for any other fault. The two classes share their fault codes.
+#[must_use]
+pub const fn unmapped(esr: u64, far: u64, hpfar: u64) -> Option<u64> {
+    let is_walk = esr >> 7 & 1 != 0;
+    match esr & 0x3F {
+        0x04..=0x07 | 0x2B if is_walk => Some(page(hpfar)),
+        0x04..=0x07 | 0x2B if esr >> 10 & 1 == 0 => Some(page(hpfar) | far & 0xFFF),
+        _ => None,
+    }
+}
+
 /// HPFAR_EL2.FIPA, with FEAT_D128 as wide as 47:4, is bits 55:12.
 const fn page(hpfar: u64) -> u64 {
     (hpfar & 0xFFFF_FFFF_FFF0) << 8

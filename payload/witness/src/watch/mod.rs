@@ -83,6 +83,11 @@ impl Witness {
         &self.log
     }
 
+    /// Nothing of it changes any more: it was told. A poll that goes on is an entry of its own.
+    pub fn close_log(&mut self) {
+        self.log.close();
+    }
+
     /// The tables that are watched. Every page that one of them lies on belongs read-only into stage 2.
     pub fn tables(&self) -> impl Iterator<Item = &Region> {
         self.units.iter().flat_map(Unit::tables)

@@ -217,7 +217,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         cycle.requesters(&functions, &streams, &mut config, boot.crash_tick);
         for (index, (old, new)) in (0_u8..).zip(before.iter().zip(&after)) {
             cycle.registers(&old.registers, &new.registers);
-            cycle.events(index, &new.events, &streams);
+            cycle.events(index, &new.events.counts, &streams);
         }
     }
     Report {

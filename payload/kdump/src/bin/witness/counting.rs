@@ -1,0 +1,196 @@
+//! Counting goes on while a kernel takes over: at its traps, and as far as the devices are still as the primary left them.
+//!
+//! A device's registers are asked only where its function answers there with bus mastering on, and until the kernel first
+//! reaches for them: from then on it has a driver, and what is looked at is memory that the dead image's DMA went to.
+
+use alloc::vec::Vec;
+use arch::{bus::Ecam, timer};
+use handover::{
+    boot::Boot,
+    oracle::{OracleView, Stream},
+};
+use kdump::{errors::Errors, given, streams::Streams};
+use pci::{Command, Found, Function};
+use scenario::quiesce::Means;
+use tables::iort::Iort;
+use witness::course::{Course, Cut};
+use witness::watch::Seen;
+
+/// Least time between two looks, and between two that are kept at first.
+const LOOK_US: u64 = 2_000;
+/// A look may take one part of so many of the time.
+const SHARE: u64 = 10;
+const PAGE: u64 = 4096;
+
+/// Where a stream's device is found.
+struct Place {
+    found: Found,
+    bar: u8,
+    /// The kernel's driver has it.
+    is_taken: bool,
+}
+
+/// All streams, and where the kernel is on its course.
+pub(crate) struct Counting<'a> {
+    pub(crate) streams: Streams,
+    pub(crate) errors: Errors<'a>,
+    pub(crate) config: Ecam,
+    pub(crate) functions: Vec<Found>,
+    places: Vec<Option<Place>>,
+    course: Course,
+    is_over: bool,
+    next_look: u64,
+    next_kept: u64,
+    kept_every: u64,
+    /// Counter at the last cuts: the takeover's end, and the watch's.
+    pub(crate) takeover: Option<u64>,
+    pub(crate) end: Option<u64>,
+}
+
+impl<'a> Counting<'a> {
+    /// Goes on where the primary stopped.
+    pub(crate) fn new(boot: &Boot, oracle: Option<OracleView<'a>>) -> Self {
+        let known = oracle.map_or(&[][..], |oracle| oracle.streams);
+        let mut config = given::config(boot);
+        let errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
+        let iort = Iort::parse_again(given::bytes(boot.tables.iort)).ok();
+        let functions = given::functions(boot, iort.as_ref(), &mut config);
+        let place = |stream: &Stream| {
+            let found = *functions.iter().find(|found| found.bdf == stream.bdf)?;
+            let bar = dma::stopper_for(&found.identity)?.bar();
+            Some(Place { found, bar, is_taken: false })
+        };
+        Self {
+            streams: Streams::new(known, given::devices(known), &|_| None),
+            errors,
+            config,
+            places: known.iter().map(place).collect(),
+            functions,
+            course: Course::default(),
+            is_over: false,
+            next_look: 0,
+            next_kept: 0,
+            kept_every: timer::ticks_of_us(LOOK_US),
+            takeover: None,
+            end: None,
+        }
+    }
+
+    /// Pages of registers that tell by a first access of the kernel's that it has a driver for them.
+    pub(crate) fn pages(&self) -> Vec<u64> {
+        self.streams.all.iter().map(|watched| watched.stream.registers.0 & !(PAGE - 1)).collect()
+    }
+
+    /// The kernel reaches for an address: whether these are registers of devices that were counted.
+    pub(crate) fn reached_for(&mut self, at: u64) -> bool {
+        let mut is_one = false;
+        for index in 0..self.places.len() {
+            let is_here = |stream: &Stream| stream.registers.0 / PAGE == at / PAGE;
+            if self.streams.all.get(index).is_some_and(|watched| is_here(&watched.stream)) {
+                is_one = true;
+                if self.may_ask(index) {
+                    self.streams.count_one(index);
+                }
+                self.take(index);
+            }
+        }
+        is_one
+    }
+
+    fn take(&mut self, index: usize) {
+        if let Some(Some(place)) = self.places.get_mut(index)
+            && !core::mem::replace(&mut place.is_taken, true)
+        {
+            self.streams.hide(index, Means::Kernel);
+        }
+    }
+
+    /// Whether the function answers as the primary left it. A kernel that sizes BARs turns it off for a moment.
+    fn may_ask(&mut self, index: usize) -> bool {
+        let Some(watched) = self.streams.all.get(index) else { return false };
+        let Some(Some(Place { found, bar, is_taken: false })) = self.places.get(index) else { return false };
+        let on =
+            if found.physical.is_some() { Command::BUS_MASTER } else { Command::MEMORY_SPACE | Command::BUS_MASTER };
+        let is_on =
+            Function::any(&mut self.config, found.bdf).is_some_and(|mut function| function.command().contains(on));
+        is_on && given::registers(&mut self.config, found, *bar) == Some(watched.stream.registers)
+    }
+
+    /// Looks, if it is time.
+    pub(crate) fn look(&mut self) {
+        if timer::now() >= self.next_look {
+            self.look_now();
+        }
+    }
+
+    /// Somebody has to look before long: the dead image's devices are still counted by their registers.
+    pub(crate) fn is_needed(&self) -> bool {
+        !self.is_over && self.places.iter().flatten().any(|place| !place.is_taken)
+    }
+
+    /// Looks.
+    pub(crate) fn look_now(&mut self) {
+        if self.is_over {
+            return;
+        }
+        arch::alive::sign();
+        let began = timer::now();
+        for index in 0..self.streams.all.len() {
+            let is_taken = self.places.get(index).and_then(Option::as_ref).is_some_and(|place| place.is_taken);
+            if is_taken || self.may_ask(index) {
+                self.streams.count_one(index);
+            }
+        }
+        if self.takeover.is_some() {
+            self.streams.all.iter_mut().for_each(|watched| watched.note_delivery());
+        }
+        let now = timer::now();
+        if now >= self.next_kept {
+            if self.streams.keep() {
+                self.kept_every *= 2;
+            }
+            self.next_kept = now + self.kept_every;
+        }
+        self.next_look = now + ((now - began) * (SHARE - 1)).max(timer::ticks_of_us(LOOK_US));
+    }
+
+    /// The kernel has accessed an SMMU: whether its takeover is over by that.
+    pub(crate) fn follow(&mut self, seen: &Seen) -> bool {
+        let is_control = seen.entry.op.is_write() && seen.entry.name() == "CR0";
+        let cut = self.course.take(&seen.entry);
+        if is_control || cut.is_some() {
+            self.look_now();
+        }
+        match cut {
+            Some(Cut::Takeover) => self.cut_takeover(),
+            Some(Cut::End) => self.cut_end(),
+            None => {}
+        }
+        cut == Some(Cut::Takeover)
+    }
+
+    fn cut_takeover(&mut self) {
+        self.takeover = Some(timer::now());
+        self.streams.cut_takeover_as_counted();
+        self.errors.cut(1, &mut self.config);
+    }
+
+    fn cut_end(&mut self) {
+        self.end = Some(timer::now());
+        self.streams.keep();
+        self.streams.cut_end();
+        self.errors.cut(2, &mut self.config);
+        self.is_over = true;
+    }
+
+    /// The kernel has ended. All that it did not cut was blackout.
+    pub(crate) fn finish(&mut self) {
+        self.look_now();
+        if self.takeover.is_none() {
+            self.cut_takeover();
+        }
+        if !self.is_over {
+            self.cut_end();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The kernel as EL2 sees it at a trap: its addresses, its instructions, its memory.
+
+use addr::PhysAddr;
+use arch::{cache, cpu, el1::Vcpu, exceptions, mmio};
+use core::arch::asm;
+use witness::{
+    carry_out::{Kernel, Registers},
+    trap::abort,
+};
+
+/// SPSR_EL2.M: EL0, or EL1 with the stack pointer of EL0.
+const MODE: u64 = 0xF;
+const EL0: u64 = 0;
+const EL1T: u64 = 4;
+/// SPSR_EL2.BTYPE: of an instruction that was carried out nothing is left of the branch before it.
+const BTYPE: u64 = 3 << 10;
+
+/// EL2's side of a trap.
+pub(crate) struct AtTrap {
+    is_user: bool,
+}
+
+impl AtTrap {
+    pub(crate) const fn new(vcpu: &Vcpu) -> Self {
+        Self { is_user: vcpu.pstate & MODE == EL0 }
+    }
+}
+
+/// The kernel's registers, as an emulated instruction uses them.
+pub(crate) fn registers(vcpu: &Vcpu) -> Registers {
+    Registers { x: vcpu.x, sp: stack_pointer(vcpu), pc: vcpu.pc }
+}
+
+/// Has the kernel go on with these.
+pub(crate) fn go_on(vcpu: &mut Vcpu, registers: &Registers) {
+    if registers.sp != stack_pointer(vcpu) {
+        set_stack_pointer(vcpu, registers.sp);
+    }
+    (vcpu.x, vcpu.pc) = (registers.x, registers.pc);
+    vcpu.pstate &= !BTYPE;
+}
+
+fn has_sp_el0(vcpu: &Vcpu) -> bool {
+    matches!(vcpu.pstate & MODE, EL0 | EL1T)
+}
+
+fn stack_pointer(vcpu: &Vcpu) -> u64 {
+    let (el0, el1): (u64, u64);
+    // SAFETY: both belong to the kernel, which does not run.
+    unsafe { asm!("mrs {0}, sp_el0", "mrs {1}, sp_el1", out(reg) el0, out(reg) el1, options(nostack, preserves_flags)) }
+    if has_sp_el0(vcpu) { el0 } else { el1 }
+}
+
+fn set_stack_pointer(vcpu: &Vcpu, sp: u64) {
+    if has_sp_el0(vcpu) {
+        // SAFETY: as above.
+        unsafe { asm!("msr sp_el0, {0}", in(reg) sp, options(nostack, preserves_flags)) }
+    } else {
+        // SAFETY: as above.
+        unsafe { asm!("msr sp_el1, {0}", in(reg) sp, options(nostack, preserves_flags)) }
+    }
+}
+
+impl Kernel for AtTrap {
+    fn instruction(&mut self, pc: u64) -> Option<u32> {
+        let at = self.translate(pc)?;
+        cpu::normal_memory_at(at).then(|| exceptions::probe_read32(at)).flatten()
+    }
+
+    fn translate(&mut self, address: u64) -> Option<u64> {
+        let par: u64;
+        // SAFETY: PAR_EL1 is the kernel's, and is put back; the rest reads its tables.
+        unsafe {
+            asm!(
+                "mrs {old}, par_el1",
+                "cbz {user}, 2f",
+                "at s1e0r, {address}",
+                "b 3f",
+                "2:",
+                "at s1e1r, {address}",
+                "3:",
+                "isb",
+                "mrs {par}, par_el1",
+                "msr par_el1, {old}",
+                old = out(reg) _,
+                user = in(reg) u64::from(self.is_user),
+                address = in(reg) address,
+                par = out(reg) par,
+                options(nostack, preserves_flags)
+            );
+        }
+        abort::ipa_of(par, address)
+    }
+
+    fn load(&mut self, at: PhysAddr, bytes: u8) -> u64 {
+        let Some(width) = width(at, bytes) else {
+            return (0..u64::from(bytes)).rev().fold(0, |value, byte| value << 8 | self.load(at.plus(byte), 1));
+        };
+        if !cpu::normal_memory_at(at.0) {
+            return 0;
+        }
+        // SAFETY: memory of the kernel's or of its predecessor's, which no Rust object has; aligned.
+        unsafe { mmio::read(at.0, width) }
+    }
+
+    fn store(&mut self, at: PhysAddr, bytes: u8, value: u64) {
+        let Some(width) = width(at, bytes) else {
+            return (0..u64::from(bytes)).for_each(|byte| self.store(at.plus(byte), 1, value >> (8 * byte)));
+        };
+        if cpu::normal_memory_at(at.0) {
+            // SAFETY: as above.
+            unsafe { mmio::write(at.0, width, value) }
+        }
+    }
+
+    fn clean(&mut self, at: PhysAddr) {
+        cache::refetch_line(at);
+    }
+}
+
+/// How many bytes one access may have there; `None`: they do not lie together.
+fn width(at: PhysAddr, bytes: u8) -> Option<usize> {
+    (matches!(bytes, 1 | 2 | 4 | 8) && at.is_aligned(bytes.into())).then_some(bytes.into())
+}

@@ -1,0 +1,119 @@
+//! What the kernel reaches by itself, and what brings it here: its stage 2.
+
+use addr::PhysAddr;
+use alloc::{
+    collections::BTreeSet,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use arch::{
+    el1::GuestTlb,
+    frames::FrameRange,
+    stage2::{self, Guest, Stage2, Table},
+};
+use core::ops::Range;
+use handover::boot::{Boot, Region};
+use smmu::frames::Frames;
+use witness::watch::{FRAME_BYTES, Witness};
+
+const PAGE: u64 = 4096;
+/// Tables: 1 GiB of pages one by one, and what joins them.
+const TABLES: u64 = 512 + 32;
+
+/// The map.
+pub(crate) struct Map<'a> {
+    stage2: Stage2<'a>,
+    /// Memory that is none of the kernel's business.
+    hidden: Vec<Range<u64>>,
+    /// Pages with tables of an SMMU, by number.
+    watched: BTreeSet<u64>,
+    /// The witness's when they were looked at last.
+    generation: Option<u64>,
+    /// What the kernel may do with a page that is watched.
+    allowed: Guest,
+    /// A page was opened because the kernel works there by instructions that are not emulated.
+    pub(crate) is_partial: bool,
+}
+
+impl<'a> Map<'a> {
+    /// A map in which the SMMUs' frames and hidden memory are closed. `mmfr0` is ID_AA64MMFR0_EL1.
+    pub(crate) fn new(boot: &Boot, frames: &mut FrameRange, mmfr0: u64, watch_reads: bool) -> Result<Self, String> {
+        let root = stage2::root_bytes(mmfr0);
+        let at = frames.allocate(TABLES * PAGE, root).ok_or("no memory for the tables of stage 2")?;
+        let tables = core::ptr::with_exposed_provenance::<Table>(at.0 as usize);
+        // SAFETY: frames of our own, zeroed, and given to nobody else.
+        let tables = unsafe { core::slice::from_raw_parts(tables, TABLES as usize) };
+        let stage2 = Stage2::new(tables, at, mmfr0).map_err(|error| error.to_string())?;
+        let allowed = if watch_reads { Guest::Closed } else { Guest::ReadOnly };
+        let hidden = [boot.region].into_iter().chain(boot.guest.hidden).filter(|region| region.bytes != 0);
+        let hidden = hidden.map(|Region { base, bytes }| base.0..base.0.saturating_add(bytes)).collect();
+        let mut map = Self { stage2, hidden, watched: BTreeSet::new(), generation: None, allowed, is_partial: false };
+        for smmu in boot.smmus() {
+            map.set(smmu.base.0, FRAME_BYTES, Guest::Closed)?;
+        }
+        for Range { start, end } in map.hidden.clone() {
+            map.set(start, end - start, Guest::Closed)?;
+        }
+        Ok(map)
+    }
+
+    /// VTCR_EL2 and VTTBR_EL2.
+    pub(crate) const fn registers(&self) -> (u64, u64) {
+        (self.stage2.vtcr(), self.stage2.vttbr())
+    }
+
+    /// Nothing is mapped at an address: `true` where that was only because nobody had turned to it.
+    pub(crate) fn fault(&mut self, at: u64) -> Result<bool, String> {
+        self.stage2.fault(PhysAddr(at), &mut GuestTlb).map_err(|error| error.to_string())
+    }
+
+    /// Whether the kernel has no business there.
+    pub(crate) fn is_hidden(&self, at: u64) -> bool {
+        !self.watched.contains(&(at / PAGE)) && self.hidden.iter().any(|range| range.contains(&at))
+    }
+
+    /// Has accesses to a page come here.
+    pub(crate) fn close(&mut self, at: u64) -> Result<(), String> {
+        self.set(at, 1, Guest::Closed)
+    }
+
+    /// Leaves a page to the kernel.
+    pub(crate) fn open(&mut self, at: u64) -> Result<(), String> {
+        self.set(at, 1, Guest::Open)
+    }
+
+    /// Leaves a page with a table to the kernel for good: its exclusives and atomics would never come to an end otherwise. Whether it
+    /// was one.
+    pub(crate) fn give_up(&mut self, at: u64) -> Result<bool, String> {
+        let is_watched = self.watched.contains(&(at / PAGE));
+        if is_watched {
+            self.is_partial = true;
+            self.open(at)?;
+        }
+        Ok(is_watched)
+    }
+
+    /// Watches the tables that the witness knows now.
+    pub(crate) fn follow(&mut self, witness: &Witness) -> Result<(), String> {
+        if self.generation.replace(witness.generation()) == Some(witness.generation()) {
+            return Ok(());
+        }
+        let pages = witness.pages().flat_map(|range| range.start / PAGE..range.end / PAGE).collect();
+        let old = core::mem::replace(&mut self.watched, pages);
+        let (gone, new): (Vec<u64>, Vec<u64>) =
+            (old.difference(&self.watched).copied().collect(), self.watched.difference(&old).copied().collect());
+        for page in gone {
+            self.open(page * PAGE)?;
+        }
+        for page in new {
+            self.set(page * PAGE, 1, self.allowed)?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, at: u64, bytes: u64, guest: Guest) -> Result<(), String> {
+        let set = self.stage2.set_guest(PhysAddr(at), bytes, guest, &mut GuestTlb);
+        set.map_err(|error| format!("{error} (at {at:#x})"))
+    }
+}

@@ -1,0 +1,97 @@
+//! What the kernel does is told while it does it: of one that hangs the host knows the last access.
+//!
+//! Kernel and witness share a console. A line of the kernel's may be half written, so each telling begins with a new one.
+
+use alloc::vec::Vec;
+use arch::{console, timer};
+use embedded_io::Write;
+use kdump::tell::Cycle;
+use wire::Record;
+use witness::watch::{How, Seen, Witness};
+
+/// What is older than this is told at the next occasion.
+const AGE_US: u64 = 20_000;
+/// Longest telling between two instructions of the kernel: a slow console must not take the time of its takeover.
+const BUDGET_US: u64 = 5_000;
+/// Time between two signs of life.
+const SIGN_US: u64 = 1_000_000;
+
+/// How far it was told.
+pub(crate) struct Telling {
+    cycle: Cycle,
+    told: usize,
+    /// Ticks of the traps that made each entry.
+    costs: Vec<u32>,
+    /// Counter when the first entry came that is not told yet.
+    oldest: u64,
+    last_sign: u64,
+}
+
+impl Telling {
+    pub(crate) fn new(cycle: Cycle) -> Self {
+        Self { cycle, told: 0, costs: Vec::new(), oldest: 0, last_sign: timer::now() }
+    }
+
+    /// A trap has made entries up to the end of the log, and took `cost` ticks.
+    pub(crate) fn add(&mut self, entries: &[Seen], cost: u64) {
+        if self.told == self.costs.len() && self.told < entries.len() {
+            self.oldest = timer::now();
+        }
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        self.costs.resize(entries.len(), cost);
+    }
+
+    /// Tells what is old enough, and that the kernel lives.
+    pub(crate) fn visit(&mut self, witness: &mut Witness, pc: u64, traps: u32) {
+        let now = timer::now();
+        if self.told < witness.log().entries().len() && now - self.oldest >= timer::ticks_of_us(AGE_US) {
+            self.tell(witness, now + timer::ticks_of_us(BUDGET_US));
+        }
+        if now - self.last_sign >= timer::ticks_of_us(SIGN_US) {
+            self.last_sign = now;
+            let Cycle { run, cycle } = self.cycle;
+            let accesses = witness.log().entries().len() as u32;
+            begin();
+            console::record(&Record::Watching { run, cycle, ticks: now, pc, traps, accesses });
+        }
+    }
+
+    /// Tells the rest, as far as it goes before `deadline`.
+    pub(crate) fn tell(&mut self, witness: &mut Witness, deadline: u64) {
+        let Cycle { run, cycle } = self.cycle;
+        // What was told must not change.
+        witness.close_log();
+        let entries = witness.log().entries();
+        if self.told < entries.len() {
+            begin();
+        }
+        for (at, seen) in entries.iter().enumerate().skip(self.told) {
+            if at > self.told && timer::now() >= deadline {
+                break;
+            }
+            let index = at as u32;
+            self.cycle.entry(index, &seen.entry);
+            let how = match seen.how {
+                How::Trapped => 0,
+                How::Announced => 1,
+                How::Snapshot => 2,
+            };
+            let cost = self.costs.get(at).copied().unwrap_or(0);
+            console::record(&Record::Foreign { run, cycle, index, pc: seen.pc, old: seen.old, how, cost });
+            self.told = at + 1;
+        }
+    }
+
+    /// Tells soon after the takeover, whatever its age.
+    pub(crate) fn tell_some(&mut self, witness: &mut Witness) {
+        self.tell(witness, timer::now() + timer::ticks_of_us(BUDGET_US));
+    }
+}
+
+/// A new line.
+pub(crate) fn begin() {
+    console::with(|writer| {
+        // The console never fails.
+        let _ = writer.console().write_all(b"\r\n");
+    });
+}
