@@ -16,6 +16,28 @@ fn lost(log: &[u8]) -> (String, String) {
     (lost.reason, lost.last_seen)
 }
 
+/// A kernel's console is the machine's: it writes between records, and breaks its own lines for them.
+#[test]
+fn text_of_a_kernel_between_records_damages_none() {
+    const TEXTS: [&str; 5] = [
+        "[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x413fd0c1]\r\n",
+        "[    1.2345",
+        "67] arm-smmu-v3 arm-smmu-v3.0.auto: ias 44-bit\r\n\r\n",
+        "\x1b[32m# inflight @inflight\r",
+        "ok 1 adopt\n1..9\n@infl",
+    ];
+    let whole = log(Some(&request()), &two_runs());
+    let lines = lines(&whole);
+    let mixed = lines.iter().enumerate().flat_map(|(at, line)| {
+        let text = if at == 0 { "" } else { TEXTS.get(at % 7).copied().unwrap_or_default() };
+        [text.as_bytes(), line].concat()
+    });
+    let (mixed, plain) = (from_log(&mixed.collect::<Vec<_>>()), from_log(&whole));
+    assert_eq!((mixed.outcome, &mixed.lost, &mixed.problems), (Outcome::Pass, &None, &plain.problems));
+    let runs = |report: &Report| serde_json::to_value(report).unwrap()["runs"].take();
+    assert_eq!(runs(&mixed), runs(&plain));
+}
+
 #[test]
 fn a_whole_log_passes() {
     let report = judged(&two_runs());

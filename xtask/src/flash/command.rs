@@ -6,7 +6,7 @@ use std::time::Duration;
 use board::Board;
 
 use super::folder::Folder;
-use super::payload::{self, BOOT_FILE, IORT_FILE, OPTIONS_FILE, Told};
+use super::payload::{self, BOOT_FILE, BUNDLE_FILE, IORT_FILE, OPTIONS_FILE, Told};
 use crate::cli::FlashArgs;
 use crate::exit::{Exit, usage};
 use crate::run::{self, Progress};
@@ -41,13 +41,15 @@ pub fn run(args: &FlashArgs, board: &Board, to: Option<&str>) -> anyhow::Result<
     place.commit(place.stage(&files, &progress)?)?;
     // A spinner would run through what the command says.
     drop(progress);
-    let [image, options, iort] = [BOOT_FILE, OPTIONS_FILE, IORT_FILE].map(|name| folder.path().join(name));
-    let iort = if iort.exists() { text(&iort)? } else { "" };
+    let [image, options, iort, bundle] =
+        [BOOT_FILE, OPTIONS_FILE, IORT_FILE, BUNDLE_FILE].map(|name| folder.path().join(name));
+    let if_any = |path| if Path::exists(path) { text(path) } else { Ok("") };
     variables.extend([
         ("INFLIGHT_IMAGE", text(&image)?),
         ("INFLIGHT_RAW", text(&raw)?),
         ("INFLIGHT_OPTIONS", text(&options)?),
-        ("INFLIGHT_IORT", iort),
+        ("INFLIGHT_IORT", if_any(&iort)?),
+        ("INFLIGHT_KERNEL", if_any(&bundle)?),
     ]);
     run::listen()?;
     child::run_shown(words, &variables, DEADLINE)?;

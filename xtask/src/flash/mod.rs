@@ -27,7 +27,7 @@ pub use settings::Settings;
 use board::{Board, Serve};
 use clap::ValueEnum;
 
-use crate::cli::FlashArgs;
+use crate::cli::{FlashArgs, PayloadArgs};
 use crate::exit::{Exit, usage};
 use crate::{boards, lock, serve};
 
@@ -109,6 +109,20 @@ fn target(args: &FlashArgs) -> anyhow::Result<Option<&str>> {
 /// Where to, as the board says.
 pub fn own_target(board: &Board) -> Option<String> {
     board.flash.as_ref().and_then(|flash| flash.to.clone())
+}
+
+/// Refuses a kernel where one file alone gets to the board.
+///
+/// # Errors
+/// One is asked for.
+pub fn without_kernel(args: &PayloadArgs, way: &str) -> anyhow::Result<()> {
+    match &args.kernel.kernel {
+        None => Ok(()),
+        Some(kernel) => Err(usage(format!(
+            "--kernel {}: {way} brings one file, and no kernel beside it; esp, redfish, ssh and command do",
+            kernel.display()
+        ))),
+    }
 }
 
 /// Bytes of all of them.

@@ -92,6 +92,7 @@ impl Plan {
         serve: Option<Serve>,
         port: Option<u16>,
     ) -> anyhow::Result<Self> {
+        super::without_kernel(args, "netboot")?;
         payload::needs_uefi(board)?;
         let (is_http, is_pxe) = match to {
             None => (true, true),

@@ -75,20 +75,24 @@ fn read_iort(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// The board starts without UEFI firmware, or the images do not build.
 pub fn files(told: &Told) -> anyhow::Result<Vec<Piece>> {
-    if let Some(image) = &told.image {
-        return Ok(beside(image.clone(), told));
+    let read = |file: &Path| std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    if let (Some(image), None) = (&told.image, &told.options.guest) {
+        return Ok(beside(image.clone(), told, None));
     }
-    let file = build::images()?.file;
-    let image = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(beside(image, told))
+    let built = build::images()?;
+    let bundle = told.options.guest.as_ref().map(|guest| Ok::<_, anyhow::Error>(guest.bundle(&read(&built.witness)?)));
+    let image = told.image.clone().map_or_else(|| read(&built.file), Ok)?;
+    Ok(beside(image, told, bundle.transpose()?))
 }
 
-/// The files beside each other. A table that nobody asked for must not lie there: the payload would take it.
-pub fn beside(image: Vec<u8>, told: &Told) -> Vec<Piece> {
+/// The files beside each other. A table that nobody asked for must not lie there: the payload would take it. An old kernel would take
+/// room.
+fn beside(image: Vec<u8>, told: &Told, bundle: Option<Vec<u8>>) -> Vec<Piece> {
     vec![
         Piece { at: BOOT_FILE.into(), bytes: Some(image) },
         Piece { at: OPTIONS_FILE.into(), bytes: Some(one_a_line(&told.options.text).into_bytes()) },
         Piece { at: IORT_FILE.into(), bytes: told.iort.clone() },
+        Piece { at: BUNDLE_FILE.into(), bytes: bundle },
     ]
 }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Piece;
 use super::meter::Meter;
-use super::payload::{self, BOOT_FILE, IORT_FILE, OPTIONS_FILE, Told};
+use super::payload::{self, BOOT_FILE, BUNDLE_FILE, IORT_FILE, OPTIONS_FILE, Told};
 use crate::child;
 use crate::cli::FlashArgs;
 use crate::exit::{Exit, unexpected, usage};
@@ -133,7 +133,7 @@ impl Linux {
         // Once: a second flash must not take the first one's files for the user's.
         self.run(&format!(
             "mkdir -p {FOLDER}; test -e {FOLDER}/before || {{ rm -rf {FOLDER}/before.new; mkdir {FOLDER}/before.new; \
-             for file in {OPTIONS_FILE} {IORT_FILE}; do test ! -e $file || cp $file {FOLDER}/before.new/; done; \
+             for file in {OPTIONS_FILE} {IORT_FILE} {BUNDLE_FILE}; do test ! -e $file || cp $file {FOLDER}/before.new/; done; \
              sync {FOLDER}/before.new; mv {FOLDER}/before.new {FOLDER}/before; }}"
         ))?;
         progress.phase(&format!("write {}:{}", self.host, self.folder));
@@ -192,7 +192,7 @@ impl Linux {
         self.forget(progress)?;
         progress.phase("put back what was there");
         self.run(&format!(
-            "for file in {OPTIONS_FILE} {IORT_FILE}; do rm -f $file.new; \
+            "for file in {OPTIONS_FILE} {IORT_FILE} {BUNDLE_FILE}; do rm -f $file.new; \
              if test -e {FOLDER}/before/$file; then cp {FOLDER}/before/$file $file; else rm -f $file; fi; done; \
              sync .; rm -rf {FOLDER}; sync . EFI"
         ))

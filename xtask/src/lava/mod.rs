@@ -17,7 +17,7 @@ use ureq::http::uri::Scheme;
 use crate::cli::{LavaArgs, PayloadArgs};
 use crate::exit::{Exit, say, tell, usage};
 use crate::run::options;
-use crate::{boards, build, report, run};
+use crate::{boards, build, flash, report, run};
 use job::{File, Job};
 
 /// How LAVA brings the payload to a board, and starts it.
@@ -62,6 +62,7 @@ pub fn run(args: &LavaArgs) -> anyhow::Result<Exit> {
             ));
         }
     };
+    flash::without_kernel(&args.payload, "a LAVA job")?;
     let board = boards::load(&args.board)?;
     let way = way(args.via, &board)?;
     let signals = "lava=1".to_owned();

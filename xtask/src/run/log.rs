@@ -65,6 +65,7 @@ impl<'a> Watch<'a> {
             end: None,
             cycle_ends: Vec::new(),
             begun: 0,
+            has_kernel: false,
             soak: None,
             is_stopped: false,
             progress,

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use board::waivers::Waiver;
 use board::{Board, Limits, Serial, Way};
-use scenario::{Scenario, Work};
+use scenario::{Crash, Damage, Scenario, Work};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, usage};
@@ -46,6 +46,8 @@ use crate::{boards, build, setup, workspace};
 /// A table file is at least a header (ACPI 6.5, 5.2.6) and the IORT's own fields (IORT E.e, 2), and never this big.
 const IORT_BYTES: std::ops::RangeInclusive<u64> = 48..=4 << 20;
 
+/// A kernel takes over what died in order.
+const WITNESS: Work = Work::Witness { damage: Damage::NONE, crash: Crash::Jump };
 /// A distribution's kernel boots in 5 to 20 s on an emulator that has a CPU for itself.
 const KERNEL_SECONDS: u64 = 120;
 /// It says nothing while it unpacks a large initrd, or waits for a device that died.
@@ -204,9 +206,9 @@ fn print_command(args: &RunArgs, board: Board, options: Options) -> anyhow::Resu
     Ok(Exit::Pass)
 }
 
-/// All that can be asked for by name and is documented: what `all` stands for, and the census.
+/// All that can be asked for by name and is documented: what `all` stands for, a kernel's takeover, and the census.
 pub fn all_work() -> impl Iterator<Item = Work> {
-    Scenario::all().map(Work::Crash).chain([Work::Census])
+    Scenario::all().map(Work::Crash).chain([WITNESS, Work::Census])
 }
 
 /// In which somebody's kernel takes over.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use super::bring::{Bringing, Place};
 use super::command::{Machine, quoted};
 use super::{Emulator, Job, Progress, check_iort, options, prepare};
 use crate::capture::fixture;
@@ -110,6 +111,70 @@ fn the_command_line_is_fixed() {
         -kernel '/tmp/my images/primary.efi' -append 'scenario=adopt cycles=1' -initrd 'it'\\''s.bin' -nodefaults \
         -no-reboot -trace 'smmuv3_*'";
     assert_eq!(quoted(&machine.command()), wanted);
+}
+
+#[test]
+fn a_kernel_takes_over_where_it_is_given_and_nowhere_else() {
+    assert!(option_error(&["--scenario", "witness+l2-null"]).contains("say which, by --kernel IMAGE"));
+    assert!(option_error(&["--option", "guest=0x1000"]).contains("use --kernel"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("Image");
+    let mut image = vec![0; 4096];
+    image[16..24].copy_from_slice(&0x40_0000_u64.to_le_bytes());
+    image[56..60].copy_from_slice(b"ARM\x64");
+    std::fs::write(&path, image).unwrap();
+    let kernel = path.to_str().unwrap();
+    let alone = told(&["--kernel", kernel]).unwrap();
+    assert_eq!(alone.request.scenarios, ["witness"]);
+    let with = told(&["--kernel", kernel, "--scenario", "adopt,witness@panic", "--cmdline", "-- debug"]).unwrap();
+    assert_eq!(with.request.scenarios, ["adopt", "witness@panic"]);
+    let request = with.request.kernel.unwrap();
+    assert_eq!((request.name.as_str(), request.bytes, request.memory_bytes), ("Image", 4096, Some(0x40_0000)));
+    assert!(request.command_line.ends_with("panic=1 -- debug"), "{}", request.command_line);
+    assert!(option_error(&["--kernel", kernel, "--scenario", "adopt"]).contains("in no scenario"));
+    assert!(option_error(&["--kernel", kernel, "--option", "guest_mib=64"]).contains("guest_mib=256"));
+    assert!(option_error(&["--kernel", folder.path().to_str().unwrap()]).contains("is no file"));
+    let clap = Cli::try_parse_from(["xtask", "run", "--watch-reads"]).unwrap_err();
+    assert!(clap_line(&clap.to_string()).contains("--kernel <IMAGE>"));
+    // It is given time.
+    let limits = |words: &[&str]| super::limits(&args(words), &board());
+    let (plain, three) = (limits(&[]), limits(&["--kernel", kernel, "--cycles", "3"]));
+    assert_eq!(three.boot_seconds, plain.boot_seconds + 3 * super::KERNEL_SECONDS);
+    assert_eq!((plain.silence_seconds, three.silence_seconds), (30, 60));
+    assert_eq!(limits(&["--kernel", kernel, "--timeout", "7"]).boot_seconds, 7);
+}
+
+#[test]
+fn what_a_kernel_is_brought_in_stands_in_the_command_line() {
+    let board = board();
+    let machine = |place| {
+        let bringing = Bringing { place, memory: "2048M".into(), options: "a=b guest=0x1000".into() };
+        let machine = Machine {
+            qemu: board.qemu.as_ref().unwrap(),
+            program: Path::new("qemu-system-aarch64"),
+            firmware: None,
+            image: Some(Path::new("primary.efi")),
+            options: "a=b",
+            iort: Some(Path::new("iort")),
+            ports: None,
+            reboots: false,
+            monitor: None,
+            bringing: Some(&bringing),
+            more: &[],
+        };
+        quoted(&machine.command())
+    };
+    let memory = machine(Place::Memory("/a,b".into(), 0x9000_0000));
+    for wanted in [
+        "-smp 2 -m 2048M ",
+        "-device loader,file=/a,,b,addr=0x90000000,force-raw=on -kernel primary.efi -append 'a=b guest=0x1000' -initrd iort",
+    ] {
+        assert!(memory.contains(wanted), "{memory}");
+    }
+    let volume = machine(Place::Volume("/v".into()));
+    assert!(volume.contains("file=fat:/v -device virtio-blk-device,drive=guest,bootindex=0"), "{volume}");
+    // All that the payload is told lies there.
+    assert!(!["-kernel", "-append", "-initrd"].iter().any(|word| volume.contains(word)), "{volume}");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub struct Watch<'a> {
     pub cycle_ends: Vec<Instant>,
     /// The number of the scenario that is to begin next.
     pub begun: u32,
+    /// A kernel that is watched was started, and has not ended.
+    pub has_kernel: bool,
     /// It goes on by time.
     pub soak: Option<Soak>,
     /// The user ended it.
@@ -170,17 +172,22 @@ impl Watch<'_> {
                     )));
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
-                    return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+                    return Ok(Some(self.given_up(&format!("no end within {} s", limits.boot_seconds))));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    return Ok(Some(format!("no output for {} s", limits.silence_seconds)));
+                    return Ok(Some(self.given_up(&format!("no output for {} s", limits.silence_seconds))));
                 }
             }
             // A machine that talks without end must not outlive its deadline.
             if ended.is_none() && Instant::now() >= deadline {
-                return Ok(Some(format!("no end within {} s", limits.boot_seconds)));
+                return Ok(Some(self.given_up(&format!("no end within {} s", limits.boot_seconds))));
             }
         }
+    }
+
+    /// Whose fault it is that nothing comes.
+    fn given_up(&self, why: &str) -> String {
+        if self.has_kernel { format!("{why}: the kernel that took over hangs") } else { why.to_owned() }
     }
 
     /// Takes what came. Tells why the boot cannot go on, if it cannot.
@@ -197,6 +204,7 @@ impl Watch<'_> {
             end,
             cycle_ends,
             begun,
+            has_kernel,
             soak,
             progress,
             monitor,
@@ -232,6 +240,17 @@ impl Watch<'_> {
                     repeats |= *run < *begun;
                     *begun = run.saturating_add(1);
                     progress.phase(&format!("scenario {scenario}"));
+                }
+                Record::Kernel { .. } => {
+                    *has_kernel = true;
+                    progress.detail("the kernel starts");
+                }
+                Record::Watching { traps, accesses, .. } => {
+                    progress.detail(&format!("the kernel lives: {accesses} accesses to the SMMU, {traps} traps"));
+                }
+                Record::Witnessed { .. } => {
+                    *has_kernel = false;
+                    progress.detail("the kernel has ended");
                 }
                 Record::Died { scenario, .. } => {
                     progress.phase(&format!("the board died in {scenario}, and was reset"));

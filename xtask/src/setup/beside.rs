@@ -2,10 +2,10 @@
 //! the cache folder. The system stays as it is, and root is not needed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
+use super::apt::{self, Apt};
 use super::plan::Facts;
 use super::sources;
 use super::system::Manager;
@@ -16,8 +16,6 @@ use crate::exit;
 /// The release with the newest QEMU, and the suites that its packages come from.
 const RELEASE: &str = "trixie";
 const SUITES: &str = "trixie trixie-backports";
-/// Seconds for each command: a slow line brings the 40 MB in time, one that hangs does not stop everything.
-const DEADLINE: &str = "600";
 /// What is started. It starts QEMU by the loader that came with it, wherever the folder is.
 const PROGRAM: &str = "qemu-system-aarch64";
 
@@ -42,8 +40,7 @@ pub fn get(oldest: Version) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(above).with_context(|| format!("cannot create {}", above.display()))?;
     let work = tempfile::tempdir_in(above).with_context(|| format!("cannot write in {}", above.display()))?;
     let root = work.path().join("inflight-qemu");
-    download(work.path(), &list)?;
-    unpack(&work.path().join("archives"), &root)?;
+    download(work.path(), &list, &root)?;
     let program = write_launcher(&root)?;
     match qemu_version(&program) {
         Some(version) if version >= oldest => {}
@@ -74,55 +71,13 @@ pub fn sources(facts: &Facts) -> Result<String, String> {
     Ok(sources::source_file(archive, SUITES))
 }
 
-/// Has apt find out and fetch what the package needs on a system that has nothing.
-fn download(work: &Path, list: &str) -> anyhow::Result<()> {
-    let at = |name: &str| work.join(name).display().to_string();
-    let partial = |name: &str| std::fs::create_dir_all(work.join(name).join("partial"));
-    let written = partial("archives")
-        .and_then(|()| partial("lists"))
-        .and_then(|()| std::fs::write(work.join("status"), ""))
-        .and_then(|()| std::fs::write(work.join("list.sources"), list))
-        .and_then(|()| std::fs::write(work.join("apt.conf"), configuration(&at)));
-    written.with_context(|| format!("cannot write in {}", work.display()))?;
-    let apt = |words: &[&str]| {
-        run(Command::new("timeout").args([DEADLINE, "apt-get", "-qq", "-c", &at("apt.conf")]).args(words))
-    };
-    apt(&["update"])?;
+/// Has apt find out and fetch what the package needs on a system that has nothing, and unpacks it.
+fn download(work: &Path, list: &str, root: &Path) -> anyhow::Result<()> {
+    let apt = Apt::new(work, list, None)?;
+    apt.get(&["update"])?;
     let backports = format!("{RELEASE}-backports");
-    apt(&["install", "--yes", "--download-only", "-t", &backports, Manager::Apt.qemu()])
-}
-
-/// Read after the system's own, so that its proxies stay.
-fn configuration(at: &dyn Fn(&str) -> String) -> String {
-    let mut text = String::new();
-    for (key, value) in [
-        ("Dir::Etc::SourceList", at("list.sources")),
-        ("Dir::Etc::SourceParts", "/dev/null".into()),
-        ("Dir::Etc::Preferences", "/dev/null".into()),
-        ("Dir::Etc::PreferencesParts", "/dev/null".into()),
-        ("Dir::State::Lists", at("lists")),
-        ("Dir::State::Status", at("status")),
-        ("Dir::State::Extended_States", at("extended")),
-        ("Dir::Cache::Archives", at("archives")),
-        ("Dir::Cache::PkgCache", String::new()),
-        ("Dir::Cache::SrcPkgCache", String::new()),
-        ("APT::Install-Recommends", "false".into()),
-        ("APT::Sandbox::User", String::new()),
-        ("APT::Update::Error-Mode", "any".into()),
-        ("Acquire::Retries", "2".into()),
-    ] {
-        text.push_str(&format!("{key} \"{value}\";\n"));
-    }
-    text
-}
-
-fn unpack(archives: &Path, root: &Path) -> anyhow::Result<()> {
-    let files = std::fs::read_dir(archives).with_context(|| format!("cannot read {}", archives.display()))?;
-    let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-    for file in files.flatten().map(|entry| entry.path()).filter(is_package) {
-        run(Command::new("timeout").args([DEADLINE, "dpkg-deb", "--extract"]).args([&file, &root.to_path_buf()]))?;
-    }
-    Ok(())
+    apt.get(&["install", "--yes", "--download-only", "-t", &backports, Manager::Apt.qemu()])?;
+    apt::packages(&apt.archives())?.iter().try_for_each(|package| apt::unpack(package, root))
 }
 
 /// The script that stands for the program.
@@ -144,18 +99,4 @@ fn write_launcher(root: &Path) -> anyhow::Result<PathBuf> {
         .and_then(|()| std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)))
         .with_context(|| format!("cannot write {}", program.display()))?;
     Ok(program)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
-    let output = command.stderr(Stdio::piped()).output().context("cannot start `timeout`")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let words: Vec<_> = command.get_args().skip(1).map(|word| word.to_string_lossy()).collect();
-    let text = String::from_utf8_lossy(&output.stderr);
-    // apt's first complaint is the cause; 124 is the word of `timeout`.
-    let said = text.lines().find(|line| line.starts_with("E:")).or(text.lines().next()).unwrap_or("it said nothing");
-    let after = if output.status.code() == Some(124) { format!("no end after {DEADLINE} s") } else { said.to_owned() };
-    Err(exit::host_lacks(format!("`{}` failed: {after}", words.join(" "))))
 }

@@ -1,7 +1,9 @@
 //! What the host has and lacks, and how the system's package manager brings it.
 
+mod apt;
 mod beside;
 mod install;
+pub mod linux;
 mod plan;
 mod sources;
 mod system;

@@ -1,8 +1,8 @@
-use super::beside;
 use super::plan::{BACKPORTS_FILE, Facts, Firmware, Missing, Step, plan};
 use super::sources::{Archive, deb822, knows, main_archive, one_line, source_file};
 use super::system::{Manager, Release};
 use super::version::Version;
+use super::{beside, linux};
 
 const SOURCES: &str = "\
 # A comment
@@ -219,4 +219,23 @@ fn where_none_can_be_unpacked_the_reason_is_told() {
     assert!(other(|facts| facts.release.codename = "sid".into()).contains("on Debian 12 and 13 only"));
     assert!(other(|facts| facts.manager = Some(Manager::Dnf)).contains("on Debian 12 and 13 only"));
     assert_eq!(other(|facts| facts.archives.clear()), "apt's sources name no archive for bookworm");
+}
+
+#[test]
+fn the_newest_kernel_of_a_suite_is_found_by_what_it_depends_on() {
+    let of = |said: &[(&str, &str)]| {
+        let said = |package: &str| said.iter().find(|(name, _)| *name == package).map(|(_, text)| (*text).to_owned());
+        linux::kernel_of(&mut |package| said(package).ok_or_else(|| anyhow::anyhow!("{package}: unknown")))
+    };
+    let newest = "Package: x\nDepends: linux-base (= 7), linux-image-7.3-cloud-arm64 (= 7)\n\nPackage: x\nDepends: linux-image-6\n";
+    let split = "Depends: dracut | kmod, linux-binary-7.3-cloud-arm64 (= 7), linux-modules-7.3 (= 7)\n";
+    let image = "linux-image-7.3-cloud-arm64";
+    assert_eq!(of(&[("linux-image-cloud-arm64", newest), (image, split)]).unwrap(), "linux-binary-7.3-cloud-arm64");
+    assert_eq!(of(&[("linux-image-cloud-arm64", newest), (image, "Depends: kmod\n")]).unwrap(), image);
+    assert!(of(&[("linux-image-cloud-arm64", "Depends: kmod\n")]).unwrap_err().to_string().contains("names no kernel"));
+    assert!(of(&[]).is_err());
+    let list = linux::sources(&debian_12(), "trixie-backports").unwrap();
+    assert_eq!(deb822(&list)[0].suites, ["trixie-backports", "trixie"]);
+    let other = Facts { manager: Some(Manager::Dnf), ..debian_12() };
+    assert!(linux::sources(&other, "trixie-backports").unwrap_err().contains("on Debian only"));
 }

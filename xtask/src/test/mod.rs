@@ -17,6 +17,7 @@ mod ipmi;
 mod lab;
 mod labgrid;
 mod lava;
+mod linux;
 mod many;
 mod netboot;
 mod pcie;
@@ -74,6 +75,8 @@ pub enum Need {
     Qemu(u32, u32),
     /// Another program.
     Tool(Tool),
+    /// A kernel of this suite of Debian.
+    Linux(&'static str),
 }
 
 impl Need {
@@ -82,6 +85,7 @@ impl Need {
         match self {
             Self::Qemu(major, minor) => setup::lacks_qemu((major, minor)),
             Self::Tool(tool) => setup::tool::lacks(tool, yes),
+            Self::Linux(suite) => setup::linux::lacks(suite),
         }
     }
 }
@@ -157,6 +161,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(lab::all());
     cases.extend(labgrid::all());
     cases.extend(lava::all());
+    cases.extend(linux::all());
     cases.extend(many::all());
     cases.extend(netboot::all());
     cases.extend(pcie::all());

@@ -102,6 +102,7 @@ impl Plan {
         serve: Option<Serve>,
         port: Option<u16>,
     ) -> anyhow::Result<Self> {
+        super::without_kernel(args, "uboot")?;
         let (command, address) = target(to.unwrap_or("bootefi"))?;
         let options = options::of(args, &[], board)?.text;
         if let Some(letter) = options.chars().find(|c| !is_plain(*c)) {
