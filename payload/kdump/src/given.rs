@@ -12,8 +12,8 @@ use handover::{
     boot::{self, Boot},
     oracle::{STREAM_NON_COHERENT, Stream},
 };
-use pci::{BusRange, Found, Function, sriov};
-use scenario::options::RunOptions;
+use pci::{BusRange, Found, Function, Saved, sriov};
+use scenario::{Hands, options::RunOptions};
 use tables::iort::Iort;
 
 /// More functions than this are not looked at.
@@ -91,6 +91,19 @@ pub fn functions(boot: &Boot, iort: Option<&Iort<'_>>, config: &mut Ecam) -> Vec
         iort.each_root_bus(&mut |segment, bus| roots.extend(pci::root_at(&windows, segment, bus)));
     }
     pci::functions(config, &roots, MOST_FUNCTIONS)
+}
+
+/// Those of the functions that may be touched.
+#[must_use]
+pub fn not_denied(functions: &[Found], hands: &Hands) -> Vec<Found> {
+    let denied = hands.denied(functions);
+    functions.iter().filter(|found| !denied.contains(&found.bdf)).copied().collect()
+}
+
+/// Notes what these functions lose, in their order; one whose capabilities cannot be walked is left to lose it.
+pub fn save<'a>(config: &mut Ecam, functions: impl Iterator<Item = &'a Found>) -> Vec<(Found, Saved)> {
+    let saved = |found: &Found| Some((*found, Function::any(config, found.bdf)?.save().ok()?));
+    functions.filter_map(saved).collect()
 }
 
 /// Where the registers behind a BAR of the function are.

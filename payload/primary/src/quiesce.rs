@@ -29,7 +29,7 @@ pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Pol
         means(policy, offers) == Some(own) && candidates.iter().any(|candidate| candidate.bdf == found.bdf)
     });
     let why = match own {
-        Means::BusMaster | Means::Driver => return None,
+        Means::BusMaster | Means::Driver | Means::Kernel => return None,
         Means::Flr => "no endpoint at work has function level reset",
         Means::BusReset => "no endpoint at work lies below a port that may be reset",
         Means::Containment => "no endpoint at work lies below a port whose containment software can trigger",

@@ -162,7 +162,7 @@ fn start_again(
 /// The first HD Audio controller whose stream no RMR node names, else the first of all: its DMA needs no peer.
 fn choose(boot: &Boot, iort: &Iort<'_>, config: &mut Ecam, hands: &Hands) -> Option<Chosen> {
     let functions = given::functions(boot, Some(iort), config);
-    let functions = takeover::not_denied(&functions, hands);
+    let functions = given::not_denied(&functions, hands);
     let mut found: Vec<(Chosen, bool)> = Vec::new();
     for function in functions {
         let Some((smmu, at, registers)) = place(boot, iort, config, &function) else { continue };

@@ -62,7 +62,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
     let plan = if scenario::quiesce::named(scenario.policy).is_some() {
         let functions = given::functions(boot, Iort::parse_again(iort).ok().as_ref(), &mut config);
-        let allowed = takeover::not_denied(&functions, &options.hands);
+        let allowed = given::not_denied(&functions, &options.hands);
         quiesce::plan(scenario.policy, &mut config, &functions, &allowed)
     } else {
         Vec::new()

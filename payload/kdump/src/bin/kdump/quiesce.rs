@@ -100,16 +100,10 @@ fn by_driver(config: &mut Ecam, bus: &mut Devices, found: &Found, observer: &mut
     }
 }
 
-/// Notes what these functions lose, in their order; one whose capabilities cannot be walked is left to lose it.
-fn save<'a>(config: &mut Ecam, functions: impl Iterator<Item = &'a Found>) -> Vec<(Found, Saved)> {
-    let saved = |found: &Found| Some((*found, Function::any(config, found.bdf)?.save().ok()?));
-    functions.filter_map(saved).collect()
-}
-
 /// All of them at once: the wait is long (PCI Express Base 6.0, 6.6.2), and the same for all.
 fn by_function_level_reset(config: &mut Ecam, functions: &[Found], observer: &mut dyn FnMut(Moment<'_>)) {
     let all: Vec<Bdf> = functions.iter().map(|found| found.bdf).collect();
-    let saved = save(config, functions.iter());
+    let saved = given::save(config, functions.iter());
     observer(Moment::Stop(&all));
     for bdf in &all {
         mute(config, *bdf);
@@ -146,7 +140,7 @@ fn by_port(
 ) {
     let below = |found: &&Found| ports.iter().any(|port| port.holds(found.bdf));
     // In bus order: a bridge comes before what lies behind it.
-    let saved = save(config, functions.iter().filter(below));
+    let saved = given::save(config, functions.iter().filter(below));
     observer(Moment::Stop(wanted));
     ports.iter().for_each(|port| port.stop(config, how));
     wait_while(HOLD_US, observer, &mut || true);

@@ -81,7 +81,7 @@ pub(crate) fn take_all(
     let functions = if needs_functions { given::functions(boot, iort.as_ref(), config) } else { Vec::new() };
     if stops {
         Logged::new(hw, log).step("quiesce");
-        let mut allowed = not_denied(&functions, hands);
+        let mut allowed = given::not_denied(&functions, hands);
         // Nor is it to be reset with others: its registers are read meanwhile.
         allowed.retain(|found| Some(found.bdf) != spared);
         // Walks of configuration space take their time where there are many functions.
@@ -141,12 +141,6 @@ pub(crate) fn site<'a>(
         rmr_streams,
         attach,
     }
-}
-
-/// Those of the functions that may be touched.
-pub(crate) fn not_denied(functions: &[Found], hands: &Hands) -> Vec<Found> {
-    let denied = hands.denied(functions);
-    functions.iter().filter(|found| !denied.contains(&found.bdf)).copied().collect()
 }
 
 /// Streams of these functions behind the SMMU at `base`, each once, with the ranges that firmware reserves for them.

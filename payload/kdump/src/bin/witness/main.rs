@@ -17,6 +17,7 @@ mod counting;
 mod kernel;
 mod load;
 mod map;
+mod put_back;
 mod registers;
 mod survival;
 mod telling;
@@ -73,6 +74,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut counting = Counting::new(boot, OracleView::find(given::bytes(boot.oracle)).ok());
     let survival = Survival::new(boot, &mut frames);
     let ids = registers::ids();
+    let functions = put_back::Before::new(&mut counting.config, &counting.functions, &options.hands);
+    put_back::forget_reservations(&boot.guest.efi);
     let loaded = load(boot, &options, ids.mmfr0, &mut counting);
     let hold = counting.streams.hold(u64::from(options.hold_us));
     let own = given::own_memory(boot);
@@ -143,6 +146,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         check("witness.observed", if ended.how == 2 { Err(ended.reason) } else { Ok(()) }),
         check("kdump.survived", survival.look(boot)),
     ];
+    functions.put_back(boot, &mut counting.config);
     cycle.checks(&checks, options.lava);
     let outcome = judge::outcome(&checks, options.plant);
     let (takeover, end) = (counting.takeover.unwrap_or(counted), counting.end.unwrap_or(counted));
