@@ -32,7 +32,7 @@ pub use date::Date;
 pub use error::BoardError;
 pub use facts::*;
 pub use find::{load, mistakes, names, parse};
-pub use names::{PROTOCOL_CHECK, checks};
+pub use names::{PROTOCOL_CHECK, WITNESS_CHECKS, checks};
 pub use site::*;
 pub use suggest::nearest;
 

@@ -23,10 +23,25 @@ const OTHERS: [&str; 14] = [
 ];
 /// The check that the host itself makes, of the access log.
 pub const PROTOCOL_CHECK: &str = "protocol.no-violation";
+/// Checks of a kernel that was watched: the host makes all, of what the image tells. Some more have names of the judge's.
+pub const WITNESS_CHECKS: [&str; 12] = [
+    "adopt.l1-validated",
+    "adopt.table-unchanged-until-attach",
+    "asid.not-reused",
+    "dma.no-mis-steer-when-off",
+    "gerror.read-before-cmdq",
+    "kdump.survived",
+    "linux.l1std-leaf",
+    "linux.off-behind-abort",
+    "linux.rmr-bypass-in-live-table",
+    "ste.hitless-order",
+    "witness.profile-followed",
+    "witness.saw-accesses",
+];
 
 /// Names of all checks that a report can hold.
 pub fn checks() -> impl Iterator<Item = &'static str> {
-    scenario::judge::ids().chain(OTHERS).chain([PROTOCOL_CHECK])
+    scenario::judge::ids().chain(OTHERS).chain([PROTOCOL_CHECK]).chain(WITNESS_CHECKS)
 }
 
 /// Refuses the name of a check that no report can hold.

@@ -1,5 +1,6 @@
 //! Logs as a payload writes them, made with the payload's own writer.
 
+pub mod kernel;
 pub mod takeover;
 
 use smmu::takeover::Policy;

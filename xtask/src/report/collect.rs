@@ -7,7 +7,7 @@ use wire::record::{IortOrigin, Severity};
 
 use super::died::Died;
 use super::model::*;
-use super::{board, judge, merge, pcie, protocol, requester, waive};
+use super::{board, judge, merge, pcie, protocol, requester, waive, witness};
 use crate::capture::Request;
 
 /// Whose a finding of this side is.
@@ -58,6 +58,8 @@ pub struct Cycle {
     pub entries: Vec<(u32, smmu::log::Entry)>,
     /// Steps, by the first entry of the access log.
     pub steps: Vec<(u32, String)>,
+    /// The kernel that took over, and what was told of it.
+    pub kernel: Option<witness::Told>,
 }
 
 impl Cycle {
@@ -145,6 +147,14 @@ impl Builder {
             waive::expect(&mut report, &request.expectations);
         }
         report
+    }
+
+    /// Takes a line that is no record: of firmware, or of a kernel.
+    pub fn console(&mut self, line: &str) {
+        let cycle = self.runs.last_mut().and_then(|run| run.cycles.values_mut().next_back());
+        if let Some(told) = cycle.and_then(|cycle| cycle.kernel.as_mut()) {
+            told.console(line);
+        }
     }
 
     /// Takes one record.
@@ -354,7 +364,11 @@ impl Builder {
                     count,
                     stride,
                     unbacked,
+                    foreign: None,
                 });
+            }
+            Record::Kernel { .. } | Record::Foreign { .. } | Record::Witnessed { .. } | Record::Watching { .. } => {
+                cycle.kernel.get_or_insert_default().take(record);
             }
             Record::Step { index, name, .. } => cycle.steps.push((index, name.into())),
             Record::Register { smmu, name, before, after, .. } => {
@@ -420,6 +434,10 @@ fn place(record: &Record<'_>) -> Option<(u32, u32)> {
         | Record::Mark { run, cycle, .. }
         | Record::Pooled { run, cycle, .. }
         | Record::PcieErrors { run, cycle, .. }
+        | Record::Kernel { run, cycle, .. }
+        | Record::Foreign { run, cycle, .. }
+        | Record::Witnessed { run, cycle, .. }
+        | Record::Watching { run, cycle, .. }
         | Record::Timing { run, cycle, .. }
         | Record::Cycle { run, cycle, .. } => Some((run, cycle)),
         _ => None,

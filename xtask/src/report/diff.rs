@@ -1,6 +1,7 @@
 //! `report diff A B`: what changed from one run to another, new failures first.
 
 mod figures;
+mod kernels;
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ pub struct Diff {
     pub gone: Vec<String>,
     /// Scenarios that only the second has.
     pub added: Vec<String>,
+    /// Kernels that were watched: who they are, where they part first, what became of each stream.
+    pub kernels: Vec<Change>,
     /// What became of streams, and times beyond their noise.
     pub figures: Vec<Change>,
     /// Board, firmware, tables, images, emulator.
@@ -95,6 +98,7 @@ pub fn of((name_before, before): (&str, &Report), (name_after, after): (&str, &R
         changed: Vec::new(),
         gone: Vec::new(),
         added: Vec::new(),
+        kernels: Vec::new(),
         figures: Vec::new(),
         machine: machine::of(before, after),
     };
@@ -155,6 +159,7 @@ fn one_run(old: Option<&Run>, run: &Run, diff: &mut Diff) {
             diff.gone.push(format!("{} {}", run.scenario, check.id));
         }
     }
+    diff.kernels.extend(kernels::of(old, run));
     diff.figures.extend(figures::of(old, run));
 }
 

@@ -9,11 +9,12 @@ use super::words;
 
 /// The names end in `.html`: everything put into it is escaped.
 const NAME: &str = "report.html";
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     (NAME, include_str!("page/report.html")),
     ("fleet.html", include_str!("page/fleet.html")),
     ("timeline.html", include_str!("page/timeline.html")),
     ("topology.html", include_str!("page/topology.html")),
+    ("witness.html", include_str!("page/witness.html")),
     ("report.css", include_str!("page/report.css")),
 ];
 

@@ -2,6 +2,7 @@
 
 use super::collect::{Builder, Cycle, RawRun};
 use super::model::*;
+use super::witness::{self, Asked, Symbols};
 use super::{merge, protocol, requester, statistics, throughput};
 use crate::capture::{Expected, Request};
 use scenario::Work;
@@ -41,12 +42,19 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     }
     let planted = raw.runs.iter().find_map(|run| run.planted.clone()).or_else(|| request?.plant.clone());
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
-    let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints, (&raw.platform, raw.counter_hz))).collect();
+    let kernel = request.and_then(|request| request.kernel.as_deref());
+    let symbols = kernel.and_then(|kernel| kernel.system_map.as_deref()).map(Symbols::load);
+    let asked = Asked { kernel, symbols: symbols.as_ref() };
+    let machine = (&raw.platform, raw.counter_hz);
+    let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints, machine, asked)).collect();
     if !runs.is_empty() && runs.iter().all(is_skipped) {
         problems.push(
             "no scenario ran: the board does not allow their risks (its key allow-risks), or lacks what they take"
                 .into(),
         );
+    }
+    if !raw.lost.is_empty() {
+        raw.lost.extend(runs.iter().filter_map(witness::hung));
     }
     let lost = (!raw.lost.is_empty()).then(|| Lost { reason: reasons(&raw.lost), last_seen });
     let payload_outcome = raw.end.map(|(outcome, _)| outcome);
@@ -125,7 +133,7 @@ pub(super) fn is_census(scenario: &str) -> bool {
     Work::parse(scenario) == Ok(Work::Census)
 }
 
-fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> Run {
+fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64), asked: Asked<'_>) -> Run {
     let mut problems = Vec::new();
     against_end(raw, &mut problems);
     for (number, cycle) in &raw.cycles {
@@ -142,8 +150,20 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         totals(&lines, &streams, &mut problems);
     }
     let mut checks = merge::checks(raw);
-    let (protocol_check, protocol) = protocol::judge(raw).unzip();
-    checks.extend(protocol_check);
+    let watched = witness::is_one(&raw.scenario).then(|| witness::judge(raw, asked)).flatten();
+    let (protocol, witness, watched_log) = match watched {
+        Some(watched) => {
+            // What the host sees of a kernel goes before the image's own word.
+            checks.retain(|check| !watched.checks.iter().any(|own| own.id == check.id));
+            checks.extend(watched.checks);
+            (Some(watched.protocol), Some(watched.witness), Some(watched.access_log))
+        }
+        None => {
+            let (protocol_check, protocol) = protocol::judge(raw).unzip();
+            checks.extend(protocol_check);
+            (protocol, None, None)
+        }
+    };
     let said = raw.end.map(|(outcome, ..)| outcome).or(raw.is_stopped.then_some(Outcome::Pass));
     let is_lost = raw.is_damaged || said.is_none_or(|outcome| outcome == Outcome::Lost);
     let is_as_expected = said == Some(Outcome::Pass)
@@ -179,8 +199,9 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64)) -> R
         checks,
         streams,
         events: merge::events(raw),
-        access_log: merge::access_log(&whole),
+        access_log: watched_log.unwrap_or_else(|| merge::access_log(&whole)),
         protocol,
+        witness,
         samples: whole.samples,
         timing: whole.timing,
         blackout: statistics::blackout(raw.cycles.values().filter(|_| !is_census(&raw.scenario))),
@@ -212,6 +233,7 @@ fn skipped(raw: &RawRun, checks: Vec<Check>) -> Run {
         events: Vec::new(),
         access_log: Vec::new(),
         protocol: None,
+        witness: None,
         samples: Vec::new(),
         timing: None,
         blackout: None,

@@ -42,14 +42,17 @@ pub fn streams(run: &RawRun) -> Vec<Stream> {
 /// The run's checks: of each the first that is not as expected, else the first.
 pub fn checks(run: &RawRun) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
-    for check in run.cycles.values().flat_map(|cycle| &cycle.checks) {
-        match checks.iter_mut().find(|known| known.id == check.id) {
-            Some(known) if known.is_as_expected() && !check.is_as_expected() => *known = check.clone(),
-            Some(_) => {}
-            None => checks.push(check.clone()),
-        }
-    }
+    run.cycles.values().flat_map(|cycle| &cycle.checks).for_each(|one| check(&mut checks, one));
     checks
+}
+
+/// Adds a check to those of earlier cycles.
+pub fn check(checks: &mut Vec<Check>, check: &Check) {
+    match checks.iter_mut().find(|known| known.id == check.id) {
+        Some(known) if known.is_as_expected() && !check.is_as_expected() => *known = check.clone(),
+        Some(_) => {}
+        None => checks.push(check.clone()),
+    }
 }
 
 /// Lines of a run of very many cycles: the first ones, and each that did not pass.
@@ -74,11 +77,16 @@ pub fn events(run: &RawRun) -> Vec<Event> {
     events
 }
 
-/// The access log with the step that each entry belongs to.
+/// The access log with the step that each entry belongs to, and what a witness knows of it.
 pub fn access_log(cycle: &Cycle) -> Vec<Access> {
     let step_of = |index: u32| {
         cycle.steps.iter().filter(|(first, _)| *first <= index).max_by_key(|(first, _)| *first).map(|(_, name)| name)
     };
-    let with_step = |access: &Access| Access { step: step_of(access.index).cloned(), ..access.clone() };
+    let foreign_of = |index: u32| cycle.kernel.as_ref()?.foreign.get(&index).cloned();
+    let with_step = |access: &Access| Access {
+        step: step_of(access.index).cloned(),
+        foreign: foreign_of(access.index),
+        ..access.clone()
+    };
     cycle.access_log.iter().map(with_step).collect()
 }

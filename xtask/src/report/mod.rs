@@ -27,6 +27,7 @@ mod tests;
 mod throughput;
 mod view;
 mod waive;
+mod witness;
 mod words;
 mod write;
 

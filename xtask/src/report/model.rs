@@ -5,6 +5,7 @@ mod protocol;
 mod provenance;
 mod requester;
 mod run;
+mod witness;
 
 use std::borrow::Cow;
 
@@ -22,6 +23,7 @@ pub use run::{
     Abort, Access, Attach, Check, Crash, CycleLine, CycleStream, Event, FailedCycle, Register, Run, Stream, Timing,
     Waived,
 };
+pub use witness::{Cost, Foreign, Kernel, Last, Offence, Witness};
 
 /// Value of the key `schema`.
 pub const SCHEMA: &str = "inflight-report/1";

@@ -12,7 +12,7 @@ use super::model::{Broken, Check, Departure, Protocol, ProtocolSmmu, Register, V
 
 /// Name of the check.
 pub const CHECK: &str = ::board::PROTOCOL_CHECK;
-const SOURCE: &str = "IHI 0070; the clause of each rule";
+pub const SOURCE: &str = "IHI 0070; the clause of each rule";
 
 /// An access as the log had it; `None` where a name or kind is one that this version does not know.
 pub fn entry(record: &Record<'_>) -> Option<Entry> {
@@ -57,17 +57,24 @@ pub fn judge(run: &RawRun) -> Option<(Check, Protocol)> {
     judged.into_iter().nth(first_bad.unwrap_or(0))
 }
 
-fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
-    let missing = missing(cycle, run.is_damaged);
+/// What the checker says of a cycle's log, whatever its scenario; and why it cannot say more.
+/// `length`: no more entries than these.
+pub fn checked(cycle: &Cycle, is_damaged: bool, coverage: Coverage, length: usize) -> (Judged, Option<String>) {
+    let missing = missing(cycle, is_damaged);
     let found = found(&cycle.registers);
-    let mut checker = Checker::new(&found, Coverage::ALL);
-    for (_, entry) in &in_order(cycle) {
+    let mut checker = Checker::new(&found, coverage);
+    for (_, entry) in in_order(cycle).iter().take(length) {
         checker.push(entry);
     }
     let report = checker.finish(missing.is_none());
     let unknown = (report.unjudged > 0 || found.is_empty())
         .then(|| "the registers of an SMMU before the takeover were not told".to_owned());
-    let (verdict, reason) = verdict(&report, missing.clone().or(unknown), &run.scenario);
+    (report, missing.or(unknown))
+}
+
+fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
+    let (report, missing) = checked(cycle, run.is_damaged, Coverage::ALL, usize::MAX);
+    let (verdict, reason) = verdict(&report, missing, &run.scenario);
     let check = Check {
         id: CHECK.into(),
         verdict,
@@ -77,11 +84,12 @@ fn one_cycle(number: u32, cycle: &Cycle, run: &RawRun) -> (Check, Protocol) {
         source: SOURCE.into(),
         waived: None,
     };
-    (check, section(number, &report, missing.is_none()))
+    let is_whole = self::missing(cycle, run.is_damaged).is_none();
+    (check, section(number, &report, is_whole))
 }
 
 /// Accesses and steps, as the log had them.
-fn in_order(cycle: &Cycle) -> Vec<(u32, Entry)> {
+pub fn in_order(cycle: &Cycle) -> Vec<(u32, Entry)> {
     // What a step is called judges nothing; it only keeps its place.
     let step = |(index, _): &(u32, String)| {
         let (ticks, smmu, address, value) = (0, SmmuIndex(0), 0, 0);
@@ -94,7 +102,7 @@ fn in_order(cycle: &Cycle) -> Vec<(u32, Entry)> {
 }
 
 /// Why the log is not whole.
-fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
+pub fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
     if is_damaged {
         return Some("lines of the console were lost or damaged".into());
     }
@@ -112,7 +120,7 @@ fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
 }
 
 /// SMMUs with the registers that they were found with.
-fn found(registers: &[Register]) -> Vec<Found> {
+pub fn found(registers: &[Register]) -> Vec<Found> {
     let mut smmus: Vec<u8> = registers.iter().map(|register| register.smmu).collect();
     smmus.dedup();
     let of = |smmu: u8| {
@@ -146,7 +154,8 @@ fn verdict(report: &Judged, missing: Option<String>, scenario: &str) -> (Verdict
     }
 }
 
-fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
+/// The part of the report.
+pub fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
     let smmus = report.followed.iter().map(|(smmu, followed)| ProtocolSmmu {
         smmu: smmu.0,
         profile: followed.profile.map(|profile| profile.name().into()),
@@ -170,7 +179,8 @@ fn section(cycle: u32, report: &Judged, complete: bool) -> Protocol {
     }
 }
 
-fn broken(found: &Violation) -> Broken {
+/// A broken rule of the report.
+pub fn broken(found: &Violation) -> Broken {
     Broken {
         rule: found.rule.into(),
         clause: found.clause.into(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::judge::SKIPPED;
-use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Watched};
+use super::model::{Attach, Blackout, Check, Outcome, PcieErrors, Report, Requester, Run, Smmu, Watched, Witness};
 use super::view::{self, Line, Row};
 use super::waive;
 
@@ -115,6 +115,9 @@ fn one_run(text: &mut String, run: &Run) {
             ),
         );
     }
+    if let Some(witness) = &run.witness {
+        kernel(text, witness);
+    }
     // How they were stopped, or that they were never told to, is what such a run is about.
     let is_census = super::judge::is_census(&run.scenario);
     for Watched { smmu, how, .. } in &run.watched {
@@ -152,6 +155,31 @@ fn one_run(text: &mut String, run: &Run) {
     }
     for problem in run.problems.iter().take(SHOWN) {
         line(text, &format!("  not as it should be: {problem}"));
+    }
+}
+
+/// What a kernel did that was watched.
+fn kernel(text: &mut String, witness: &Witness) {
+    let Witness { profile, accesses, commands, table_stores, ended, .. } = witness;
+    let name = witness.kernel.version.as_ref().or(witness.kernel.name.as_ref()).map_or("a kernel", |name| name);
+    line(
+        text,
+        &format!(
+            "  {name}: {profile}, {accesses} register accesses, {commands} commands, {table_stores} stores to tables in force, \
+             ended by {ended}"
+        ),
+    );
+    for known in witness.known.iter().take(SHOWN) {
+        line(
+            text,
+            &format!(
+                "  {} [{}], as every Linux up to 7.3: {}",
+                known.broken.rule, known.broken.clause, known.broken.text
+            ),
+        );
+    }
+    if let Some(symbols) = &witness.symbols {
+        line(text, &format!("  names of functions: {symbols}"));
     }
 }
 

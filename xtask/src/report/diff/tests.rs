@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
+use witness::fake::Kernel;
 
 use super::*;
+use crate::capture::fixture::kernel::boot;
 use crate::capture::fixture::*;
 use crate::report::from_log;
 use crate::report::model::{Blackout, Hex, MadeBy, Verdict};
@@ -156,4 +158,81 @@ fn the_differences_are_json_too() {
         "reason": "SMMUEN was cleared"
     }]);
     assert_eq!(json["new_failures"], wanted);
+}
+
+/// Two boots, each with a kernel.
+fn kernels(acts: [fn(&mut Kernel); 2], change: impl FnOnce(&mut Report)) -> Diff {
+    let [before, mut after] = acts.map(|act| {
+        let mut kernel = Kernel::new();
+        act(&mut kernel);
+        from_log(&boot(&mut kernel, [phase(0, 5, 0), phase(7, 0, 0)], &[]).log())
+    });
+    change(&mut after);
+    of(("A", &before), ("B", &after))
+}
+
+fn told(diff: &Diff) -> Vec<(&str, &str, &str)> {
+    diff.kernels.iter().map(|it| (&*it.what, &*it.before, &*it.after)).collect()
+}
+
+#[test]
+fn the_same_kernel_does_not_differ_by_what_an_allocation_decides() {
+    let moved = |after: &mut Report| {
+        let run = &mut after.runs[0];
+        for access in &mut run.access_log {
+            access.ticks += 1000;
+            if access.name == "STRTAB_BASE" || access.name == "CMDQ_BASE" {
+                access.value.0 += 0x20_0000;
+            }
+            if ["STE", "CD", "CMD", "L1STD"].contains(&&*access.name) {
+                access.address.0 += 0x20_0000;
+            }
+            if access.name == "GBPA" && access.kind == "read32" {
+                access.count = 7;
+            }
+        }
+    };
+    fn both(kernel: &mut Kernel) {
+        kernel.stock();
+        kernel.attach(0x10, false);
+    }
+    let diff = kernels([both, both], moved);
+    assert_eq!(told(&diff), []);
+    assert!(text::of(&diff).contains("Nothing differs"), "{}", text::of(&diff));
+}
+
+#[test]
+fn two_kernels_part_at_their_first_other_access() {
+    let diff = kernels([Kernel::stock, Kernel::adopt_v7], |after| {
+        after.runs[0].streams[0].phases.after.delivered = 3;
+    });
+    let told = told(&diff);
+    assert_eq!(told[0], ("witness profile", "RESET", "ADOPT-v7"));
+    assert_eq!(told[1].0, "witness first access that differs");
+    assert!(
+        told[1].1.starts_with("entry 6, read32 of GBPA, ") && told[1].2.starts_with("entry 6, read32 of GERROR, "),
+        "{told:?}"
+    );
+    assert!(told[1].1.contains(" at 0xffff8000806000"), "{told:?}");
+    let fared = [
+        ("witness 0000:00:02.0 hda after the takeover", "blocked", "delivered and blocked"),
+        ("witness 0000:00:03.0 hda after the takeover", "delivered", "delivered"),
+    ];
+    assert_eq!(told[2..], fared);
+    assert!(text::of(&diff).contains("\nKernels (4):\n"), "{}", text::of(&diff));
+}
+
+#[test]
+fn a_kernel_that_stops_earlier_parts_there_and_values_count() {
+    let diff = kernels([Kernel::stock, Kernel::reset_begins], |_| {});
+    let parting = diff.kernels.iter().find(|it| it.what.ends_with("first access that differs")).unwrap();
+    assert!(parting.before.contains("write64 of STRTAB_BASE") && parting.after == "nothing more", "{parting:?}");
+    fn other_value(kernel: &mut Kernel) {
+        kernel.probe();
+        kernel.read(smmu::spec::registers::GBPA);
+        kernel.write(smmu::spec::registers::GBPA, 0x8000_1000);
+    }
+    let diff = kernels([Kernel::stock, other_value], |_| {});
+    let parting = diff.kernels.iter().find(|it| it.what.ends_with("first access that differs")).unwrap();
+    assert!(parting.before.contains("0x80101000") && parting.after.contains("0x80001000"), "{parting:?}");
 }

@@ -15,6 +15,7 @@ pub fn of(diff: &Diff) -> String {
     verdicts(&mut text, "New failures", &diff.new_failures);
     verdicts(&mut text, "Fixed", &diff.fixed);
     verdicts(&mut text, "Other verdicts that changed", &diff.changed);
+    changes(&mut text, "Kernels", &diff.kernels);
     changes(&mut text, "Streams and times", &diff.figures);
     changes(&mut text, "Machine and images", &diff.machine);
     for (what, names) in [("Only in A", &diff.gone), ("Only in B", &diff.added)] {

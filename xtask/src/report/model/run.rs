@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Blackout, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict, Watched};
+use super::{
+    Blackout, Foreign, Hex, Outcome, PcieErrors, Phases, Protocol, Requester, Throughput, Verdict, Watched, Witness,
+};
 
 /// One scenario.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +60,9 @@ pub struct Run {
     pub access_log: Vec<Access>,
     /// What the protocol checker says; absent where no takeover began.
     pub protocol: Option<Protocol>,
+    /// The kernel that took over, where one was watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// One line for each cycle; of very many the first 2,000, and each that did not pass.
     pub cycle_lines: Vec<CycleLine>,
     /// Cycles that failed, whole; empty for a run of one cycle, which is whole above.
@@ -265,6 +270,9 @@ pub struct Access {
     /// The load met no memory.
     #[serde(default)]
     pub unbacked: bool,
+    /// The access is that of a kernel that was watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
 }
 
 /// One cycle in one line.

@@ -1,0 +1,269 @@
+//! A kernel that took over while it was watched: judged here, from its log and what the streams did. The images only tell.
+
+mod checks;
+mod dma;
+mod seen;
+mod symbols;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use scenario::Work;
+use smmu::checker::{Coverage, Profile, Report as Judged, Severity, Violation};
+use smmu::log::Op;
+
+pub use symbols::Symbols;
+pub use told::Told;
+
+use super::collect::{Cycle, RawRun};
+use super::model::{Access, Check, Cost, Departure, Hex, Kernel, Last, Name, Offence, Protocol, Run, Verdict, Witness};
+use super::{merge, protocol};
+use crate::capture;
+use checks::{Case, Saw};
+use seen::Log;
+use symbols::Names;
+use told::End;
+
+/// What the images themselves say of a kernel's end; the host has it said.
+const SURVIVED: &str = "kdump.survived";
+/// How a kernel ended of which no end was told.
+const HANG: &str = "hang";
+
+/// A kernel takes over in such a run.
+pub fn is_one(scenario: &str) -> bool {
+    matches!(Work::parse(scenario), Ok(Work::Witness { .. }))
+}
+
+/// What the host knows beside the records.
+#[derive(Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The kernel.
+    pub kernel: Option<&'a capture::Kernel>,
+    /// Its symbols, or why there are none.
+    pub symbols: Option<&'a Result<Symbols, String>>,
+}
+
+/// A cycle with a kernel.
+pub struct Verdicts {
+    pub checks: Vec<Check>,
+    pub protocol: Protocol,
+    pub witness: Witness,
+    pub access_log: Vec<Access>,
+}
+
+/// Judges every cycle; the section is of the first that is not as expected, else of the first. Of a run whose kernel never began
+/// there is none: the run itself says why.
+pub fn judge(run: &RawRun, asked: Asked<'_>) -> Option<Verdicts> {
+    let begun = run.cycles.iter().filter(|(_, cycle)| cycle.kernel.is_some());
+    let mut judged: Vec<_> = begun.map(|(number, cycle)| one_cycle(*number, cycle, run.is_damaged, asked)).collect();
+    let is_bad = |verdicts: &Verdicts| !verdicts.checks.iter().all(Check::is_as_expected);
+    let place = judged.iter().position(is_bad).unwrap_or(0);
+    let mut checks: Vec<Check> = Vec::new();
+    for check in judged.iter().flat_map(|verdicts| &verdicts.checks) {
+        merge::check(&mut checks, check);
+    }
+    (!judged.is_empty()).then(|| Verdicts { checks, ..judged.swap_remove(place) })
+}
+
+/// Why nothing more came: a kernel that was not heard of again.
+pub fn hung(run: &Run) -> Option<String> {
+    let is_hung = run.witness.as_ref().is_some_and(|witness| witness.ended == HANG);
+    let survived = run.checks.iter().find(|check| check.id == SURVIVED)?;
+    survived.reason.clone().filter(|_| is_hung)
+}
+
+fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool, asked: Asked<'_>) -> Verdicts {
+    let told = cycle.kernel.clone().unwrap_or_default();
+    let is_load = |(_, entry): &(u32, smmu::log::Entry)| entry.op == Op::Load && entry.count > 1;
+    let reads = asked.kernel.map_or_else(|| cycle.entries.iter().any(is_load), |kernel| kernel.watch_reads);
+    // A trap is a barrier: which of the kernel's own it made nobody sees.
+    let coverage = Coverage { loads: reads, barriers: false, ..Coverage::ALL };
+    let (mut report, missing) = protocol::checked(cycle, is_damaged, coverage, usize::MAX);
+    let missing = missing.or_else(|| unwatched(cycle, &told));
+    let placed = asked.symbols.map(|symbols| place(symbols.as_ref(), &told, cycle));
+    let names = placed.as_ref().and_then(|placed| placed.as_ref().ok()).copied();
+    let partial = told.end.as_ref().filter(|end| end.partial).map(|_| "not all tables were watched".to_owned());
+    let log = Log::of(cycle, names);
+    let off = log.smmus().into_iter().filter_map(|smmu| log.shut_down(smmu)).map(|seen| seen.at).min();
+    if let Some(off) = off.and_then(|off| usize::try_from(off).ok()) {
+        // An SMMU that is off forgets what it was owed; DMA met it before.
+        let (until, _) = protocol::checked(cycle, is_damaged, coverage, off);
+        let owed = until.found.into_iter().filter(|it| it.rule.starts_with(checks::ORDER));
+        let owed: Vec<_> = owed.filter(|it| !report.found.contains(it)).collect();
+        report.found.extend(owed);
+    }
+    let found = protocol::found(&cycle.registers);
+    let mut case = Case::new(log, &report, found, reads, missing.clone(), partial);
+    let effect = dma::effect(&case, cycle);
+    let mut checks = vec![survived(cycle, &told, &case.log)];
+    checks.extend(case.checks(effect));
+    checks.extend(dma::checks(&case, cycle));
+    let symbols = placed.as_ref().map(|placed| match placed {
+        Ok(names) => format!("the kernel ran {:#x} above where it was linked", names.offset()),
+        Err(reason) => reason.clone(),
+    });
+    let witness = section(number, cycle, &told, (&case, &report), asked.kernel, symbols);
+    let mut access_log = merge::access_log(cycle);
+    for foreign in access_log.iter_mut().filter_map(|access| access.foreign.as_mut()) {
+        foreign.symbol = case.log.name(foreign.pc.0);
+    }
+    let mut protocol = protocol::section(number, &report, missing.is_none());
+    // What all of them do is told, and is no news.
+    protocol.violations.retain(|it| !witness.known.iter().any(|known| known.broken == *it));
+    protocol.remarks.splice(0..0, witness.known.iter().map(|known| known.broken.clone()));
+    Verdicts { checks, protocol, witness, access_log }
+}
+
+/// Why not all that the kernel did is known, beside what is wrong with any log.
+fn unwatched(cycle: &Cycle, told: &Told) -> Option<String> {
+    let end = told.end.as_ref();
+    if end.is_none() {
+        return Some("the kernel's end was not told".into());
+    }
+    if end.is_some_and(|end| end.overflowed) {
+        return Some("the access log overflowed on the board".into());
+    }
+    let lacks = |(index, _): &&(u32, smmu::log::Entry)| !told.foreign.contains_key(index);
+    cycle.entries.iter().find(lacks).map(|(index, _)| format!("nobody told who made access {index}"))
+}
+
+fn place<'a>(symbols: Result<&'a Symbols, &String>, told: &Told, cycle: &Cycle) -> Result<Names<'a>, String> {
+    let symbols = symbols.map_err(Clone::clone)?;
+    let end = told.end.as_ref().ok_or("the kernel's end was not told, and with it its first call of firmware")?;
+    let is_register = |(_, entry): &&(u32, smmu::log::Entry)| entry.what == smmu::log::What::Register;
+    let registers = cycle.entries.iter().filter(is_register);
+    let mut driver: Vec<u64> = registers.filter_map(|(index, _)| Some(told.foreign.get(index)?.pc.0)).collect();
+    driver.sort_unstable();
+    driver.dedup();
+    symbols.place(end.first_call, &driver)
+}
+
+/// How a kernel ended.
+fn ended(told: &Told) -> &'static str {
+    match told.end.as_ref().map(|end| end.ended) {
+        None => HANG,
+        Some(0) => "off",
+        Some(1) if told.panic.is_some() => "panic",
+        Some(1) => "reset",
+        Some(_) => "stopped",
+    }
+}
+
+/// Why, where somebody says so.
+fn reason(told: &Told) -> Option<String> {
+    let said = told.end.as_ref().map(|end| end.reason.clone()).filter(|reason| !reason.is_empty());
+    told.panic.clone().or(said)
+}
+
+/// The last that the kernel did.
+fn last(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Option<Last> {
+    let access = log.all.iter().rfind(|seen| seen.is_access());
+    let kinds: Vec<_> = merge::access_log(cycle);
+    let words = access.and_then(|seen| {
+        let logged = kinds.iter().find(|logged| u64::from(logged.index) == seen.at)?;
+        Some(format!("{} of {}, {:#x}, log entry {}", logged.kind, logged.name, logged.value.0, seen.at))
+    });
+    let pc = told.end.as_ref().map(|end| end.pc).or(told.alive.map(|alive| alive.pc))?;
+    Some(Last { access: words, pc: Hex(pc), symbol: log.name(pc) })
+}
+
+/// It came to its own end. The image says so of a kernel that did; that another did not only the host may see.
+fn survived(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Check {
+    let own = cycle.checks.iter().find(|check| check.id == SURVIVED);
+    let at = last(cycle, told, log).map_or_else(String::new, |last| {
+        let access = last.access.map_or_else(String::new, |access| format!("; its last access: {access}"));
+        format!(", last seen at PC {}{access}", log.pc(last.pc.0))
+    });
+    let because = reason(told).map_or_else(String::new, |reason| format!(": {reason}"));
+    let alive = told
+        .alive
+        .map_or_else(String::new, |alive| format!(" after {} trap(s) and {} access(es)", alive.traps, alive.accesses));
+    let saw = match ended(told) {
+        "panic" => Saw::fail(format!("the kernel panicked{because}{at}")),
+        HANG => Saw::fail(format!("the kernel was not heard of again{alive}{because}{at}")),
+        "stopped" => Saw::not_covered(format!("the witness could not go on{because}{at}")),
+        _ => match own {
+            Some(check) if check.verdict == Verdict::Pass => Saw::PASS,
+            Some(check) => Saw::said(check),
+            None => Saw::not_covered("the image does not say how the kernel ended"),
+        },
+    };
+    saw.check(SURVIVED, "Shrivastava, 1 Jul 2026: the crash kernel itself is hit")
+}
+
+fn section(
+    number: u32,
+    cycle: &Cycle,
+    told: &Told,
+    (case, report): (&Case<'_>, &Judged),
+    asked: Option<&capture::Kernel>,
+    symbols: Option<String>,
+) -> Witness {
+    let log = &case.log;
+    let profile = case.profile();
+    let count = |is: &dyn Fn(&&seen::Seen<'_>) -> bool| {
+        log.all.iter().filter(is).map(|seen| u64::from(seen.entry.count)).fold(0, u64::saturating_add)
+    };
+    let offences = |is_known| {
+        let own = report.found.iter().enumerate().filter(|(_, it)| it.severity == Severity::Violation);
+        let own = own.filter(move |(_, it)| case.is_known(it) == is_known);
+        own.map(|(_, violation)| offence(violation, log)).collect()
+    };
+    let left = report.departures().next().map(|(_, left)| Departure {
+        entry: left.at,
+        expected: left.expected.clone(),
+        found: left.found.clone(),
+    });
+    let cost = |end: &End| {
+        let End { ticks, cost, traps, visits, forwarded, .. } = *end;
+        Cost { ticks, trap_ticks: cost, traps, visits, forwarded }
+    };
+    Witness {
+        kernel: kernel(asked, told),
+        profile: profile_word(profile),
+        accesses: count(&|seen| seen.is_register() && seen.is_trapped()),
+        commands: log.commands.len() as u64,
+        table_stores: log.table_stores().count() as u64,
+        violations: offences(false),
+        ended: ended(told).into(),
+        reason: reason(told),
+        cycle: number,
+        fallback: profile == Some(Profile::Fallback),
+        reads: case.reads,
+        left,
+        taken_over: log.smmus().into_iter().filter_map(|smmu| log.taken_over(smmu)).max(),
+        known: offences(true),
+        last: last(cycle, told, log),
+        cost: told.end.as_ref().map(cost),
+        symbols,
+    }
+}
+
+/// The profile as `report.json` has it.
+const fn profile_word(profile: Option<Profile>) -> Name {
+    Name::Borrowed(match profile {
+        Some(Profile::AdoptV7) => "ADOPT-v7",
+        Some(Profile::AdoptV10) => "ADOPT-v10",
+        Some(Profile::Reset | Profile::Fallback) => "RESET",
+        None => "none",
+    })
+}
+
+fn kernel(asked: Option<&capture::Kernel>, told: &Told) -> Kernel {
+    let start = told.start.clone().unwrap_or_default();
+    let Some(asked) = asked else { return start };
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Kernel {
+        name: text(&asked.name),
+        sha256: text(&asked.sha256),
+        version: asked.version.clone(),
+        command_line: text(&asked.command_line),
+        ..start
+    }
+}
+
+fn offence(violation: &Violation, log: &Log<'_>) -> Offence {
+    let at = violation.entries.last().and_then(|at| usize::try_from(*at).ok());
+    let pc = at.and_then(|at| Some(log.all.get(at)?.foreign?.pc));
+    Offence { broken: protocol::broken(violation), pc, symbol: pc.and_then(|pc| log.name(pc.0)) }
+}
