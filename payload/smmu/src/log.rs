@@ -144,8 +144,6 @@ pub const fn barrier_name(barrier: Barrier) -> &'static str {
 #[derive(Clone, Debug)]
 pub struct Log<T = Entry> {
     entries: Vec<T>,
-    /// So many of them stay as they are.
-    closed: usize,
     capacity: usize,
     dropped: u64,
 }
@@ -154,7 +152,7 @@ impl<T: Merge> Log<T> {
     /// An empty log of at most `capacity` entries.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { entries: Vec::with_capacity(capacity), closed: 0, capacity, dropped: 0 }
+        Self { entries: Vec::with_capacity(capacity), capacity, dropped: 0 }
     }
 
     /// What was recorded, oldest first.
@@ -175,24 +173,23 @@ impl<T: Merge> Log<T> {
         self.dropped
     }
 
-    /// Nothing is merged any more with what was recorded so far: it was told.
-    pub fn close(&mut self) {
-        self.closed = self.entries.len();
-    }
-
     /// Empties the log for the next cycle and keeps its memory.
     pub fn clear(&mut self) {
         self.entries.clear();
-        (self.closed, self.dropped) = (0, 0);
+        self.dropped = 0;
     }
 
     /// Adds an entry, or merges it with the last one.
     pub fn record(&mut self, entry: T) {
         // After the first loss nothing is merged or added, so that the log is an unbroken beginning.
-        let open = self.entries.get_mut(self.closed..).unwrap_or_default();
-        if self.dropped == 0 && open.last_mut().is_some_and(|last| last.merge(&entry)) {
+        if self.dropped == 0 && self.entries.last_mut().is_some_and(|last| last.merge(&entry)) {
             return;
         }
+        self.add(entry);
+    }
+
+    /// Adds an entry for itself.
+    pub fn add(&mut self, entry: T) {
         if self.dropped != 0 || self.entries.len() >= self.capacity {
             self.dropped = self.dropped.saturating_add(1);
             return;

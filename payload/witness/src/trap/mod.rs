@@ -4,6 +4,7 @@ pub mod abort;
 pub mod feature;
 pub mod firmware;
 pub mod instruction;
+pub mod interrupts;
 pub mod plan;
 pub mod register;
 pub mod system;

@@ -109,6 +109,28 @@ pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
 /// looked at.
 pub const VISITS: Row = row(super::register::HCR_EL2, 1 << 13, super::feature::ALWAYS, "TWI: EL2 is visited when idle");
 
+/// Nor this one: with it ICH_HCR_EL2.TALL1 brings the kernel to EL2 with each interrupt, so that one that is busy is looked at, too
+/// (IHI 0069, 12.4). What it then wants of the CPU interface is [`super::interrupts`]'.
+pub const TICKS: Row =
+    row(super::register::ICH_HCR_EL2, 1 << 12, super::feature::GICV3, "TALL1: EL2 is visited when busy");
+
+/// The plan with both.
+pub fn visiting(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
+    // Rows of one register follow each other.
+    let more = |row: &Row| [&VISITS, &TICKS].into_iter().find(|more| more.register == row.register);
+    let mut rows = rows().peekable();
+    let mut next = None;
+    let with_more = core::iter::from_fn(move || {
+        next.take().or_else(|| {
+            let row = rows.next()?;
+            let is_last = rows.peek().is_none_or(|after| after.register != row.register);
+            next = more(row).filter(|_| is_last);
+            Some(row)
+        })
+    });
+    writes(with_more, *ids, e2h)
+}
+
 /// What to write on a CPU with these ID registers, HCR_EL2.E2H as it was found. An ISB belongs behind each: CPTR_EL2 opens
 /// the way to ZCR_EL2 and SMCR_EL2, ICC_SRE_EL2 that to ICH_HCR_EL2. HCR_EL2 comes last, when stage 2 stands.
 pub fn plan(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {

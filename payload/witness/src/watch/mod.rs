@@ -18,6 +18,7 @@ pub use tables::{Owner, Region};
 use addr::PhysAddr;
 use alloc::vec::Vec;
 use core::ops::Range;
+use seen::Journal;
 use smmu::access::{Access, Unbacked};
 use smmu::log::Log;
 use thiserror::Error;
@@ -57,7 +58,7 @@ pub enum WatchError {
 #[derive(Clone, Debug)]
 pub struct Witness {
     units: Vec<Unit>,
-    log: Log<Seen>,
+    journal: Journal,
 }
 
 impl Witness {
@@ -67,25 +68,25 @@ impl Witness {
         for unit in &mut units {
             unit.watch_found(&mut Trap { hw, log: None, smmu: unit.smmu(), pc: 0 });
         }
-        Self { units, log: Log::with_capacity(capacity) }
+        Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0 } }
     }
 
     /// Logs the identifiers that the crashed kernel's streams have, as loads that nobody made: to be called before a kernel runs.
     pub fn tell_identifiers(&mut self, hw: &mut dyn Access) {
         for unit in &self.units {
-            unit.tell_identifiers(&mut Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc: 0 });
+            unit.tell_identifiers(&mut Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc: 0 });
         }
     }
 
     /// What was seen, in order.
     #[must_use]
     pub const fn log(&self) -> &Log<Seen> {
-        &self.log
+        &self.journal.log
     }
 
     /// Nothing of it changes any more: it was told. A poll that goes on is an entry of its own.
     pub fn close_log(&mut self) {
-        self.log.close();
+        self.journal.closed = self.log().entries().len();
     }
 
     /// The tables that are watched. Every page that one of them lies on belongs read-only into stage 2.
@@ -117,7 +118,7 @@ impl Witness {
     pub fn load(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, bytes: u8) -> Result<u64, WatchError> {
         let (unit, offset) = self.unit_at(at)?;
         let Some(unit) = self.units.get_mut(unit) else { return Err(WatchError::Unwatched(at.0)) };
-        let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
+        let mut trap = Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc };
         match offset {
             Some(offset) => unit.read(&mut trap, offset, bytes),
             None => unit.load(&mut trap, at, bytes),
@@ -138,7 +139,7 @@ impl Witness {
     ) -> Result<(), WatchError> {
         let (unit, offset) = self.unit_at(at)?;
         let Some(unit) = self.units.get_mut(unit) else { return Err(WatchError::Unwatched(at.0)) };
-        let mut trap = Trap { hw, log: Some(&mut self.log), smmu: unit.smmu(), pc };
+        let mut trap = Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc };
         match offset {
             Some(offset) => unit.write(&mut trap, offset, bytes, value),
             None => unit.store(&mut trap, at, bytes, value),

@@ -1,6 +1,6 @@
 //! An entry of the log, with what only a witness knows of it.
 
-use smmu::log::{Entry, Merge};
+use smmu::log::{Entry, Log, Merge};
 
 /// How the witness came to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,5 +32,23 @@ impl Merge for Seen {
     fn merge(&mut self, next: &Self) -> bool {
         let is_alike = self.pc == next.pc && self.how == next.how && self.old.is_none() && next.old.is_none();
         is_alike && self.entry.merge(&next.entry)
+    }
+}
+
+/// The log, of which a part may have been told.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    pub(super) log: Log<Seen>,
+    /// So many entries stay as they are.
+    pub(super) closed: usize,
+}
+
+impl Journal {
+    pub(super) fn record(&mut self, seen: Seen) {
+        if self.log.entries().len() > self.closed {
+            self.log.record(seen);
+        } else {
+            self.log.add(seen);
+        }
     }
 }

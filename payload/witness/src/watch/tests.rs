@@ -45,6 +45,20 @@ fn judged(found: Found, witness: &Witness, loads: bool) -> Report {
     check(&[found], coverage(loads), &entries, true)
 }
 
+#[test]
+fn what_was_told_does_not_change_any_more() {
+    let mut fake = crashed();
+    let (_, mut witness) = witness(&mut fake);
+    let mut poll = |witness: &mut Witness| {
+        witness.load(&mut fake, 0x1000, PhysAddr(FRAME + u64::from(reg::CR0ACK)), 4).expect("a register");
+    };
+    (0..2).for_each(|_| poll(&mut witness));
+    witness.close_log();
+    (0..3).for_each(|_| poll(&mut witness));
+    let counts: Vec<u32> = witness.log().entries().iter().map(|seen| seen.entry.count).collect();
+    assert_eq!(counts, [2, 3]);
+}
+
 fn rules(report: &Report) -> Vec<&'static str> {
     report.violations().map(|violation| violation.rule).collect()
 }

@@ -1,14 +1,14 @@
 //! One trap of the kernel: where it is carried out, and what of it is logged.
 
-use super::seen::{How, Seen};
+use super::seen::{How, Journal, Seen};
 use smmu::access::{Access, SmmuIndex};
-use smmu::log::{Entry, Log, Op, What};
+use smmu::log::{Entry, Op, What};
 
 /// One trap.
 pub(super) struct Trap<'a> {
     pub(super) hw: &'a mut dyn Access,
     /// None where nobody did anything: tables as they were found.
-    pub(super) log: Option<&'a mut Log<Seen>>,
+    pub(super) log: Option<&'a mut Journal>,
     pub(super) smmu: SmmuIndex,
     pub(super) pc: u64,
 }

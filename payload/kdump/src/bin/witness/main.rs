@@ -142,6 +142,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         survival.damage();
     }
     let checks = [
+        check("handover.verified", boot.verify().map_err(|error| alloc::format!("{error}"))),
         check("witness.bundle", bundle),
         check("witness.observed", if ended.how == 2 { Err(ended.reason) } else { Ok(()) }),
         check("kdump.survived", survival.look(boot)),

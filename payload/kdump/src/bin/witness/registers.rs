@@ -5,8 +5,9 @@ use arch::{cpu, el1};
 use core::arch::asm;
 use witness::trap::{
     feature::{self, IdRegisters},
-    plan::{self, VISITS, Write},
+    plan::{self, Write},
     register::Register,
+    system::System,
 };
 
 macro_rules! read {
@@ -66,7 +67,7 @@ pub(crate) struct Before {
 /// The tables are a map of what may run at EL1, and this CPU runs nothing else there.
 pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64) -> Before {
     let e2h = cpu::is_e2h();
-    let plan: Vec<Write> = plan::writes(plan::rows().chain([&VISITS]), *ids, e2h).collect();
+    let plan: Vec<Write> = plan::visiting(ids, e2h).collect();
     // SAFETY: without effect before HCR_EL2.VM is set; then the caller's promise.
     unsafe { asm!("msr vtcr_el2, {0}", "msr vttbr_el2, {1}", in(reg) vtcr, in(reg) vttbr, options(nostack)) }
     cpu::isb();
@@ -107,6 +108,33 @@ fn stop_timers(e2h: bool) {
         unsafe { asm!("msr cntp_ctl_el0, xzr", "msr cntv_ctl_el0, xzr", "isb", options(nostack)) }
     }
 }
+
+macro_rules! interrupts {
+    ($(($crm:literal, $op2:literal)),*) => {
+        /// An access to the CPU interface for interrupts, which is one for EL1 and EL2 (`interrupts::is_one`): `value` is written,
+        /// or what is read comes back.
+        pub(crate) fn interrupt_register(System { crm, op2, is_read, .. }: &System, value: u64) -> u64 {
+            match (crm, op2, is_read) {
+                $(
+                    ($crm, $op2, true) => read!(concat!("s3_0_c12_c", $crm, "_", $op2)),
+                    ($crm, $op2, false) => {
+                        // SAFETY: the kernel's interrupts, as it deals with them; the register is there, as the access trapped.
+                        unsafe {
+                            asm!(
+                                concat!("msr s3_0_c12_c", $crm, "_", $op2, ", {0}"),
+                                in(reg) value,
+                                options(nostack, preserves_flags)
+                            )
+                        }
+                        value
+                    }
+                )*
+                _ => value,
+            }
+        }
+    };
+}
+witness::for_each_group_1_register!(interrupts);
 
 macro_rules! registers {
     ($(($name:ident, $op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal),)*) => {

@@ -4,6 +4,7 @@ use crate::{
     counting::Counting,
     kernel::{self, AtTrap},
     map::Map,
+    registers,
     telling::{self, Telling},
 };
 use alloc::{
@@ -21,7 +22,7 @@ use wire::{Record, record::Severity};
 use witness::{
     carry_out::{Kernel, Stopped, carry_out},
     psci::{self, Call},
-    trap::{abort, system},
+    trap::{abort, interrupts, system},
     watch::Witness,
 };
 
@@ -123,9 +124,23 @@ impl<'a, 'c> Watch<'a, 'c> {
             HVC => self.vcpu.x[0] = psci::NOT_SUPPORTED as u64,
             SMC => return self.call(),
             abort::DATA_ABORT | INSTRUCTION_ABORT => self.abort()?,
+            system::SYSTEM => self.system()?,
             _ => return Err(self.unknown()),
         }
         Ok(None)
+    }
+
+    /// An access to a register of EL1's that traps.
+    fn system(&mut self) -> Result<(), String> {
+        let system = system::decode(self.vcpu.esr).filter(interrupts::is_one).ok_or_else(|| self.unknown())?;
+        let register = self.vcpu.x.get_mut(usize::from(system.rt));
+        let value = registers::interrupt_register(&system, register.as_deref().copied().unwrap_or(0));
+        if let Some(register) = register.filter(|_| system.is_read) {
+            *register = value;
+        }
+        self.step_over();
+        self.occasion();
+        Ok(())
     }
 
     /// What this trap has added to the log: counted, told, and its tables watched.

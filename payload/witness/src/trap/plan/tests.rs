@@ -310,3 +310,21 @@ fn the_two_layouts_write_the_same_registers_but_for_the_names_of_el1() {
     };
     assert_eq!(names(false), names(true));
 }
+
+/// The plan with visits differs in two bits, of two registers, on a CPU with a GICv3; HCR_EL2 stays the last.
+#[test]
+fn visits_add_two_bits() {
+    let ids = IdRegisters { pfr0: 1 << 24, ..IdRegisters::default() };
+    for e2h in [false, true] {
+        let (plain, visiting): (Vec<Write>, Vec<Write>) = (plan(&ids, e2h).collect(), visiting(&ids, e2h).collect());
+        assert_eq!(plain.len(), visiting.len());
+        let changed: Vec<_> = plain
+            .iter()
+            .zip(&visiting)
+            .filter(|(old, new)| old != new)
+            .map(|(old, new)| (new.register.name, old.register == new.register, old.value ^ new.value))
+            .collect();
+        assert_eq!(changed, [("ICH_HCR_EL2", true, 1 << 12), ("HCR_EL2", true, 1 << 13)]);
+        assert_eq!(visiting.last().map(|write| write.register.name), Some("HCR_EL2"));
+    }
+}

@@ -1,0 +1,45 @@
+//! What a kernel wants of its CPU interface for interrupts, trapped by ICH_HCR_EL2.TALL1 (IHI 0069, 12.2): the same is done at EL2.
+
+use super::system::System;
+
+/// Hands the registers of group 1 to the macro `then`, as `(crm, op2)` of `S3_0_C12_C<crm>_<op2>`: ICC_AP1R0_EL1 to ICC_AP1R3_EL1,
+/// ICC_NMIAR1_EL1, ICC_IAR1_EL1, ICC_EOIR1_EL1, ICC_HPPIR1_EL1, ICC_BPR1_EL1, ICC_IGRPEN1_EL1.
+#[macro_export]
+macro_rules! for_each_group_1_register {
+    ($then:ident) => {
+        $then! { (9, 0), (9, 1), (9, 2), (9, 3), (9, 5), (12, 0), (12, 1), (12, 2), (12, 3), (12, 7) }
+    };
+}
+
+macro_rules! places {
+    ($(($crm:literal, $op2:literal)),*) => {
+        const REGISTERS: &[(u8, u8)] = &[$(($crm, $op2)),*];
+    };
+}
+for_each_group_1_register!(places);
+
+/// Whether the instruction is an access to one of them.
+#[must_use]
+pub fn is_one(system: &System) -> bool {
+    let System { op0, op1, crn, crm, op2, .. } = *system;
+    (op0, op1, crn) == (3, 0, 12) && REGISTERS.contains(&(crm, op2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trap::system;
+
+    #[test]
+    fn a_kernel_that_takes_an_interrupt_is_known() {
+        // MRS X0, ICC_IAR1_EL1; MSR ICC_EOIR1_EL1, X0.
+        for (esr, is_read) in [(0x6230_3019 | 1, true), (0x6232_3018, false)] {
+            let system = system::decode(esr).expect("a system register");
+            assert!(is_one(&system), "{system}");
+            assert_eq!(system.is_read, is_read);
+        }
+        // ICC_SGI1R_EL1 and ICC_PMR_EL1 are others.
+        let other = |crn, crm, op2| System { op0: 3, op1: 0, crn, crm, op2, rt: 0, is_read: false };
+        assert!(!is_one(&other(12, 11, 5)) && !is_one(&other(4, 6, 0)) && is_one(&other(12, 12, 7)));
+    }
+}
