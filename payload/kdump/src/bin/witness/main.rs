@@ -25,7 +25,7 @@ mod watch;
 
 use addr::PhysAddr;
 use alloc::{string::String, vec::Vec};
-use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, timer};
+use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, gic, timer};
 use core::ops::Range;
 use counting::Counting;
 use handover::{
@@ -201,6 +201,8 @@ fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters) -
     if let Err(reason) = watch.map.follow(watch.witness) {
         return Ended::stopped(reason);
     }
+    // Interrupts are the kernel's now: none ends a wait of ours.
+    gic::leave_cpu();
     let (vtcr, vttbr) = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
     let before = unsafe { registers::enter(ids, vtcr, vttbr) };
