@@ -33,8 +33,6 @@ pub(crate) fn lacks(machine: &mut Machine, candidates: &[Candidate], policy: Pol
         Means::Flr => "no endpoint at work has function level reset",
         Means::BusReset => "no endpoint at work lies below a port that may be reset",
         Means::Containment => "no endpoint at work lies below a port whose containment software can trigger",
-        // No policy is named after it.
-        Means::Kernel => "",
     };
     (!has).then_some(why)
 }

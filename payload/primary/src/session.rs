@@ -24,6 +24,9 @@ use wire::{
     record::{Outcome, Verdict},
 };
 
+/// The check that says why a scenario is not run.
+const POSSIBLE: &str = "scenario.possible";
+
 /// A boot's work.
 pub(crate) struct Session {
     pub(crate) machine: Machine,
@@ -101,17 +104,14 @@ impl Session {
         let forbidden = risks.without(self.options.allow_risks);
         if !forbidden.is_empty() {
             let reason = format!("the board does not allow the risk {forbidden}");
-            return skip(run, "scenario.allowed", &reason, "board allow_risks");
+            return not_run(run, "scenario.allowed", &reason, "board allow_risks", Outcome::Pass);
         }
         match work {
             Work::Crash(Scenario { policy, damage, crash }) => self.run_crash(run, work, Some(policy), damage, crash),
             Work::Witness { damage, crash } => match &self.witness {
                 Ok(_) => self.run_crash(run, work, None, damage, crash),
-                Err(why) => {
-                    // Whoever asked for it counts on it: this is no scenario of `all`.
-                    let (id, verdict) = ("scenario.possible", Verdict::NotCovered);
-                    say(run, id, verdict, Verdict::Pass, why, "ARCHITECTURE.md, witness", Outcome::Fail)
-                }
+                // Whoever asks for it counts on it: it is no scenario of `all`.
+                Err(why) => not_run(run, POSSIBLE, why, "ARCHITECTURE.md, witness", Outcome::Fail),
             },
             Work::Census => self.repeat(run, &mut |session, cycle| census::run(session, run, cycle) == Outcome::Pass),
         }
@@ -134,28 +134,29 @@ impl Session {
         outcome
     }
 
-    /// Crashes of one kind; `policy`: none where a kernel takes over that was brought along.
-    fn run_crash(&mut self, run: u32, work: Work, policy: Option<Policy>, damage: Damage, crash: Crash) -> Outcome {
+    /// Why the machine cannot have it, and where it says what that takes.
+    fn lacks(&mut self, policy: Option<Policy>, damage: Damage, crash: Crash) -> Option<(&'static str, &'static str)> {
         if let Some(why) = damage::lacks(&mut self.machine, &self.options, damage) {
-            return skip(run, "scenario.possible", why, "ARCHITECTURE.md, damage");
+            return Some((why, "ARCHITECTURE.md, damage"));
         }
         let is_single =
             !self.machine.platform.gic.cpus.is_empty() && others::affinities(&self.machine).next().is_none();
         if is_single && crash.needs_second_cpu() {
-            return skip(run, "scenario.possible", "the firmware names no second CPU", "ACPI 6.5, 5.2.12.14");
+            return Some(("the firmware names no second CPU", "ACPI 6.5, 5.2.12.14"));
         }
-        let lacks = |policy| quiesce::lacks(&mut self.machine, &self.candidates, policy);
-        if let Some(why) = policy.and_then(lacks) {
-            return skip(run, "scenario.possible", why, "ARCHITECTURE.md, stopping devices");
+        let policy = policy?;
+        if let Some(why) = quiesce::lacks(&mut self.machine, &self.candidates, policy) {
+            return Some((why, "ARCHITECTURE.md, stopping devices"));
         }
         let has_audio = self.candidates.iter().any(|candidate| candidate.driver.name() == "hda");
-        if policy.is_some_and(Policy::attaches) && !has_audio {
-            return skip(
-                run,
-                "scenario.possible",
-                "no HD Audio controller to start again",
-                "ARCHITECTURE.md, deferred attach",
-            );
+        (policy.attaches() && !has_audio)
+            .then_some(("no HD Audio controller to start again", "ARCHITECTURE.md, deferred attach"))
+    }
+
+    /// Crashes of one kind; `policy`: none where a kernel takes over that was brought along.
+    fn run_crash(&mut self, run: u32, work: Work, policy: Option<Policy>, damage: Damage, crash: Crash) -> Outcome {
+        if let Some((why, source)) = self.lacks(policy, damage, crash) {
+            return not_run(run, POSSIBLE, why, source, Outcome::Pass);
         }
         let mut last_oracle = None;
         // The taker is told whether there are several.
@@ -185,22 +186,11 @@ impl Session {
     }
 }
 
-/// A scenario that does not apply to the board: one check that says so, and no cycle.
-fn skip(run: u32, id: &str, reason: &str, source: &str) -> Outcome {
-    say(run, id, Verdict::Skip, Verdict::Skip, reason, source, Outcome::Pass)
-}
-
-/// The one check of a scenario that is not run.
-fn say(
-    run: u32,
-    id: &str,
-    verdict: Verdict,
-    expected: Verdict,
-    reason: &str,
-    source: &str,
-    outcome: Outcome,
-) -> Outcome {
-    let must_run = expected == Verdict::Pass;
+/// A scenario that does not apply to the board (and passes), or could not be run: one check that says so, and no cycle.
+fn not_run(run: u32, id: &str, reason: &str, source: &str, outcome: Outcome) -> Outcome {
+    let must_run = outcome != Outcome::Pass;
+    let (verdict, expected) =
+        if must_run { (Verdict::NotCovered, Verdict::Pass) } else { (Verdict::Skip, Verdict::Skip) };
     console::record(&Record::Check { run, cycle: 0, id, verdict, expected, must_run, reason, source });
     console::record(&Record::RunEnd { run, outcome, cycles: 0, cycles_failed: 0 });
     outcome
