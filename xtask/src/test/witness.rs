@@ -1,11 +1,12 @@
 //! A second witness: QEMU's own trace of the SMMU against what the payload reports.
 //!
 //! Two things are compared: the takeover's register writes, one by one, and for each StreamID and phase whether DMA was
-//! translated, with what the report says of delivered and mis-steered.
+//! translated, with what the report says of delivered and mis-steered. Of a kernel that was watched it is every access, reads too.
 
 use std::collections::BTreeSet;
 
 mod claim;
+mod kernel;
 mod trace;
 
 #[cfg(test)]
@@ -29,6 +30,16 @@ const OF_HANDLER: [u64; 2] = [0xac, 0x64];
 
 /// Compares both; every line of the result is a difference.
 pub fn compare(trace: &[Entry], claim: &Claim) -> Vec<String> {
+    if let Some(kernel) = &claim.kernel {
+        let places = match kernel.find(trace) {
+            Ok(places) => places,
+            Err(difference) => return vec![difference],
+        };
+        let armed = armed_at(trace, places.blackout.start);
+        let (before, end) = (&trace[armed..places.blackout.start], places.after.end);
+        let phases = [before, &trace[places.blackout], &trace[places.after]];
+        return streams(claim, phases, &trace[armed..end], &[0, 1, 2]);
+    }
     if claim.writes.is_empty() {
         // Nothing took over, so there is one phase: all from the last time that the SMMU was enabled.
         let before = &trace[armed_at(trace, trace.len())..];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Broken, Departure, Hex, Name};
+use super::{Artifact, Broken, Departure, Hex, Name};
 
 /// A kernel that was watched, in one cycle: the first that is not as expected, else the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,12 @@ pub struct Kernel {
     pub version: Option<String>,
     /// Its whole command line.
     pub command_line: Option<String>,
+    /// Size of its pages, by its header.
+    #[serde(default)]
+    pub pages: Option<String>,
+    /// Its initrd.
+    #[serde(default)]
+    pub initrd: Option<Artifact>,
     /// `UEFI` with its tables, or `devicetree`; the fields from here on are absent where it was never started.
     pub way: Option<Name>,
     /// Its first instruction.

@@ -258,6 +258,8 @@ fn kernel(asked: Option<&capture::Kernel>, told: &Told) -> Kernel {
         sha256: text(&asked.sha256),
         version: asked.version.clone(),
         command_line: text(&asked.command_line),
+        pages: asked.pages.clone(),
+        initrd: asked.initrd.clone(),
         ..start
     }
 }

@@ -237,6 +237,32 @@ fn dma_that_fares_otherwise_fails_its_check_alone() {
         assert_eq!(failed, id, "{reason}");
         assert!(reason.starts_with("0000:00:02.0: "), "{id}: {reason}");
     }
+    // A device that the kernel's driver has taken is silent, rightly; with all of them nothing is left to see.
+    let mut taken = with_phases(adopt(), |phases| phases[2] = phase(0, 0, 0));
+    let stopped = wire::record::Stopped {
+        means: "the kernel's own driver",
+        told: 5,
+        done: 5,
+        last_dma: None,
+        landed: None,
+        attempted: None,
+    };
+    let at = taken.records.iter().position(|record| matches!(record, Record::Register { .. })).unwrap();
+    let requester = Record::Requester {
+        run: 0,
+        cycle: 0,
+        bdf: "0000:00:02.0",
+        requester: "0000:00:02.0",
+        bus_master: true,
+        answers: true,
+        first_dma: None,
+        last_dma: None,
+        first_attempt: None,
+        last_attempt: None,
+        stopped: Some(stopped),
+    };
+    taken.records.insert(at, requester);
+    assert_eq!(unexpected(&judged(&taken).runs[0]), [""; 0]);
     // All of it refused: not what an adoption promises.
     let refused = with_phases(adopt(), |phases| phases[2] = phase(0, 25, 0));
     assert_eq!(unexpected(&judged(&refused).runs[0]), ["dma.no-blocked", "dma.delivered-after"]);

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::trace::Reg;
+use super::kernel::Kernel;
+use super::trace::{PAGE_1, Reg};
 
 /// The step with which a deferred attach begins, after the watch.
 const ATTACH: &str = "attach.deferred";
@@ -14,6 +15,8 @@ const ATTACH: &str = "attach.deferred";
 pub struct Claim {
     /// The takeover's register writes: offset and value, as 32-bit words.
     pub writes: Vec<(u64, u32)>,
+    /// The kernel that took over, where one was watched.
+    pub kernel: Option<Kernel>,
     /// The live streams.
     pub streams: Vec<Stream>,
     /// The planted fault leaves the pages mapped from which devices fetch, so that translations prove no delivery.
@@ -36,6 +39,7 @@ impl Claim {
     /// Reads the report of one run. Of several cycles it is the last that counts, where it failed and so was kept whole.
     pub fn from_report(report: &Value) -> Result<Self, String> {
         let run = &report["runs"][0];
+        let kernel = Kernel::from_run(run)?;
         let run = run["failed_cycles"].as_array().and_then(|cycles| cycles.last()).unwrap_or(run);
         let log = run["access_log"].as_array().ok_or("the report has no access_log")?;
         let mut writes = Vec::new();
@@ -45,7 +49,7 @@ impl Claim {
         }
         let streams = run["streams"].as_array().ok_or("the report has no streams")?;
         let streams = streams.iter().map(|stream| one_stream(stream, &report["platform"]["rmrs"]));
-        Ok(Self { writes, streams: streams.collect::<Result<_, _>>()?, has_fetches: false })
+        Ok(Self { writes, kernel, streams: streams.collect::<Result<_, _>>()?, has_fetches: false })
     }
 }
 
@@ -59,7 +63,7 @@ fn register_write(access: &Value) -> Result<Vec<(u64, u32)>, String> {
     if access["smmu"] != 0 {
         return Err(format!("SMMU {}: QEMU's trace does not tell one SMMU from another", access["smmu"]));
     }
-    let offset = hex(&access["address"])? & !0x1_0000;
+    let offset = hex(&access["address"])? & !PAGE_1;
     Ok(Reg { offset, value: hex(&access["value"])?, bytes }.words())
 }
 
@@ -84,7 +88,8 @@ fn one_stream(stream: &Value, rmrs: &Value) -> Result<Stream, String> {
     })
 }
 
-fn hex(value: &Value) -> Result<u64, String> {
+/// A number of the report.
+pub fn hex(value: &Value) -> Result<u64, String> {
     let text = value.as_str().and_then(|text| text.strip_prefix("0x"));
     text.and_then(|digits| u64::from_str_radix(digits, 16).ok())
         .ok_or_else(|| format!("{value} is no hexadecimal number"))

@@ -33,6 +33,7 @@ fn claim() -> Claim {
     let stream = |stream_id, reserved| Stream { stream_id, phases: [(1, 0); 3], reserved, is_silent: false };
     Claim {
         writes: vec![(0x20, 1), (0x90, 0x4010_0004), (0x94, 0x4000_0000), (0x20, 9)],
+        kernel: None,
         streams: vec![stream(0x10, vec![]), stream(0x18, RESERVED.to_vec())],
         has_fetches: false,
     }
@@ -307,4 +308,79 @@ fn what_follows_the_takeover_is_not_claimed_to_belong_to_it() {
         "streams": [],
     }] });
     assert_eq!(Claim::from_report(&report).unwrap().writes, [(0x98, 8)]);
+}
+
+/// A kernel's part of [`TRACE`], from its first read of IDR0 after the crash, as a report has it; it polls CR0ACK twice.
+fn kernels_report() -> serde_json::Value {
+    let access = |index: usize, kind: &str, address: &str, value: &str, count: u64| json!({ "index": index, "smmu": 0, "kind": kind, "address": address, "value": value, "count": count });
+    json!({ "runs": [{
+        "witness": { "taken_over": 5 },
+        "access_log": [
+            access(0, "read32", "0x0", "0xd44101b", 1),
+            access(1, "read32", "0x20", "0xd", 1),
+            access(2, "write32", "0x20", "0x1", 1),
+            access(3, "write64", "0x90", "0x4000000040100004", 1),
+            access(4, "store", "0x61000000", "0x4", 1),
+            access(5, "write32", "0x20", "0x9", 1),
+            access(6, "read32", "0x24", "0x9", 2),
+            access(7, "write32", "0x20", "0x0", 1),
+        ],
+        "streams": [],
+    }] })
+}
+
+/// [`TRACE`] with what the kernel does at its end, and the look of an image that takes back.
+fn kernels_trace() -> String {
+    let ack = "smmuv3_read_mmio addr: 0x24 val:0x9 size: 0x4(0)\n";
+    let off = "smmuv3_write_mmio addr: 0x20 val:0x0 size: 0x4(0)\n";
+    let astray = "smmuv3_translate_disable x sid=0x10 bypass (smmu disabled) iova:0x48001000 is_write=0\n";
+    format!("{TRACE}{ack}{ack}{off}{astray}smmuv3_read_mmio addr: 0x0 val:0xd44101b size: 0x4(0)\n")
+}
+
+fn kernels_claim(change: impl FnOnce(&mut serde_json::Value)) -> Claim {
+    let mut report = kernels_report();
+    change(&mut report["runs"][0]["access_log"]);
+    Claim { streams: claim().streams, ..Claim::from_report(&report).unwrap() }
+}
+
+#[test]
+fn a_kernels_log_equals_the_trace_access_by_access() {
+    assert_eq!(differences(&kernels_trace(), &kernels_claim(|_| {})), [] as [String; 0]);
+    // Not one may be missing, be there twice, have another value or size, or another place.
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, Change); 6] = [
+        ("access 1 of the kernel, of 8: ", |log| log[1]["value"] = json!("0xc")),
+        ("access 7 of the kernel, of 9: ", |log| log[6]["count"] = json!(3)),
+        ("access 6 of the kernel, of 7: ", |log| log[6]["count"] = json!(1)),
+        ("the access log a write of 4 bytes at 0x90", |log| log[3]["kind"] = json!("write32")),
+        ("access 2 of the kernel, of 8: ", |log| log.as_array_mut().unwrap().swap(2, 3)),
+        ("the access log a write of 4 bytes at 0x20, 0x1", |log| drop(log.as_array_mut().unwrap().remove(1))),
+    ];
+    for (words, change) in changes {
+        let found = differences(&kernels_trace(), &kernels_claim(change));
+        assert!(found.len() == 1 && found[0].contains(words), "{words}: {found:?}");
+    }
+    // What the trace has besides is noticed, too.
+    let extra = kernels_trace().replace(
+        "smmuv3_write_mmio addr: 0x90",
+        "smmuv3_read_mmio addr: 0x44 val:0x0 size: 0x4(0)\nsmmuv3_write_mmio addr: 0x90",
+    );
+    let found = differences(&extra, &kernels_claim(|_| {}));
+    assert!(
+        found[0].contains("the trace has a read of 4 bytes at 0x44, 0x0, the access log a write of 8 bytes at 0x90"),
+        "{found:?}"
+    );
+    assert_eq!(differences("", &kernels_claim(|_| {})), ["the trace has no register access"]);
+}
+
+#[test]
+fn a_kernels_streams_are_compared_until_it_turns_the_smmu_off() {
+    // DMA that goes untranslated after that is not counted in any phase.
+    let mut lost = kernels_claim(|_| {});
+    lost.streams[0].phases[2] = (0, 0);
+    let found = differences(&kernels_trace(), &lost);
+    assert!(found.len() == 1 && found[0].contains("stream 0x10, after: none delivered"), "{found:?}");
+    let before_off = kernels_trace().replace("smmuv3_read_mmio addr: 0x24 val:0x9 size: 0x4(0)\nsmmuv3_write", "smmuv3_read_mmio addr: 0x24 val:0x9 size: 0x4(0)\nsmmuv3_translate_bypass x sid=0x10 STE bypass iova:0x48001000 is_write=1\nsmmuv3_write");
+    let found = differences(&before_off, &kernels_claim(|_| {}));
+    assert!(found.len() == 1 && found[0].contains("stream 0x10, after: none mis-steered"), "{found:?}");
 }

@@ -1,5 +1,8 @@
 //! Lines of QEMU's trace (`-trace 'smmuv3_*'`), as QEMU 8 to 10 write them.
 
+/// Distance of page 1 of the registers.
+pub const PAGE_1: u64 = 0x1_0000;
+
 /// A register access. Page 1 is folded onto page 0, as the emulated SMMU does before it traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reg {
@@ -68,7 +71,7 @@ fn register(rest: &str) -> Result<Reg, &'static str> {
     let offset = number(rest, "addr:").ok_or("address")?;
     let value = number(rest, "val:").ok_or("value")?;
     let bytes = number(rest, "size:").ok_or("size")?;
-    Ok(Reg { offset: offset & !0x1_0000, value, bytes })
+    Ok(Reg { offset: offset & !PAGE_1, value, bytes })
 }
 
 fn dma(rest: &str, address: &str, through: Through) -> Result<Entry, &'static str> {
