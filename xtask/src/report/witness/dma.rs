@@ -42,6 +42,8 @@ struct Course<'a> {
     is_live_after: bool,
     /// What stopped its device meanwhile, such as the kernel's own driver.
     stopped_by: Option<String>,
+    /// It does not answer any more where it did.
+    is_lost: bool,
 }
 
 /// Running totals of a stream in the first sample from an instant on, or in the last up to it.
@@ -98,6 +100,7 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, stream: &'a Stream) -> Course<'a> 
         attach,
         is_live_after: moves,
         stopped_by,
+        is_lost: requester.is_some_and(|requester| !requester.answers),
     }
 }
 
@@ -131,7 +134,10 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle) -> Vec<Check> {
     // said.
     let is_quiet = |it: &&Course<'_>| !it.is_live_after && it.attach.is_none();
     let live = match courses.iter().find(|it| is_quiet(it) && it.stopped_by.is_none()) {
-        Some(it) => Saw::not_covered(format!("{}: no DMA attempted after the takeover", it.stream.bdf)),
+        Some(it) => {
+            let moved = if it.is_lost { ", and its registers are not where the crashed image had them" } else { "" };
+            Saw::not_covered(format!("{}: no DMA attempted after the takeover{moved}", it.stream.bdf))
+        }
         None if courses.iter().any(|it| !is_quiet(&it)) => Saw::PASS,
         None => match courses.iter().find_map(|it| it.stopped_by.as_ref()) {
             Some(means) => Saw::skip(&format!("every device was stopped, the first by {means}")),
