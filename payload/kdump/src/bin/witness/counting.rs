@@ -1,10 +1,15 @@
 //! Counting goes on while a kernel takes over: at its traps, and as far as the devices are still as the primary left them.
 //!
 //! A device's registers are asked only where its function answers there with bus mastering on, and until the kernel first
-//! reaches for them: from then on it has a driver, and what is looked at is memory that the dead image's DMA went to.
+//! reaches for them: from then on it has a driver, and what is looked at is memory that the dead image's DMA went to. Both shows
+//! itself at once: the page of its configuration space and the first one of its registers are closed to the kernel. Registers
+//! that the kernel gives another address are followed.
 
 use alloc::vec::Vec;
-use arch::{bus::Ecam, timer};
+use arch::{
+    bus::{Ecam, EcamWindow},
+    cpu, timer,
+};
 use handover::{
     boot::Boot,
     oracle::{OracleView, Stream},
@@ -26,6 +31,10 @@ const PAGE: u64 = 4096;
 struct Place {
     found: Found,
     bar: u8,
+    /// Page of its configuration space.
+    config: u64,
+    /// It answers, with bus mastering on: while a kernel sizes BARs it does not.
+    is_on: bool,
     /// The kernel's driver has it.
     is_taken: bool,
 }
@@ -55,10 +64,15 @@ impl<'a> Counting<'a> {
         let errors = Errors::new(oracle.map_or(&[], |oracle| oracle.functions), &mut config);
         let iort = Iort::parse_again(given::bytes(boot.tables.iort)).ok();
         let functions = given::functions(boot, iort.as_ref(), &mut config);
+        let windows = config.windows().to_vec();
         let place = |stream: &Stream| {
             let found = *functions.iter().find(|found| found.bdf == stream.bdf)?;
             let bar = dma::stopper_for(&found.identity)?.bar();
-            Some(Place { found, bar, is_taken: false })
+            let is_its = |window: &&EcamWindow| {
+                window.segment == found.bdf.segment && (window.first_bus..=window.last_bus).contains(&found.bdf.bus())
+            };
+            let config = windows.iter().find(is_its)?.base.0 + u64::from(found.bdf.rid) * PAGE;
+            Some(Place { found, bar, config, is_on: true, is_taken: false })
         };
         Self {
             streams: Streams::new(known, given::devices(known), &|_| None),
@@ -76,9 +90,10 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Pages of registers that tell by a first access of the kernel's that it has a driver for them.
+    /// Pages whose accesses tell what the kernel does with the devices.
     pub(crate) fn pages(&self) -> Vec<u64> {
-        self.streams.all.iter().map(|watched| watched.stream.registers.0 & !(PAGE - 1)).collect()
+        let registers = self.streams.all.iter().map(|watched| watched.stream.registers.0 & !(PAGE - 1));
+        registers.chain(self.places.iter().flatten().map(|place| place.config)).collect()
     }
 
     /// The kernel reaches for an address: whether these are registers of devices that were counted.
@@ -97,6 +112,35 @@ impl<'a> Counting<'a> {
         is_one
     }
 
+    /// Whether an address is configuration space of a device that was counted.
+    pub(crate) fn is_config(&self, at: u64) -> bool {
+        self.places.iter().flatten().any(|place| place.config == at & !(PAGE - 1))
+    }
+
+    /// The kernel has accessed configuration space: where registers are now that had another page before.
+    pub(crate) fn configured(&mut self) -> Vec<(u64, u64)> {
+        let Self { streams, places, config, .. } = self;
+        let mut moved = Vec::new();
+        for (place, watched) in places.iter_mut().zip(&mut streams.all) {
+            let Some(place) = place.as_mut().filter(|place| !place.is_taken) else { continue };
+            let Place { found, bar, .. } = *place;
+            let on = match found.physical {
+                Some(_) => Command::BUS_MASTER,
+                None => Command::MEMORY_SPACE | Command::BUS_MASTER,
+            };
+            let is_on = Function::any(config, found.bdf).is_some_and(|mut function| function.command().contains(on));
+            let registers = if is_on { given::registers(config, &found, bar) } else { None };
+            // What the primary did not map nobody here can ask.
+            let registers = registers.filter(|at| cpu::device_memory_at(at.0));
+            place.is_on = registers.is_some();
+            if let Some(at) = registers.filter(|at| *at != watched.stream.registers) {
+                moved.push((watched.stream.registers.0, at.0));
+                watched.stream.registers = at;
+            }
+        }
+        moved
+    }
+
     fn take(&mut self, index: usize) {
         if let Some(Some(place)) = self.places.get_mut(index)
             && !core::mem::replace(&mut place.is_taken, true)
@@ -105,15 +149,8 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Whether the function answers as the primary left it. A kernel that sizes BARs turns it off for a moment.
-    fn may_ask(&mut self, index: usize) -> bool {
-        let Some(watched) = self.streams.all.get(index) else { return false };
-        let Some(Some(Place { found, bar, is_taken: false })) = self.places.get(index) else { return false };
-        let on =
-            if found.physical.is_some() { Command::BUS_MASTER } else { Command::MEMORY_SPACE | Command::BUS_MASTER };
-        let is_on =
-            Function::any(&mut self.config, found.bdf).is_some_and(|mut function| function.command().contains(on));
-        is_on && given::registers(&mut self.config, found, *bar) == Some(watched.stream.registers)
+    fn may_ask(&self, index: usize) -> bool {
+        matches!(self.places.get(index), Some(Some(Place { is_on: true, is_taken: false, .. })))
     }
 
     /// Looks, if it is time.
@@ -125,7 +162,7 @@ impl<'a> Counting<'a> {
 
     /// Somebody has to look before long: the dead image's devices are still counted by their registers.
     pub(crate) fn is_needed(&self) -> bool {
-        !self.is_over && self.places.iter().flatten().any(|place| !place.is_taken)
+        !self.is_over && self.places.iter().flatten().any(|place| place.is_on && !place.is_taken)
     }
 
     /// Looks.

@@ -96,10 +96,10 @@ impl Kernel for AtTrap {
         let Some(width) = width(at, bytes) else {
             return (0..u64::from(bytes)).rev().fold(0, |value, byte| value << 8 | self.load(at.plus(byte), 1));
         };
-        if !cpu::normal_memory_at(at.0) {
+        if !is_mapped(at) {
             return 0;
         }
-        // SAFETY: memory of the kernel's or of its predecessor's, which no Rust object has; aligned.
+        // SAFETY: memory of the kernel's or of its predecessor's, or registers of a device; no Rust object is there; aligned.
         unsafe { mmio::read(at.0, width) }
     }
 
@@ -107,7 +107,7 @@ impl Kernel for AtTrap {
         let Some(width) = width(at, bytes) else {
             return (0..u64::from(bytes)).for_each(|byte| self.store(at.plus(byte), 1, value >> (8 * byte)));
         };
-        if cpu::normal_memory_at(at.0) {
+        if is_mapped(at) {
             // SAFETY: as above.
             unsafe { mmio::write(at.0, width, value) }
         }
@@ -116,6 +116,10 @@ impl Kernel for AtTrap {
     fn clean(&mut self, at: PhysAddr) {
         cache::refetch_line(at);
     }
+}
+
+fn is_mapped(at: PhysAddr) -> bool {
+    cpu::normal_memory_at(at.0) || cpu::device_memory_at(at.0)
 }
 
 /// How many bytes one access may have there; `None`: they do not lie together.

@@ -10,6 +10,7 @@ use crate::{
 use alloc::{
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 use arch::{
     bus::Smmus,
@@ -30,6 +31,8 @@ use witness::{
 const WFX: u64 = 0x01;
 const HVC: u64 = 0x16;
 const SMC: u64 = 0x17;
+/// ESR_EL2.WnR of a data abort.
+const WNR: u64 = 1 << 6;
 const INSTRUCTION_ABORT: u64 = 0x20;
 /// PSCI_FEATURES, and CPU_SUSPEND as its argument (DEN 0022, 5.15).
 const FEATURES: u64 = 0x8400_000A;
@@ -239,6 +242,8 @@ impl<'a, 'c> Watch<'a, 'c> {
         if is_fetch {
             return Err(format!("the kernel fetched instructions from {far:#x}, where it may not (ESR_EL2 {esr:#x})"));
         }
+        let is_store = esr & WNR != 0;
+        let config = abort::unmapped(esr, far, hpfar).filter(|at| is_store && self.counting.is_config(*at));
         let mut registers = kernel::registers(&self.vcpu);
         let mut at_trap = AtTrap::new(&self.vcpu);
         match carry_out([esr, far, hpfar], &mut registers, &mut at_trap, self.witness, self.hw) {
@@ -250,6 +255,11 @@ impl<'a, 'c> Watch<'a, 'c> {
                 }
             }
             Err(stopped) => return Err(format!("{stopped}, at {pc:#x}")),
+        }
+        let moved = if config.is_some() { self.counting.configured() } else { Vec::new() };
+        for (old, new) in moved {
+            self.map.open(old)?;
+            self.map.close(new)?;
         }
         Ok(())
     }
