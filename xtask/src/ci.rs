@@ -33,10 +33,11 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         (UEFI_TARGET, "loader", "loader", "told"),
         (UEFI_TARGET, "left-running", "left-running", ""),
         (BARE_TARGET, "kdump", "kdump", ""),
+        (BARE_TARGET, "kdump", "witness", ""),
     ] {
         let parts = ["--target", target, "--package", package, "--lib", "--bin", bin];
         // A package without a library has no such part.
-        let parts = if package == "primary" { &parts[..] } else { &parts[..4] };
+        let parts = if ["primary", "kdump"].contains(&package) { &parts[..] } else { &parts[..4] };
         let name = if features.is_empty() { bin.to_owned() } else { format!("{bin} with {features}") };
         let features: Vec<String> =
             features.split_whitespace().map(|it| format!("--features={package}/{it}")).collect();

@@ -49,6 +49,8 @@ pub mod mmio;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod power;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
+pub mod remap;
+#[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod timer;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod uart;

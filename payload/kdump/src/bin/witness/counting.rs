@@ -8,7 +8,8 @@
 use alloc::vec::Vec;
 use arch::{
     bus::{Ecam, EcamWindow},
-    cpu, timer,
+    frames::FrameRange,
+    remap, timer,
 };
 use handover::{
     boot::Boot,
@@ -26,6 +27,8 @@ const LOOK_US: u64 = 2_000;
 /// A look may take one part of so many of the time.
 const SHARE: u64 = 10;
 const PAGE: u64 = 4096;
+/// Registers of a device that are looked at lie in so many bytes.
+const MOST_REGISTERS: u64 = 128 << 10;
 
 /// Where a stream's device is found.
 struct Place {
@@ -118,7 +121,7 @@ impl<'a> Counting<'a> {
     }
 
     /// The kernel has accessed configuration space: where registers are now that had another page before.
-    pub(crate) fn configured(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn configured(&mut self, frames: &mut FrameRange) -> Vec<(u64, u64)> {
         let Self { streams, places, config, .. } = self;
         let mut moved = Vec::new();
         for (place, watched) in places.iter_mut().zip(&mut streams.all) {
@@ -130,11 +133,12 @@ impl<'a> Counting<'a> {
             };
             let is_on = Function::any(config, found.bdf).is_some_and(|mut function| function.command().contains(on));
             let registers = if is_on { given::registers(config, &found, bar) } else { None };
-            // What the primary did not map nobody here can ask.
-            let registers = registers.filter(|at| cpu::device_memory_at(at.0));
+            let old = watched.stream.registers;
+            // SAFETY: the map is the primary's, made for this image; the function answers there now.
+            let registers = registers.filter(|at| unsafe { remap::map_like(old, *at, MOST_REGISTERS, frames) });
             place.is_on = registers.is_some();
-            if let Some(at) = registers.filter(|at| *at != watched.stream.registers) {
-                moved.push((watched.stream.registers.0, at.0));
+            if let Some(at) = registers.filter(|at| *at != old) {
+                moved.push((old.0, at.0));
                 watched.stream.registers = at;
             }
         }

@@ -103,6 +103,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
                 &mut witness,
                 &mut counting,
                 map,
+                &mut frames,
                 telling,
             );
             let ended = start(&mut watch, &ids);

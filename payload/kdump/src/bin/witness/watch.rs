@@ -16,6 +16,7 @@ use arch::{
     bus::Smmus,
     console,
     el1::{Cause, Vcpu},
+    frames::FrameRange,
     power, timer,
 };
 use core::arch::asm;
@@ -70,6 +71,7 @@ pub(crate) struct Watch<'a, 'c> {
     pub(crate) witness: &'a mut Witness,
     pub(crate) counting: &'a mut Counting<'c>,
     pub(crate) map: Map<'a>,
+    pub(crate) frames: &'a mut FrameRange,
     pub(crate) telling: Telling,
     pub(crate) traps: Traps,
     /// Calls for a second CPU that were refused.
@@ -86,13 +88,25 @@ impl<'a, 'c> Watch<'a, 'c> {
         witness: &'a mut Witness,
         counting: &'a mut Counting<'c>,
         map: Map<'a>,
+        frames: &'a mut FrameRange,
         telling: Telling,
     ) -> Self {
         let mut x = [0; 18];
         (x[0], x[1]) = (FEATURES, CPU_SUSPEND);
         power::forward(&mut x);
         let is_extended = x[0] as i32 >= 0 && x[0] & 2 != 0;
-        Self { vcpu, hw, witness, counting, map, telling, traps: Traps::default(), refused_cpus: 0, is_extended }
+        Self {
+            vcpu,
+            hw,
+            witness,
+            counting,
+            map,
+            frames,
+            telling,
+            traps: Traps::default(),
+            refused_cpus: 0,
+            is_extended,
+        }
     }
 
     /// Lets the kernel run to its end.
@@ -256,7 +270,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             }
             Err(stopped) => return Err(format!("{stopped}, at {pc:#x}")),
         }
-        let moved = if config.is_some() { self.counting.configured() } else { Vec::new() };
+        let moved = if config.is_some() { self.counting.configured(self.frames) } else { Vec::new() };
         for (old, new) in moved {
             self.map.open(old)?;
             self.map.close(new)?;
