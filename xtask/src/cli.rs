@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use addr::Bdf;
 use board::Serve;
 use clap::builder::ArgPredicate;
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
 use crate::completions::{Shell, values};
@@ -109,16 +109,16 @@ pub struct PayloadArgs {
 pub struct KernelArgs {
     /// Have this arm64 Linux take over, in scenario `witness[+DAMAGE][@CRASH]`, and watch what it does to the SMMU: an Image,
     /// plain, packed by gzip, xz, zstd or as EFI zboot, or a .deb or .rpm package with one
-    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "IMAGE")]
     pub kernel: Option<PathBuf>,
     /// The kernel's initrd, as it is
-    #[arg(long, value_name = "FILE", requires = "kernel", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", requires = "kernel")]
     pub initrd: Option<PathBuf>,
     /// More for the kernel's command line, after `earlycon nr_cpus=1 reset_devices panic=1`: of most things the last word holds
     #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true)]
     pub cmdline: Option<String>,
     /// The kernel's System.map: the report names functions
-    #[arg(long, value_name = "FILE", requires = "kernel", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", requires = "kernel")]
     pub system_map: Option<PathBuf>,
     /// Watch the kernel's loads from stream tables, too: a trap for each
     #[arg(long, requires = "kernel")]

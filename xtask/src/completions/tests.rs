@@ -14,6 +14,8 @@ fn commands_options_and_values_are_completed() {
     assert_eq!(completed("xtask run --board qemu-virt-i"), ["qemu-virt-igb"]);
     assert_eq!(completed("xtask flash --via red"), ["redfish"]);
     assert_eq!(completed("xtask run --scenario adopt,quiesce-f"), ["adopt,quiesce-flr"]);
+    assert_eq!(completed("xtask run --kern"), ["--kernel"]);
+    assert_eq!(completed("xtask run --scenario adopt,witn"), ["adopt,witness"]);
     assert_eq!(completed("xtask run --plant leaf-c"), ["leaf-canary"]);
     assert!(completed("xtask test flash-").contains(&"flash-folder".to_owned()));
     assert!(completed("xtask completions bash --a").is_empty());

@@ -19,7 +19,8 @@ pub fn of(job: &Job, command: &[OsString]) -> Provenance {
     let has_loader = job.board.qemu.as_ref().is_some_and(|machine| machine.image == Image::Uefi);
     let primary = has_loader.then(|| artifact("primary", &images.primary));
     let started = job.image.as_ref().map(|image| artifact(&file_name(image), image));
-    let parts = [started, primary, Some(artifact("kdump", &images.kdump))];
+    let witness = job.options.guest.is_some().then(|| artifact("witness", &images.witness));
+    let parts = [started, primary, Some(artifact("kdump", &images.kdump)), witness];
     let firmware = job.host.firmware.as_deref();
     Provenance {
         emulator: job.host.version.clone(),

@@ -4,9 +4,11 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::cases::words;
+use serde_json::json;
+
+use super::cases::{hex, words};
 use super::expect::{self, Expected, ensure};
-use super::session::{Ended, Session};
+use super::session::Session;
 use super::{Case, Need};
 use crate::setup;
 
@@ -22,6 +24,7 @@ pub fn all() -> Vec<Case> {
     vec![
         with(OLD, Case::new("witness-debian", |session| reset(session, OLD, "qemu-virt-dt"))),
         with(NEW, Case::new("witness-debian-acpi", |session| reset(session, NEW, "qemu-virt"))),
+        with(OLD, Case::new("witness-hang", hang)),
         Case::new("witness-refused", refused),
     ]
 }
@@ -46,30 +49,68 @@ fn refused(session: &Session<'_>) -> Expected {
     Ok(())
 }
 
-/// A released kernel resets the SMMU, gets to user space as a crash kernel, and powers off.
+/// A released kernel resets the SMMU, gets to user space as a crash kernel, and powers off; each of its register accesses is in QEMU's
+/// own trace. The log alone says the same again.
 fn reset(session: &Session<'_>, suite: &str, board: &str) -> Expected {
-    let ended = boot(session, suite, board)?;
-    let log = std::fs::read(session.report().join("console.log")).map_err(|error| error.to_string())?;
-    let log = String::from_utf8_lossy(&log);
-    for wanted in ["] Linux version ", MARK, " /proc/vmcore"] {
-        ensure(log.contains(wanted), || format!("no `{wanted}` on the console"))?;
-    }
-    let request = log.lines().next().unwrap_or_default();
-    ensure(request.contains("\"Linux version ") && request.contains("reset_devices panic=1"), || {
-        format!("the log does not say which kernel it is of: {request}")
-    })?;
-    expect::run(&ended, "witness").map(drop)
-}
-
-/// Runs it.
-fn boot(session: &Session<'_>, suite: &str, board: &str) -> Result<Ended, String> {
     let linux = setup::linux::get(suite).map_err(|error| format!("{error:#}"))?;
     let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"))?;
-    let mut arguments = words(&format!("run --board {board}"));
-    for (option, path) in [("--kernel", &linux.kernel), ("--initrd", &initrd)] {
-        arguments.extend([option.to_owned(), path.display().to_string()]);
+    let ended = session.run_with_witness(&arguments(board, &[&linux.kernel, &initrd], ""), false)?;
+    expect::outcome(&ended, 0, "pass")?;
+    let kept = read(&session.report().join("console.log"))?;
+    let log = String::from_utf8_lossy(&kept);
+    // The size of a `/proc/vmcore` that is there.
+    for wanted in ["] Linux version ", MARK, " /proc/vmcore", "Power down"] {
+        ensure(log.contains(wanted), || format!("no `{wanted}` on the console"))?;
     }
-    session.run(&arguments)
+    ensure(!log.contains("No such file"), || "the kernel has no /proc/vmcore: it is no crash kernel".into())?;
+    let run = expect::run(&ended, "witness")?;
+    let witness = &run["witness"];
+    let told = (&witness["profile"], &witness["ended"], &witness["violations"]);
+    ensure(told == (&json!("RESET"), &json!("off"), &json!([])), || format!("{told:?}"))?;
+    // Its probe alone is 37 (corpus: the reference sequence and the ID registers).
+    ensure(witness["accesses"].as_u64() >= Some(37), || format!("{} accesses", witness["accesses"]))?;
+    let (kernel, way) = (&witness["kernel"], if board == "qemu-virt-dt" { "devicetree" } else { "UEFI" });
+    let is_told = kernel["version"].as_str().is_some_and(|version| version.starts_with("Linux version "));
+    ensure(is_told && kernel["way"] == way && kernel["sha256"].as_str().map(str::len) == Some(64), || {
+        format!("the report does not say which kernel it was: {kernel}")
+    })?;
+    for stream in expect::array(run, "streams")? {
+        expect::delivered(stream, "before")?;
+        let lost = expect::count(stream, "after", if stream["rmr"] == true { "attempted" } else { "blocked" });
+        ensure(lost.is_some_and(|units| units > 0), || format!("stream {} after: {}", stream["bdf"], stream["after"]))?;
+    }
+    let log = session.folder.with_extension("log");
+    std::fs::write(&log, kept).map_err(|error| error.to_string())?;
+    let again = session.run(&words(&format!("report {}", log.display())))?;
+    expect::outcome(&again, 0, "pass")?;
+    let again = &expect::run(&again, "witness")?["witness"];
+    ensure(again == witness, || format!("the log alone says {again}, and not {witness}"))
+}
+
+/// A kernel that panics and has not been told to reset spins: the host's deadline ends that, with the last that was seen.
+fn hang(session: &Session<'_>) -> Expected {
+    let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
+    let ended = session.run(&arguments("qemu-virt-dt", &[&linux.kernel], "--timeout 20 --cmdline panic=0"))?;
+    expect::outcome(&ended, 3, "lost")?;
+    let witness = &expect::run(&ended, "witness")?["witness"];
+    ensure(witness["ended"] == "hang", || format!("ended: {}", witness["ended"]))?;
+    ensure(hex(&witness["last"]["pc"]).is_some_and(|pc| pc >> 63 == 1), || {
+        format!("last seen at {}, no address of a kernel", witness["last"])
+    })?;
+    let reason = ended.report()?["lost"]["reason"].as_str().unwrap_or_default();
+    ensure(reason.contains("no end within 20 s: the kernel that took over hangs"), || format!("lost: {reason}"))?;
+    ensure(reason.contains("Kernel panic - not syncing"), || format!("its last words are not told: {reason}"))
+}
+
+/// To run a kernel, with an initrd where there are two files.
+fn arguments(board: &str, files: &[&Path], more: &str) -> Vec<String> {
+    let named = ["--kernel", "--initrd"].iter().zip(files);
+    let files = named.flat_map(|(option, path)| [(*option).to_owned(), path.display().to_string()]);
+    [words(&format!("run --board {board} {more}")), files.collect()].concat()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// An initrd: an archive of cpio (Linux, Documentation/driver-api/early-userspace/buffer-format.rst), packed.
@@ -77,7 +118,7 @@ fn initrd(busybox: &Path, at: &Path) -> Result<PathBuf, String> {
     const FOLDER: u32 = 0o040_755;
     const FILE: u32 = 0o100_755;
     const CHARACTERS: u32 = 0o020_600;
-    let program = std::fs::read(busybox).map_err(|error| error.to_string())?;
+    let program = read(busybox)?;
     let script = format!(
         "#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\n/bin/busybox mount -t sysfs sys /sys\n\
          echo '{MARK}'\n/bin/busybox ls -l /proc/vmcore\n/bin/busybox poweroff -f\n"
