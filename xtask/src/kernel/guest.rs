@@ -150,8 +150,8 @@ fn arguments(more: Option<&str>) -> anyhow::Result<String> {
 
 /// CPUs that it is told to use, by the last word on that.
 fn cpus(arguments: &str) -> Option<u32> {
-    let words = arguments.split_whitespace().filter_map(|word| word.strip_prefix("nr_cpus="));
-    words.last().and_then(|count| count.parse().ok())
+    let mut words = arguments.split_whitespace().filter_map(|word| word.strip_prefix("nr_cpus="));
+    words.next_back().and_then(|count| count.parse().ok())
 }
 
 fn read_initrd(path: &Path) -> anyhow::Result<Vec<u8>> {
