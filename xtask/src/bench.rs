@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the figures that this project states, measured on the host's clock.
 
+mod watching;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,6 +73,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let folder = workspace::output(&args.report);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let bench = Bench { host, images, empty, folder, progress };
+    if args.kernel.kernel.is_some() {
+        return watching::run(bench, &args.kernel);
+    }
     let mut figures = Figures { schema: "inflight-bench/1", cycles: CYCLES, ..Figures::default() };
     figures.image_bytes = bench.images.bytes()?;
     bench.short_boots(&mut figures)?;
@@ -82,7 +87,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     Ok(if figures.reasons.is_empty() { Exit::Pass } else { Exit::Fail })
 }
 
-fn write(path: &Path, figures: &Figures) -> anyhow::Result<()> {
+fn write(path: &Path, figures: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(figures)? + "\n";
     let new = path.with_extension("json.new");
     std::fs::write(&new, text)

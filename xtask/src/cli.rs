@@ -284,8 +284,12 @@ pub struct LavaArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n\
                         \x20 cargo xtask bench\n\
-                        \x20 cargo xtask bench --report target/bench-before")]
+                        \x20 cargo xtask bench --report target/bench-before\n\
+                        \x20 cargo xtask bench --kernel vmlinuz --initrd initrd.img   # what watching this kernel costs")]
 pub struct BenchArgs {
+    /// Measures what it costs to watch this kernel, instead
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// Where bench.json goes
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pub report: PathBuf,

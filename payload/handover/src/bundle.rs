@@ -12,6 +12,8 @@ pub const VERSION: u32 = 1;
 pub const ALIGNMENT: u64 = 4096;
 /// Of [`Bundle::flags`]: loads from tables of an SMMU are watched, too, not only stores.
 pub const WATCH_READS: u64 = 1;
+/// [`Bundle::flags`]: the kernel is started and not watched: what watching costs is measured against that.
+pub const UNWATCHED: u64 = 2;
 
 const KIND: Kind = Kind { block: "bundle", magic: u64::from_le_bytes(*b"inflbndl"), version: VERSION };
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crc::{CRC_64_XZ, Crc, Table};
-use handover::bundle::{Bundle, WATCH_READS};
+use handover::bundle::{Bundle, UNWATCHED, WATCH_READS};
 use zerocopy::IntoBytes;
 
 use super::Kernel;
@@ -28,6 +28,8 @@ pub struct Guest {
     initrd: Vec<u8>,
     /// What the host knows of it, for the log.
     pub told: capture::Kernel,
+    /// It is watched; else it only runs, to measure what watching costs.
+    pub is_watched: bool,
 }
 
 impl fmt::Debug for Guest {
@@ -63,7 +65,7 @@ impl Guest {
             memory_bytes: Some(kernel.header.memory_bytes),
             initrd: args.initrd.as_deref().map(|path| run::artifact(&name(path), &initrd)),
         };
-        Ok(Some(Self { kernel, initrd, told }))
+        Ok(Some(Self { kernel, initrd, told, is_watched: true }))
     }
 
     /// What is worth knowing before it runs, a line each.
@@ -120,7 +122,8 @@ impl Guest {
             let at = place.offset as usize;
             file[at..at + bytes.len()].copy_from_slice(bytes);
         }
-        bundle.flags = if self.told.watch_reads { WATCH_READS } else { 0 };
+        let flags = [(self.told.watch_reads, WATCH_READS), (!self.is_watched, UNWATCHED)];
+        bundle.flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
         bundle.seal();
         file[..size_of::<Bundle>()].copy_from_slice(bundle.as_bytes());
         file

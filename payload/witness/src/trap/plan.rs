@@ -87,6 +87,9 @@ const fn row(register: Register, bits: u64, feature: Feature, reason: &'static s
     Row { register, value: Value::Bits(bits), feature, layout: Layout::Any, reason }
 }
 
+/// HCR_EL2.VM: stage 2 is in force.
+const VM: u64 = 1 << 0;
+
 /// A register and the value that it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -135,6 +138,15 @@ pub fn visiting(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
 /// the way to ZCR_EL2 and SMCR_EL2, ICC_SRE_EL2 that to ICH_HCR_EL2. HCR_EL2 comes last, when stage 2 stands.
 pub fn plan(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
     writes(rows(), *ids, e2h)
+}
+
+/// The same for a kernel that runs as if nobody were there, but for its calls of firmware: without stage 2.
+pub fn unwatched(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
+    let open = |write: Write| match write.register {
+        register if register == super::register::HCR_EL2 => Write { value: write.value & !VM, ..write },
+        _ => write,
+    };
+    plan(ids, e2h).map(open)
 }
 
 /// The same of any part of the table, as tests have it that leave a row out.

@@ -94,8 +94,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut map = |parts: &Parts| Map::new(boot, &mut frames, ids.mmfr0, parts.watch_reads);
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();
-    let ended = match loaded.and_then(|(parts, loaded)| Ok((map(&parts)?, loaded))) {
-        Ok((map, loaded)) => {
+    let ended = match loaded.and_then(|(parts, loaded)| Ok((map(&parts)?, loaded, parts.is_watched))) {
+        Ok((map, loaded, is_watched)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
             let mut watch = Watch::new(
                 Vcpu::starting(loaded.entry.0, loaded.tree.0),
@@ -106,7 +106,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
                 &mut frames,
                 telling,
             );
-            let ended = start(&mut watch, &ids);
+            let ended = start(&mut watch, &ids, is_watched);
             seen = Seen { pc: watch.vcpu.pc, is_partial: watch.map.is_partial, traps: watch.traps };
             telling = watch.telling;
             ended
@@ -193,7 +193,7 @@ fn load(
 }
 
 /// Starts the kernel, and takes EL2 back when it has ended.
-fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters) -> Ended {
+fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters, is_watched: bool) -> Ended {
     for page in watch.counting.pages() {
         if let Err(reason) = watch.map.close(page) {
             return Ended::stopped(reason);
@@ -206,7 +206,7 @@ fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters) -
     gic::leave_cpu();
     let (vtcr, vttbr) = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
-    let before = unsafe { registers::enter(ids, vtcr, vttbr) };
+    let before = unsafe { registers::enter(ids, vtcr, vttbr, is_watched) };
     // SAFETY: it was just set up so.
     let ended = unsafe { watch.run() };
     before.restore();

@@ -61,13 +61,15 @@ pub(crate) struct Before {
     e2h: bool,
 }
 
-/// Puts the plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2.
+/// Puts the plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2; of a kernel that is not watched only calls of firmware come
+/// here.
 ///
 /// # Safety
 /// The tables are a map of what may run at EL1, and this CPU runs nothing else there.
-pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64) -> Before {
+pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64, is_watched: bool) -> Before {
     let e2h = cpu::is_e2h();
-    let plan: Vec<Write> = plan::visiting(ids, e2h).collect();
+    let plan: Vec<Write> =
+        if is_watched { plan::visiting(ids, e2h).collect() } else { plan::unwatched(ids, e2h).collect() };
     // SAFETY: without effect before HCR_EL2.VM is set; then the caller's promise.
     unsafe { asm!("msr vtcr_el2, {0}", "msr vttbr_el2, {1}", in(reg) vtcr, in(reg) vttbr, options(nostack)) }
     cpu::isb();
