@@ -49,6 +49,7 @@ fn what_a_function_does_not_offer_is_not_asked_of_it() {
                 Some(Means::BusReset) => offers.port,
                 Some(Means::Containment) => offers.containment,
                 Some(Means::BusMaster | Means::Driver) | None => true,
+                Some(Means::Kernel) => false,
             };
             assert!(has, "{policy} {offers:?}");
         }

@@ -44,7 +44,9 @@ fn planted(plant: Plant) -> World {
         | Plant::StopSkipped
         | Plant::IovaInKdump
         | Plant::HangBefore
-        | Plant::HangTakeover => {}
+        | Plant::HangTakeover
+        | Plant::BundleDigest
+        | Plant::KdumpOverwritten => {}
     }
     world
 }
@@ -79,7 +81,7 @@ fn wanted(plant: Plant) -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 /// The jump, or its end, never comes: there is nothing to judge, and that is no pass. Others show before the crash, to the
-/// primary, or only where devices are stopped (`policies`).
+/// primary, only where devices are stopped (`policies`), or to the image that watches a kernel.
 fn is_elsewhere(plant: Plant) -> bool {
     matches!(
         plant,
@@ -89,6 +91,8 @@ fn is_elsewhere(plant: Plant) -> bool {
             | Plant::IovaInKdump
             | Plant::HangBefore
             | Plant::HangTakeover
+            | Plant::BundleDigest
+            | Plant::KdumpOverwritten
     )
 }
 
