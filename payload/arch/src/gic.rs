@@ -123,6 +123,24 @@ pub unsafe fn enable_timer_wake(gic: &Gic) -> bool {
     arrived
 }
 
+/// Takes the timer's interrupt where it is the next one pending, and quiets it; whether it was.
+pub fn take_timer(timer_intid: u32) -> bool {
+    let pending: u64;
+    // SAFETY: ICC_HPPIR1_EL1 is only read.
+    unsafe { asm!("mrs {0}, icc_hppir1_el1", out(reg) pending, options(nostack, preserves_flags)) }
+    let is_timer = pending & 0xff_ffff == u64::from(timer_intid);
+    if is_timer {
+        // SAFETY: acknowledged and ended at once: no handler waits for it, and its timer is off before it could come again.
+        unsafe {
+            asm!(
+                "mrs {t}, icc_iar1_el1", "msr cnthp_ctl_el2, xzr", "isb", "msr icc_eoir1_el1, {t}", "isb",
+                t = out(reg) _, options(nostack, preserves_flags)
+            );
+        }
+    }
+    is_timer
+}
+
 /// Lets no more interrupts reach the running CPU: before it is turned off (Arm DEN 0022, 5.5.2).
 pub fn leave_cpu() {
     if WAKES.swap(false, Ordering::Relaxed) {

@@ -49,7 +49,7 @@ pub fn sleep_us(us: u64) {
 }
 
 /// Sets the EL2 physical timer to fire at `deadline`.
-pub(crate) fn arm(deadline: u64) {
+pub fn arm(deadline: u64) {
     // SAFETY: CNTHP_CVAL_EL2 exists at EL2 and holds nothing that Rust knows of.
     unsafe { asm!("msr cnthp_cval_el2, {0}", in(reg) deadline, options(nostack, preserves_flags)) }
     CNTHP_CTL_EL2.set(1);
@@ -57,7 +57,7 @@ pub(crate) fn arm(deadline: u64) {
 }
 
 /// Stops the EL2 physical timer.
-pub(crate) fn disarm() {
+pub fn disarm() {
     CNTHP_CTL_EL2.set(0);
     cpu::isb();
 }

@@ -33,7 +33,7 @@ impl Means {
             Self::Flr => "function level reset",
             Self::BusReset => "secondary bus reset",
             Self::Containment => "downstream port containment",
-            Self::Kernel => "the kernel's own driver",
+            Self::Kernel => "kernel's own driver",
         }
     }
 

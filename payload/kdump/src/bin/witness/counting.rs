@@ -24,6 +24,8 @@ use witness::watch::Seen;
 
 /// Least time between two looks, and between two that are kept at first.
 const LOOK_US: u64 = 2_000;
+/// Longest time between two, as far as there are occasions: a cyclic buffer comes round.
+const LONGEST_US: u64 = 20_000;
 /// A look may take one part of so many of the time.
 const SHARE: u64 = 10;
 const PAGE: u64 = 4096;
@@ -192,7 +194,8 @@ impl<'a> Counting<'a> {
             }
             self.next_kept = now + self.kept_every;
         }
-        self.next_look = now + ((now - began) * (SHARE - 1)).max(timer::ticks_of_us(LOOK_US));
+        let pause = (now - began) * (SHARE - 1);
+        self.next_look = now + pause.clamp(timer::ticks_of_us(LOOK_US), timer::ticks_of_us(LONGEST_US));
     }
 
     /// The kernel has accessed an SMMU: whether its takeover is over by that.

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod counting;
+mod early;
 mod kernel;
 mod load;
 mod map;
@@ -24,10 +25,11 @@ mod telling;
 mod watch;
 
 use addr::PhysAddr;
-use alloc::{string::String, vec::Vec};
-use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, gic, timer};
+use alloc::{format, string::String, vec::Vec};
+use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, timer};
 use core::ops::Range;
 use counting::Counting;
+use early::Early;
 use handover::{
     boot::Boot,
     last_words,
@@ -91,10 +93,11 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut witness = Witness::new(&mut hw, units, LOG_ENTRIES);
     witness.tell_identifiers(&mut hw);
     let bundle = loaded.as_ref().map(|_| ()).map_err(String::clone);
-    let mut map = |parts: &Parts| Map::new(boot, &mut frames, ids.mmfr0, parts.watch_reads);
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();
-    let ended = match loaded.and_then(|(parts, loaded)| Ok((map(&parts)?, loaded, parts.is_watched))) {
+    let ended = match loaded.and_then(|(parts, loaded)| {
+        Ok((Map::new(boot, &mut frames, ids.mmfr0, parts.watch_reads)?, loaded, parts.is_watched))
+    }) {
         Ok((map, loaded, is_watched)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
             let mut watch = Watch::new(
@@ -103,8 +106,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
                 &mut witness,
                 &mut counting,
                 map,
-                &mut frames,
                 telling,
+                Early::new(boot, is_watched),
             );
             let ended = start(&mut watch, &ids, is_watched);
             seen = Seen { pc: watch.vcpu.pc, is_partial: watch.map.is_partial, traps: watch.traps };
@@ -143,10 +146,11 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         survival.damage();
     }
     let checks = [
-        check("handover.verified", boot.verify().map_err(|error| alloc::format!("{error}"))),
+        check("handover.verified", boot.verify().map_err(|error| format!("{error}"))),
         check("witness.bundle", bundle),
         check("witness.observed", if ended.how == 2 { Err(ended.reason) } else { Ok(()) }),
         check("kdump.survived", survival.look(boot)),
+        counted_whole(&counting),
     ];
     functions.put_back(boot, &mut counting.config);
     cycle.checks(&checks, options.lava);
@@ -194,7 +198,7 @@ fn load(
 
 /// Starts the kernel, and takes EL2 back when it has ended.
 fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters, is_watched: bool) -> Ended {
-    for page in watch.counting.pages() {
+    for page in watch.counting.pages().iter().chain(watch.early.pages()).copied() {
         if let Err(reason) = watch.map.close(page) {
             return Ended::stopped(reason);
         }
@@ -202,11 +206,10 @@ fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters, i
     if let Err(reason) = watch.map.follow(watch.witness) {
         return Ended::stopped(reason);
     }
-    // Interrupts are the kernel's now: none ends a wait of ours.
-    gic::leave_cpu();
     let (vtcr, vttbr) = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
     let before = unsafe { registers::enter(ids, vtcr, vttbr, is_watched) };
+    watch.early.begin();
     // SAFETY: it was just set up so.
     let ended = unsafe { watch.run() };
     before.restore();
@@ -256,6 +259,16 @@ fn check(id: &'static str, seen: Result<(), String>) -> Check {
         Err(reason) => (Verdict::Fail, reason),
     };
     Check { id, verdict, expected: Verdict::Pass, must_run: true, reason, source: SOURCE }
+}
+
+/// A sample so late that a cyclic buffer may have wrapped makes counts a lower bound: a kernel that keeps its CPU for that long
+/// leaves nothing to compare.
+fn counted_whole(counting: &Counting<'_>) -> Check {
+    let late = counting.streams.all.iter().find(|watched| watched.overruns() != 0);
+    let reason =
+        late.map(|watched| format!("{} sample(s) of {} came too late", watched.overruns(), watched.stream.bdf));
+    let seen = check("witness.counts-whole", reason.map_or(Ok(()), Err));
+    if late.is_some() { Check { verdict: Verdict::NotCovered, ..seen } } else { seen }
 }
 
 /// As much of a line as a record takes.

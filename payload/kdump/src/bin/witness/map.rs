@@ -24,6 +24,8 @@ const TABLES: u64 = 512 + 32;
 /// The map.
 pub(crate) struct Map<'a> {
     stage2: Stage2<'a>,
+    /// Where memory for tables comes from.
+    pub(crate) frames: &'a mut FrameRange,
     /// Memory that is none of the kernel's business.
     hidden: Vec<Range<u64>>,
     /// Pages with tables of an SMMU, by number.
@@ -38,7 +40,7 @@ pub(crate) struct Map<'a> {
 
 impl<'a> Map<'a> {
     /// A map in which the SMMUs' frames and hidden memory are closed. `mmfr0` is ID_AA64MMFR0_EL1.
-    pub(crate) fn new(boot: &Boot, frames: &mut FrameRange, mmfr0: u64, watch_reads: bool) -> Result<Self, String> {
+    pub(crate) fn new(boot: &Boot, frames: &'a mut FrameRange, mmfr0: u64, watch_reads: bool) -> Result<Self, String> {
         let root = stage2::root_bytes(mmfr0);
         let at = frames.allocate(TABLES * PAGE, root).ok_or("no memory for the tables of stage 2")?;
         let tables = core::ptr::with_exposed_provenance::<Table>(at.0 as usize);
@@ -48,7 +50,8 @@ impl<'a> Map<'a> {
         let allowed = if watch_reads { Guest::Closed } else { Guest::ReadOnly };
         let hidden = [boot.region].into_iter().chain(boot.guest.hidden).filter(|region| region.bytes != 0);
         let hidden = hidden.map(|Region { base, bytes }| base.0..base.0.saturating_add(bytes)).collect();
-        let mut map = Self { stage2, hidden, watched: BTreeSet::new(), generation: None, allowed, is_partial: false };
+        let mut map =
+            Self { stage2, frames, hidden, watched: BTreeSet::new(), generation: None, allowed, is_partial: false };
         for smmu in boot.smmus() {
             map.set(smmu.base.0, FRAME_BYTES, Guest::Closed)?;
         }

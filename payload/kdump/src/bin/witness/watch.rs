@@ -2,6 +2,7 @@
 
 use crate::{
     counting::Counting,
+    early::Early,
     kernel::{self, AtTrap},
     map::Map,
     registers,
@@ -16,7 +17,6 @@ use arch::{
     bus::Smmus,
     console,
     el1::{Cause, Vcpu},
-    frames::FrameRange,
     power, timer,
 };
 use core::arch::asm;
@@ -71,8 +71,8 @@ pub(crate) struct Watch<'a, 'c> {
     pub(crate) witness: &'a mut Witness,
     pub(crate) counting: &'a mut Counting<'c>,
     pub(crate) map: Map<'a>,
-    pub(crate) frames: &'a mut FrameRange,
     pub(crate) telling: Telling,
+    pub(crate) early: Early,
     pub(crate) traps: Traps,
     /// Calls for a second CPU that were refused.
     pub(crate) refused_cpus: u32,
@@ -88,25 +88,14 @@ impl<'a, 'c> Watch<'a, 'c> {
         witness: &'a mut Witness,
         counting: &'a mut Counting<'c>,
         map: Map<'a>,
-        frames: &'a mut FrameRange,
         telling: Telling,
+        early: Early,
     ) -> Self {
         let mut x = [0; 18];
         (x[0], x[1]) = (FEATURES, CPU_SUSPEND);
         power::forward(&mut x);
         let is_extended = x[0] as i32 >= 0 && x[0] & 2 != 0;
-        Self {
-            vcpu,
-            hw,
-            witness,
-            counting,
-            map,
-            frames,
-            telling,
-            traps: Traps::default(),
-            refused_cpus: 0,
-            is_extended,
-        }
+        Self { vcpu, hw, witness, counting, map, telling, early, traps: Traps::default(), refused_cpus: 0, is_extended }
     }
 
     /// Lets the kernel run to its end.
@@ -132,6 +121,10 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     fn trap(&mut self, cause: Cause) -> Result<Option<Ended>, String> {
         let Vcpu { esr, pc, .. } = self.vcpu;
+        if cause == Cause::Interrupt {
+            self.early.interrupt();
+            return Ok(None);
+        }
         if cause != Cause::Synchronous {
             return Err(format!("an exception that is none of EL2's ({cause:?}) at {pc:#x}"));
         }
@@ -173,6 +166,8 @@ impl<'a, 'c> Watch<'a, 'c> {
             telling.tell_some(witness);
         }
         counting.look();
+        // A look may have used the timer.
+        self.early.arm();
         Ok(())
     }
 
@@ -244,6 +239,10 @@ impl<'a, 'c> Watch<'a, 'c> {
             if self.map.fault(at)? {
                 return Ok(());
             }
+            let own = self.early.reached_for(at);
+            if !own.is_empty() {
+                return own.into_iter().try_for_each(|page| self.map.open(page));
+            }
             if self.counting.reached_for(at) {
                 return self.map.open(at);
             }
@@ -270,7 +269,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             }
             Err(stopped) => return Err(format!("{stopped}, at {pc:#x}")),
         }
-        let moved = if config.is_some() { self.counting.configured(self.frames) } else { Vec::new() };
+        let moved = if config.is_some() { self.counting.configured(self.map.frames) } else { Vec::new() };
         for (old, new) in moved {
             self.map.open(old)?;
             self.map.close(new)?;
