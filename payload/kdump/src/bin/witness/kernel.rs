@@ -126,3 +126,11 @@ fn is_mapped(at: PhysAddr) -> bool {
 fn width(at: PhysAddr, bytes: u8) -> Option<usize> {
     (matches!(bytes, 1 | 2 | 4 | 8) && at.is_aligned(bytes.into())).then_some(bytes.into())
 }
+
+/// An interrupt is pending at this CPU; masked or not, it is the kernel's.
+pub(crate) fn has_interrupt() -> bool {
+    let pending: u64;
+    // SAFETY: ISR_EL1 is only read.
+    unsafe { asm!("mrs {0}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) }
+    pending & (0b11 << 6) != 0
+}

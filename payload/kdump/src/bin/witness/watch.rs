@@ -17,7 +17,9 @@ use arch::{
     bus::Smmus,
     console,
     el1::{Cause, Vcpu},
-    power, timer,
+    lost,
+    power::{self, Conduit},
+    timer,
 };
 use core::arch::asm;
 use wire::{Record, record::Severity};
@@ -93,7 +95,7 @@ impl<'a, 'c> Watch<'a, 'c> {
     ) -> Self {
         let mut x = [0; 18];
         (x[0], x[1]) = (FEATURES, CPU_SUSPEND);
-        power::forward(&mut x);
+        ask_firmware(&mut x);
         let is_extended = x[0] as i32 >= 0 && x[0] & 2 != 0;
         Self { vcpu, hw, witness, counting, map, telling, early, traps: Traps::default(), refused_cpus: 0, is_extended }
     }
@@ -177,12 +179,12 @@ impl<'a, 'c> Watch<'a, 'c> {
         self.traps.visits = self.traps.visits.saturating_add(1);
         self.step_over();
         self.occasion();
-        while self.counting.is_needed() && !has_interrupt() {
+        while self.counting.is_needed() && !kernel::has_interrupt() {
             self.counting.look();
             self.occasion();
             core::hint::spin_loop();
         }
-        if !has_interrupt() {
+        if !kernel::has_interrupt() {
             // SAFETY: it ends at the next interrupt, which is the kernel's; nothing is written.
             unsafe { asm!("wfi", options(nostack, preserves_flags)) }
         }
@@ -221,7 +223,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             Call::Forward => {
                 self.traps.forwarded += 1;
                 if let Some(x) = self.vcpu.x.first_chunk_mut() {
-                    power::forward(x);
+                    ask_firmware(x);
                 }
             }
             Call::End(psci::Ended::Off) => return Ok(Some(Ended { how: 0, reason: String::new() })),
@@ -284,10 +286,10 @@ impl<'a, 'c> Watch<'a, 'c> {
     }
 }
 
-/// An interrupt is pending at this CPU; masked or not, it is the kernel's.
-fn has_interrupt() -> bool {
-    let pending: u64;
-    // SAFETY: ISR_EL1 is only read.
-    unsafe { asm!("mrs {0}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) }
-    pending & (0b11 << 6) != 0
+/// Passes a call on, where there is firmware that takes it from EL2.
+fn ask_firmware(x: &mut [u64; 18]) {
+    match lost::conduit() {
+        Conduit::Smc => power::forward(x),
+        _ => x[0] = psci::NOT_SUPPORTED as u64,
+    }
 }
