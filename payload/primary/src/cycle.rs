@@ -27,7 +27,7 @@ use handover::{
     oracle::FunctionLeft,
     report::{Ended, Report},
 };
-use scenario::{Crash, Damage, Plant, Policy, Work, options::RunOptions};
+use scenario::{Crash, Damage, Plant, Policy, options::RunOptions};
 use smmu::bringup::Unit;
 use wire::{
     Record,
@@ -60,7 +60,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) cycle: u32,
     pub(crate) cycles: u32,
     /// What is asked for, of which the rest is taken.
-    pub(crate) work: Work,
+    pub(crate) name: &'a str,
     /// The taker's; `None`: it is a kernel that was brought along.
     pub(crate) policy: Option<Policy>,
     pub(crate) damage: Damage,
@@ -204,7 +204,7 @@ fn crash(
     streams::sample(setting.machine, live);
     let mut options = format!(
         "scenario={} cycles={} plant={} hold_us={} watch_us={} step-hold={} lava={}",
-        setting.work,
+        setting.name,
         setting.cycles,
         setting.options.plant.map_or("none", Plant::name),
         setting.options.hold_us,

@@ -5,7 +5,10 @@ use crate::{
     firmware::{Firmware, Left, Purpose, Reserved},
     kdump_image::KdumpImage,
 };
-use alloc::{boxed::Box, format, string::String};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+};
 use arch::mmu::{Kind, Region};
 use core::slice;
 use handover::{boot, bundle::Bundle};
@@ -25,14 +28,13 @@ impl Brought {
     /// # Errors
     /// One line: what is wrong with the bundle, or how much memory is free.
     pub(crate) fn new(firmware: &mut dyn Firmware, file: Reserved, options: &RunOptions) -> Result<Box<Self>, String> {
-        let damaged = |why: &dyn core::fmt::Display| format!("the kernel's bundle is damaged: {why}");
         let start = core::ptr::with_exposed_provenance(file.start.0 as usize);
         // SAFETY: the firmware read it, or a boot loader put it there; it is mapped, kept for good, and nobody writes to it.
         let bytes: &'static [u8] = unsafe { slice::from_raw_parts(start, file.bytes as usize) };
-        let part = Bundle::find(bytes).map_err(|error| damaged(&error))?.image;
+        let part = Bundle::find(bytes).map_err(|error| error.to_string())?.image;
         // `find` has seen that the part lies inside.
         let packed = bytes.get(part.offset as usize..).and_then(|rest| rest.get(..part.bytes as usize));
-        let image = KdumpImage::packed("kernel's bundle", packed.unwrap_or_default())?;
+        let image = KdumpImage::packed(packed.unwrap_or_default())?;
         let bytes = u64::from(options.guest_mib) << 20;
         let usable = firmware.reserve("the kernel (guest_mib)", bytes, REGION_GRANULE, u64::MAX, Purpose::Own)?;
         let block = boot::Guest { bundle: region(file), usable: region(usable), ..boot::Guest::default() };
@@ -44,8 +46,8 @@ impl Brought {
         self.block.efi = left.efi;
         let (start, bytes) = (self.block.bundle.base, self.block.bundle.bytes);
         left.ram.push(Region { start, bytes, kind: Kind::Data });
-        let hidden = own.map(region).into_iter().chain([self.block.bundle]);
-        self.block.hidden.iter_mut().zip(hidden).for_each(|(slot, range)| *slot = range);
+        let [image, heap] = own.map(region);
+        self.block.hidden = [image, heap, self.block.bundle, boot::Region::default()];
     }
 }
 

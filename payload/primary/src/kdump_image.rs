@@ -37,22 +37,23 @@ impl KdumpImage {
         if PACKED.is_empty() {
             return Err("no kdump image is embedded: build with `cargo xtask build`".into());
         }
-        Self::packed("embedded kdump image", PACKED)
+        Self::packed(PACKED)
     }
 
     /// The one in these bytes.
     ///
     /// # Errors
     /// One line: damaged.
-    pub(crate) fn packed(name: &str, packed: &'static [u8]) -> Result<Self, String> {
-        let damaged = |what: &str| format!("the {name} is damaged: {what}");
-        let Some((checked, crc)) = packed.split_last_chunk::<8>() else { return Err(damaged("cut short")) };
+    pub(crate) fn packed(packed: &'static [u8]) -> Result<Self, String> {
+        let damaged = |what: &str| format!("the taker's image is damaged: {what}");
+        // Of a file cut short the last bytes are no CRC.
+        let (checked, crc) = packed.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
         if crc64(checked) != u64::from_le_bytes(*crc) {
             return Err(damaged("wrong CRC"));
         }
         let parts = checked.split_first_chunk::<HEADER_BYTES>();
-        let Some((header, body)) = parts else { return Err(damaged("cut short")) };
-        let Some(fields) = header.strip_prefix(b"IFKDUMP4") else { return Err(damaged("wrong magic")) };
+        let parts = parts.and_then(|(header, body)| Some((header.strip_prefix(b"IFKDUMP4")?, body)));
+        let Some((fields, body)) = parts else { return Err(damaged("wrong magic")) };
         let mut fields = fields.as_chunks::<4>().0.iter().map(|field| u32::from_le_bytes(*field) as usize);
         let mut field = || fields.next().unwrap_or(0);
         let (image_bytes, memory_bytes, entry, count) = (field(), field(), field(), field());

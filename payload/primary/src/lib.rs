@@ -42,6 +42,7 @@ use arch::{exceptions, jump, lost, power};
 use core::{convert::Infallible, panic::PanicInfo};
 use firmware::{Firmware, Given, Purpose, Reserved};
 use guest::Brought;
+use handover::boot;
 use kdump_image::KdumpImage;
 use machine::{ConsoleAt, Machine, Memory};
 use notes::Notes;
@@ -164,8 +165,8 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         let prepared = places.prepare(&machine, image, guest, &options);
         prepared.unwrap_or_else(|reason| lost::because(format_args!("{reason}")))
     };
-    let prepared = prepare(kdump, None);
-    let witness = brought.map(|brought| prepare(brought.image, Some(brought)));
+    let prepared = prepare(kdump, boot::Guest::default());
+    let witness = brought.map(|brought| prepare(brought.image, brought.block));
     Ok(Session { machine, candidates, options, prepared, witness, places, deadline: None, first })
 }
 

@@ -6,13 +6,12 @@
 
 use crate::{
     firmware::Reserved,
-    guest::Brought,
     kdump_image::{KdumpImage, Pristine, make_equal},
     machine::Machine,
     platform::Described,
 };
 use addr::PhysAddr;
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use arch::{
     cache, cpu,
     mmu::{self, Kind, Regime, Region},
@@ -57,7 +56,7 @@ pub(crate) struct Places {
 /// What does not change from crash to crash: a taker's relocated image, and the map that it starts with.
 pub(crate) struct Prepared {
     /// The kernel that it watches, where it does.
-    guest: Option<Box<Brought>>,
+    guest: boot::Guest,
     pristine: Pristine,
     tables: Vec<u8>,
     regime: Regime,
@@ -136,7 +135,7 @@ impl Places {
         &self,
         machine: &Machine,
         image: KdumpImage,
-        guest: Option<Box<Brought>>,
+        guest: boot::Guest,
         options: &RunOptions,
     ) -> Result<Prepared, String> {
         let e2h = options.e2h || cpu::is_e2h();
@@ -178,7 +177,7 @@ impl Places {
         unsafe { slice::from_raw_parts_mut(pointer(self.note), size_of::<CrashNote>()) }.fill(0);
         let end = self.region.start.plus(self.region.bytes);
         let held = |base, bytes: usize| boot::Region { base, bytes: bytes as u64 };
-        let mut boot = Boot {
+        Ok(Boot {
             region: boot::Region { base: self.region.start, bytes: self.region.bytes },
             image,
             stack_top: self.stack.plus(STACK_BYTES),
@@ -200,12 +199,9 @@ impl Places {
             way_back: boot::WayBack { report: self.report, ..boot::WayBack::default() },
             boot_cpu: cpu::affinity(),
             crash_note: self.note,
+            guest: *guest,
             ..Boot::default()
-        };
-        if let Some(guest) = guest {
-            boot.guest = guest.block;
-        }
-        Ok(boot)
+        })
     }
 
     /// Writes the sealed boot block and cleans what the taker is given to PoC: it starts with caches off. Its stack and

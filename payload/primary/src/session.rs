@@ -107,9 +107,9 @@ impl Session {
             return not_run(run, "scenario.allowed", &reason, "board allow_risks", Outcome::Pass);
         }
         match work {
-            Work::Crash(Scenario { policy, damage, crash }) => self.run_crash(run, work, Some(policy), damage, crash),
+            Work::Crash(Scenario { policy, damage, crash }) => self.run_crash(run, &name, Some(policy), damage, crash),
             Work::Witness { damage, crash } => match &self.witness {
-                Ok(_) => self.run_crash(run, work, None, damage, crash),
+                Ok(_) => self.run_crash(run, &name, None, damage, crash),
                 // Whoever asks for it counts on it: it is no scenario of `all`.
                 Err(why) => not_run(run, POSSIBLE, why, "ARCHITECTURE.md, witness", Outcome::Fail),
             },
@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Crashes of one kind; `policy`: none where a kernel takes over that was brought along.
-    fn run_crash(&mut self, run: u32, work: Work, policy: Option<Policy>, damage: Damage, crash: Crash) -> Outcome {
+    fn run_crash(&mut self, run: u32, name: &str, policy: Option<Policy>, damage: Damage, crash: Crash) -> Outcome {
         if let Some((why, source)) = self.lacks(policy, damage, crash) {
             return not_run(run, POSSIBLE, why, source, Outcome::Pass);
         }
@@ -175,7 +175,7 @@ impl Session {
                 run,
                 cycle,
                 cycles,
-                work,
+                name,
                 policy,
                 damage,
                 crash,

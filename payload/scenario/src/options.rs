@@ -270,15 +270,10 @@ impl RunOptions {
                     "pl011:ADDRESS[:WIDTH] or 16550:ADDRESS[:WIDTH[:STRIDE]] (8, 16 or 32 bits; 1, 2, 4 or 8 bytes)";
                 self.console = Some(console(value).ok_or(or(right))?);
             }
-            "region" => {
+            "region" | "guest" => {
                 let is_right = |at: &u64| *at != 0 && at.is_multiple_of(REGION_GRANULE);
-                let region = wide(value).filter(is_right).ok_or(or("an address, a multiple of 0x200000"))?;
-                self.region = Some(PhysAddr(region));
-            }
-            "guest" => {
-                let is_right = |at: &u64| *at != 0 && at.is_multiple_of(4096);
-                let guest = wide(value).filter(is_right).ok_or(or("an address, a multiple of 4096"))?;
-                self.guest = Some(PhysAddr(guest));
+                let at = wide(value).filter(is_right).ok_or(or("an address, a multiple of 0x200000"))?;
+                *(if key == "region" { &mut self.region } else { &mut self.guest }) = Some(PhysAddr(at));
             }
             "guest_mib" => {
                 let is_right = |mib: &u32| mib.is_multiple_of(2);

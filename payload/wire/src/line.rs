@@ -29,7 +29,8 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Frames `record`; `None` where it does not fit.
+    /// Frames `record`; `None` where it does not fit. Not part of its callers, it is the same in both images, and stored once.
+    #[inline(never)]
     pub(crate) fn encode(sequence: u32, record: &Record<'_>) -> Option<Self> {
         let mut payload = [0; PAYLOAD_MAX];
         let payload = postcard::to_slice(record, &mut payload).ok()?;

@@ -107,7 +107,7 @@ fn every_wrong_option_says_what_would_be_right() {
         "there is no option `cycle`; known: scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, \
          step-hold, lava, console, region, guest, guest_mib, watchdog, allow_risks"
     );
-    assert_eq!(problem("guest=0x1001"), "guest=0x1001: not an address, a multiple of 4096");
+    assert_eq!(problem("guest=0x1000"), "guest=0x1000: not an address, a multiple of 0x200000");
     for value in ["63", "65", "65538"] {
         assert_eq!(
             problem(&std::format!("guest_mib={value}")),

@@ -83,8 +83,7 @@ impl Firmware for Memory<'_> {
     }
 
     fn bundle(&mut self, at: Option<PhysAddr>) -> Result<Reserved, String> {
-        let start =
-            at.ok_or("no kernel was brought along: option guest=ADDRESS says where the boot loader put its bundle")?;
+        let start = at.ok_or("no kernel: option guest=ADDRESS says where the boot loader put its bundle")?;
         let head = self.filled(start, size_of::<Bundle>() as u64);
         let head = head.ok_or_else(|| format!("option guest={start}: no free RAM is there"))?;
         // What is wrong with it is told by who reads all of it.

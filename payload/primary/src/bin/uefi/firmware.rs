@@ -157,8 +157,8 @@ fn for_a_kernel() -> uefi::Result<Efi> {
 pub(crate) struct Uefi {
     /// Variables can be set no more.
     is_mute: bool,
-    /// [`for_a_kernel`].
-    for_a_kernel: Option<Efi>,
+    /// [`for_a_kernel`], where that was asked.
+    efi: Efi,
 }
 
 /// Name and namespace of the variable with the last words.
@@ -218,24 +218,21 @@ impl Firmware for Uefi {
     fn bundle(&mut self, _: Option<PhysAddr>) -> Result<Reserved, String> {
         let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle()).ok();
         let file = image.and_then(|image| open_beside_image(&image, BUNDLE_FILE));
-        let (mut file, bytes) = file.ok_or("no kernel was brought along: there is no guest.bin beside the image")?;
+        let (mut file, bytes) = file.ok_or("no kernel: there is no guest.bin beside the image")?;
         let mut read = || -> uefi::Result<Reserved> {
-            self.for_a_kernel = Some(for_a_kernel()?);
+            self.efi = for_a_kernel()?;
             let pages = bytes.div_ceil(4096) as usize;
             let start = boot::allocate_pages(AllocateType::AnyPages, MemoryType::RESERVED, pages)?;
             // SAFETY: allocated just now, for this.
-            let mut left = unsafe { slice::from_raw_parts_mut(start.as_ptr(), bytes as usize) };
-            while let (piece, rest) = left.split_at_mut(left.len().min(PIECE))
-                && !piece.is_empty()
-            {
+            let memory = unsafe { slice::from_raw_parts_mut(start.as_ptr(), bytes as usize) };
+            for piece in memory.chunks_mut(PIECE) {
                 if file.read(piece)? != piece.len() {
                     return Err(Status::END_OF_FILE.into());
                 }
-                left = rest;
             }
             Ok(Reserved { start: PhysAddr(start.addr().get() as u64), bytes })
         };
-        read().map_err(|error| format!("guest.bin of {bytes:#x} bytes cannot be read: {}", code(error.status())))
+        read().map_err(|error| format!("guest.bin cannot be read: {}", code(error.status())))
     }
 
     fn memory_map(&self) -> Vec<MemoryRange> {
@@ -275,14 +272,14 @@ impl Firmware for Uefi {
         // SAFETY: `collect` keeps copies only: no protocol or pool memory of boot services is referenced any more.
         let map = unsafe { boot::exit_boot_services(None) };
         let mut left = Left { ram: ram(&map), runtime: of_runtime(&map), ..Left::default() };
-        if let Some(efi) = self.for_a_kernel {
+        if self.efi.system_table.0 != 0 {
             let MemoryMapMeta { map_size, desc_size, desc_version, .. } = map.meta();
             let base = PhysAddr(map.buffer().as_ptr().addr() as u64);
             left.efi = Efi {
                 map: handover::boot::Region { base, bytes: map_size as u64 },
                 descriptor_bytes: desc_size as u32,
                 descriptor_version: desc_version,
-                ..efi
+                ..self.efi
             };
             // It is the kernel's from here on.
             core::mem::forget(map);
