@@ -94,7 +94,7 @@ pub unsafe fn enable_timer_wake(gic: &Gic) -> bool {
     }
     // INTIDs from 32 on; what is not there ignores the write.
     (1..32).for_each(|word| write(gic.distributor + GICD_ICENABLER + 4 * word, u32::MAX));
-    write(redistributor(GICR_ICENABLER0), u32::MAX);
+    write(redistributor(GICR_ICENABLER0), !bit);
     write(redistributor(GICR_IGROUPR0), read(redistributor(GICR_IGROUPR0)) | bit);
     let priority = redistributor(GICR_IPRIORITYR) + u64::from(gic.timer_intid & !3);
     let shift = (gic.timer_intid & 3) * 8;
