@@ -38,8 +38,8 @@ impl Unit {
         self.tables.watch_found(trap);
     }
 
-    pub(super) fn tell_identifiers(&self, trap: &mut Trap<'_>) {
-        self.tables.tell_identifiers(trap);
+    pub(super) fn tell_found(&self, trap: &mut Trap<'_>) {
+        self.tables.tell_found(trap);
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &Region> {

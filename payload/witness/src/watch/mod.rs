@@ -71,10 +71,10 @@ impl Witness {
         Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0 } }
     }
 
-    /// Logs the identifiers that the crashed kernel's streams have, as loads that nobody made: to be called before a kernel runs.
-    pub fn tell_identifiers(&mut self, hw: &mut dyn Access) {
+    /// Logs the crashed kernel's structures as they are, as loads that nobody made: to be called before a kernel runs.
+    pub fn tell_found(&mut self, hw: &mut dyn Access) {
         for unit in &self.units {
-            unit.tell_identifiers(&mut Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc: 0 });
+            unit.tell_found(&mut Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc: 0 });
         }
     }
 

@@ -3,7 +3,7 @@
 //! A table is watched from the moment when a register or a watched word leads to it. The dead kernel's stay watched for
 //! good; a new one is let go when the word that led to it leads elsewhere, because its memory may become anything.
 
-mod identifiers;
+mod found;
 mod snapshot;
 
 use super::WatchError;

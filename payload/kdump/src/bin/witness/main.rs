@@ -91,7 +91,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
 
     let units = before.iter().zip(boot.smmus()).map(|(before, smmu)| Unit::new(smmu.base, &(&before.registers).into()));
     let mut witness = Witness::new(&mut hw, units, LOG_ENTRIES);
-    witness.tell_identifiers(&mut hw);
+    witness.tell_found(&mut hw);
     let bundle = loaded.as_ref().map(|_| ()).map_err(String::clone);
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();

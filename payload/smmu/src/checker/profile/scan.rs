@@ -25,6 +25,8 @@ pub(super) struct Scan {
     gerrorn: u32,
     config: u32,
     sid_bits: u32,
+    /// STRTAB_BASE was read: what is loaded before is no look at the table, which nobody could have found.
+    has_begun: bool,
     /// Level-1 descriptors read in the table in force.
     descriptors: u64,
     geometry: Option<Geometry>,
@@ -41,6 +43,7 @@ impl Scan {
             gerrorn: found.gerrorn,
             config: found.strtab_base_cfg,
             sid_bits: u32::from(found.ids().idr1.sidsize()).min(32),
+            has_begun: false,
             descriptors: 0,
             geometry: None,
             stes: BTreeMap::new(),
@@ -56,6 +59,7 @@ impl Scan {
             reg::GERROR => self.gerror = value,
             reg::GERRORN => self.gerrorn = value,
             reg::STRTAB_BASE_CFG => self.config = value,
+            reg::STRTAB_BASE => self.has_begun = true,
             _ => {}
         }
     }
@@ -67,6 +71,9 @@ impl Scan {
 
     pub(super) fn load(&mut self, geometry: &Geometry, entry: &Entry, structure: Structure) {
         self.geometry = Some(*geometry);
+        if !self.has_begun {
+            return;
+        }
         let (at, word, count) = (entry.address, entry.value, u64::from(entry.count));
         let refuse = |refused: &mut Option<String>, why: &str| {
             refused.get_or_insert_with(|| format!("{why}: {} at {at:#x} holds {word:#x}", entry.name()));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fake::Kernel;
 use proptest::prelude::*;
+use smmu::checker::Profile;
 use std::vec;
 
 fn starts(witness: &Witness, owner: Owner) -> Vec<u64> {
@@ -21,24 +22,42 @@ fn the_dead_kernels_tables_are_watched_from_the_start() {
 }
 
 #[test]
-fn identifiers_in_use_are_told_and_a_new_cd_with_one_of_them_is_noticed() {
+fn what_is_in_use_is_told_and_a_new_cd_with_an_asid_of_it_is_noticed() {
     let mut fake = crashed();
-    let stage2 = L2 + 0x30 * 64;
-    fake.poke(PhysAddr(stage2), 0b1101);
-    fake.poke(PhysAddr(stage2 + 16), 7);
     let (_, mut witness) = witness(&mut fake);
-    witness.tell_identifiers(&mut fake);
+    witness.tell_found(&mut fake);
     let told = witness.log().entries().iter();
     let told: Vec<_> = told.map(|seen| (seen.entry.op, seen.entry.address, seen.entry.value, seen.how)).collect();
-    let asid = |asid: u64| (Op::Load, CDS + asid * 64, asid << 48 | 1 << 31, How::Snapshot);
-    assert_eq!(told, [(Op::Load, stage2 + 16, 7, How::Snapshot), asid(2), asid(3)]);
+    let load = |at, value| (Op::Load, at, value, How::Snapshot);
+    let ste = |stream: u64, asid: u64| {
+        let words = [0b1011 | (CDS + asid * 64), 0xD6, 0, 0, 0, 0, 0, 0];
+        words.into_iter().enumerate().map(move |(word, value)| load(L2 + stream * 64 + 8 * word as u64, value))
+    };
+    let asid = |asid: u64| load(CDS + asid * 64, asid << 48 | 1 << 31);
+    let stes = ste(0x10, 2).chain(ste(0x18, 3));
+    let wanted: Vec<_> = [load(L1, L2 | 9)].into_iter().chain(stes).chain([asid(2), asid(3)]).collect();
+    assert_eq!(told, wanted);
     for (asid, expected) in [(2, &["adopt.identifier-reused"][..]), (300, &[])] {
         let mut kernel = Kernel::new();
-        kernel.witness.tell_identifiers(&mut kernel.hw);
+        kernel.witness.tell_found(&mut kernel.hw);
         kernel.adopt_v7();
         kernel.adopted_attach(0x10, asid);
         assert_eq!(rules(&judged(kernel.found, &kernel.witness, false)), expected, "ASID {asid}");
     }
+}
+
+/// Reads of tables are not watched, and yet is known what a store changes.
+#[test]
+fn a_store_to_a_structure_that_was_told_is_judged() {
+    let mut kernel = Kernel::new();
+    kernel.witness.tell_found(&mut kernel.hw);
+    kernel.adopt_v7();
+    for value in [0, 0b1011 | (CDS + 2 * 64)] {
+        kernel.store(L2 + 0x10 * 64, value);
+    }
+    let report = judged(kernel.found, &kernel.witness, false);
+    assert!(rules(&report).contains(&"structure.invalid-not-synced"), "{:?}", rules(&report));
+    assert_eq!(report.followed.values().next().and_then(|followed| followed.profile), Some(Profile::AdoptV7));
 }
 
 #[test]
