@@ -56,17 +56,6 @@ impl Context<'_> {
     }
 }
 
-/// Registers of 64 bits, which may be written in halves.
-const LONG: [u32; 7] = [
-    reg::STRTAB_BASE,
-    reg::CMDQ_BASE,
-    reg::EVENTQ_BASE,
-    reg::PRIQ_BASE,
-    reg::GERROR_IRQ_CFG0,
-    reg::EVENTQ_IRQ_CFG0,
-    reg::PRIQ_IRQ_CFG0,
-];
-
 /// One SMMU.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
@@ -120,7 +109,7 @@ impl Unit {
         let offset = entry.address as u32;
         match (entry.op, entry.what) {
             (Op::RegRead32, What::Register) => self.read(cx, offset, entry.value, entry.count),
-            (Op::RegRead64, What::Register) if LONG.contains(&offset) => {
+            (Op::RegRead64, What::Register) if reg::LONG.contains(&offset) => {
                 self.read(cx, offset, entry.value, entry.count);
             }
             (Op::RegRead64, What::Register) => {
@@ -128,7 +117,7 @@ impl Unit {
                 self.read(cx, offset.wrapping_add(4), entry.value >> 32, entry.count);
             }
             (Op::RegWrite32, What::Register) => self.half(cx, offset, entry.value as u32),
-            (Op::RegWrite64, What::Register) if LONG.contains(&offset) => self.write(cx, offset, entry.value),
+            (Op::RegWrite64, What::Register) if reg::LONG.contains(&offset) => self.write(cx, offset, entry.value),
             (Op::RegWrite64, What::Register) => {
                 self.half(cx, offset, entry.value as u32);
                 self.half(cx, offset.wrapping_add(4), (entry.value >> 32) as u32);
@@ -142,10 +131,10 @@ impl Unit {
     fn half(&mut self, cx: &mut Context<'_>, offset: u32, value: u32) {
         let value = u64::from(value);
         let old = |base: u32| self.long.get(&base).copied().unwrap_or(0);
-        if LONG.contains(&offset) {
+        if reg::LONG.contains(&offset) {
             let whole = old(offset) & !0xFFFF_FFFF | value;
             self.write(cx, offset, whole);
-        } else if let Some(base) = offset.checked_sub(4).filter(|base| LONG.contains(base)) {
+        } else if let Some(base) = offset.checked_sub(4).filter(|base| reg::LONG.contains(base)) {
             let whole = old(base) & 0xFFFF_FFFF | value << 32;
             self.write(cx, base, whole);
         } else {
@@ -171,7 +160,7 @@ impl Unit {
             }
             super::guards::GATOS_CTRL => self.gatos_running = word & 1 != 0,
             reg::STRTAB_BASE_CFG => self.strtab_base_cfg = word,
-            base if LONG.contains(&base) => {
+            base if reg::LONG.contains(&base) => {
                 self.long.insert(base, value);
             }
             _ => {}

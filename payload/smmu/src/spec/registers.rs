@@ -36,6 +36,10 @@ pub const EVENTQ_CONS: u32 = 0x1_00AC;
 pub const PRIQ_PROD: u32 = 0x1_00C8;
 pub const PRIQ_CONS: u32 = 0x1_00CC;
 
+/// Registers of 64 bits, which may be written in halves: each holds an address.
+pub const LONG: [u32; 7] =
+    [STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE, PRIQ_BASE, GERROR_IRQ_CFG0, EVENTQ_IRQ_CFG0, PRIQ_IRQ_CFG0];
+
 /// Name of the register at `offset`.
 #[must_use]
 pub const fn name(offset: u32) -> &'static str {

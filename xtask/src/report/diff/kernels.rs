@@ -10,16 +10,6 @@ use crate::report::model::{Access, Run, Stream, Witness};
 
 /// Bits of a pointer's address, in descriptors, STEs, CDs and the registers of tables and queues.
 const ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFE0;
-/// Registers that hold an address, and those beside it.
-const POINTERS: [u32; 7] = [
-    reg::STRTAB_BASE,
-    reg::CMDQ_BASE,
-    reg::EVENTQ_BASE,
-    reg::PRIQ_BASE,
-    reg::GERROR_IRQ_CFG0,
-    reg::EVENTQ_IRQ_CFG0,
-    reg::PRIQ_IRQ_CFG0,
-];
 /// All of it, where both have a kernel.
 pub fn of(old: &Run, new: &Run) -> Vec<Change> {
     let (Some(before), Some(after)) = (&old.witness, &new.witness) else { return Vec::new() };
@@ -72,10 +62,11 @@ fn parting<'a>(old: &'a [Access], new: &'a [Access]) -> Option<(Option<&'a Acces
     Some((old.get(first).copied(), new.get(first).copied()))
 }
 
-/// Accesses with polls as one: of reads of the same register in a row the last.
+/// Accesses with polls as one: of reads of the same register in a row the last. What the crashed image left is no access.
 fn steps(log: &[Access]) -> Vec<&Access> {
+    let is_left = |it: &&Access| it.kind == "load" && it.foreign.as_ref().is_some_and(|it| it.how == "found");
     let mut steps: Vec<&Access> = Vec::new();
-    for access in log {
+    for access in log.iter().filter(|it| !is_left(it)) {
         let is_read = |it: &Access| it.kind.starts_with("read");
         match steps.last_mut() {
             Some(last)
@@ -94,7 +85,7 @@ fn key(access: &Access) -> (u8, &str, &str, u64, u64) {
     let (address, value) = (access.address.0, access.value.0);
     let is_register = access.kind.starts_with("read") || access.kind.starts_with("write");
     let (place, value) = match access.name.as_str() {
-        _ if is_register && POINTERS.iter().any(|register| u64::from(*register) == address) => {
+        _ if is_register && reg::LONG.iter().any(|register| u64::from(*register) == address) => {
             (address, value & !ADDRESS)
         }
         _ if is_register => (address, value),
