@@ -324,6 +324,9 @@ pub struct ReportArgs {
     /// Deviations that are accepted; without it board-configs/waivers.toml, if there is one
     #[arg(long, value_name = "FILE")]
     pub waivers: Option<PathBuf>,
+    /// System.map of the kernel that was watched: the report names functions
+    #[arg(long, value_name = "FILE")]
+    pub system_map: Option<PathBuf>,
 }
 
 /// What `report` does with reports that are there.

@@ -163,6 +163,16 @@ impl Damage {
             }
     }
 
+    /// A kernel that adopts must refuse what this leaves behind, whatever the SMMU; `scans`: it looks at STEs and CDs, too.
+    #[must_use]
+    pub fn must_be_refused(self, scans: bool) -> bool {
+        match self.row().answer {
+            Answer::Refused(_) => true,
+            Answer::RefusedByScan(_) | Answer::RefusedAsLevel1 => scans,
+            Answer::Adopted | Answer::OneRefused(_) => false,
+        }
+    }
+
     /// The rule by which a table is refused as a whole, on an SMMU with these registers.
     #[must_use]
     pub fn rule(self, registers: &Registers) -> Option<Rule> {

@@ -83,6 +83,11 @@ pub fn platform() -> Vec<Record<'static>> {
     vec![iort, finding, endpoint(false), endpoint(true)]
 }
 
+pub fn timing<'a>(run: u32, cycle: u32) -> Record<'a> {
+    let (crash_to_kdump, takeover, hold, watch) = (1, 2, 3, 4);
+    Record::Timing { run, cycle, crash_to_kdump, takeover, hold, watch, counted: 10, cycle_total: 10 }
+}
+
 /// One cycle, sent whole, of a scenario that delivers everything or blocks everything.
 pub fn cycle<'a>(run: u32, cycle: u32, delivers: bool) -> Vec<Record<'a>> {
     let verdict = if delivers { Verdict::Pass } else { Verdict::Fail };
@@ -99,16 +104,7 @@ pub fn cycle<'a>(run: u32, cycle: u32, delivers: bool) -> Vec<Record<'a>> {
             Record::Event { run, cycle, smmu: 0, id: 2, name, stream_id: 16, bdf, input_address, read: true, count: 3 };
         records.push(event);
     }
-    records.push(Record::Timing {
-        run,
-        cycle,
-        crash_to_kdump: 1,
-        takeover: 2,
-        hold: 3,
-        watch: 4,
-        counted: 10,
-        cycle_total: 10,
-    });
+    records.push(timing(run, cycle));
     records.push(end_of_cycle(run, cycle, Outcome::Pass, 2, 0));
     records
 }

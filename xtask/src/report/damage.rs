@@ -55,6 +55,8 @@ fn rule(run: &Run) -> String {
             let told = words::reason(refusal).map_or_else(String::new, |words| format!(" ({words})"));
             return format!("{refusal}{told}");
         }
+        // Of a kernel that does not look at what it finds it says so.
+        Some(Verdict::Skip) if run.witness.is_some() => return reason("damage.rule-fired").unwrap_or("").into(),
         _ => {}
     }
     if check(run, "damage.one-refused").is_some_and(|check| check.verdict == Verdict::Pass) {

@@ -44,7 +44,7 @@ pub fn report(mut raw: Builder, request: Option<&Request>, last_seen: String) ->
     let endpoints = request.map_or(&[][..], |request| &request.endpoints);
     let kernel = request.and_then(|request| request.kernel.as_deref());
     let symbols = kernel.and_then(|kernel| kernel.system_map.as_deref()).map(Symbols::load);
-    let asked = Asked { kernel, symbols: symbols.as_ref() };
+    let asked = Asked { kernel, symbols: symbols.as_ref(), endpoints: &raw.platform.endpoints };
     let machine = (&raw.platform, raw.counter_hz);
     let runs: Vec<Run> = raw.runs.iter().map(|run| one_run(run, endpoints, machine, asked)).collect();
     if !runs.is_empty() && runs.iter().all(is_skipped) {
@@ -150,8 +150,7 @@ fn one_run(raw: &RawRun, endpoints: &[Expected], machine: (&Platform, u64), aske
         totals(&lines, &streams, &mut problems);
     }
     let mut checks = merge::checks(raw);
-    let watched = witness::is_one(&raw.scenario).then(|| witness::judge(raw, asked)).flatten();
-    let (protocol, witness, watched_log) = match watched {
+    let (protocol, witness, watched_log) = match witness::judge(raw, asked) {
         Some(watched) => {
             // What the host sees of a kernel goes before the image's own word.
             checks.retain(|check| !watched.checks.iter().any(|own| own.id == check.id));

@@ -44,7 +44,7 @@ use ::board::waivers::Waiver;
 use anyhow::Context;
 
 use crate::boards;
-use crate::capture::{Capture, HOST_PREFIX, HostLine};
+use crate::capture::{Capture, HOST_PREFIX, HostLine, Request};
 use crate::cli::{KernelArgs, PayloadArgs, ReportArgs, ReportCommand};
 use crate::exit::{Exit, usage};
 use crate::run::options;
@@ -85,6 +85,7 @@ fn rerender(path: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
     }
     let log = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
     let log = asked(lava::console(&log).unwrap_or(log), args)?;
+    let log = named(log, args.system_map.as_deref())?;
     let waivers = load_waivers(args.waivers.as_deref())?;
     let mut report = from_log(&log);
     waive(&mut report, &waivers);
@@ -126,16 +127,34 @@ fn asked(log: Vec<u8>, args: &ReportArgs) -> anyhow::Result<Vec<u8>> {
     Ok([HostLine::Request(request).write().into_bytes(), log].concat())
 }
 
-/// Reads a kept log as the live console was read.
-pub fn from_log(log: &[u8]) -> Report {
+/// The log with the symbols of its kernel in the first line.
+fn named(log: Vec<u8>, system_map: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    let Some(map) = system_map else { return Ok(log) };
+    let (request, rest) = split(&log);
+    let kernel = request.and_then(|mut request| {
+        request.kernel.as_mut()?.system_map = Some(std::path::absolute(map).unwrap_or_else(|_| map.to_owned()));
+        Some(request)
+    });
+    let Some(request) = kernel else {
+        return Err(usage(format!("--system-map {}: the log is of no kernel that was watched", map.display())));
+    };
+    Ok([HostLine::Request(request).write().trim_end().as_bytes(), rest].concat())
+}
+
+/// What was asked for, by the first line, and the rest of a log.
+fn split(log: &[u8]) -> (Option<Request>, &[u8]) {
     // The host's first line may be longer than the reader keeps a line of text together.
     let first = log.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
-    let request = match HostLine::read(&String::from_utf8_lossy(first)) {
-        Some(HostLine::Request(request)) => Some(request),
-        _ => None,
-    };
-    // A line of all scenarios is longer than the reader keeps: read above, it must not come again in pieces.
-    let rest = if request.is_some() { log.get(first.len()..).unwrap_or_default() } else { log };
+    match HostLine::read(&String::from_utf8_lossy(first)) {
+        // A line of all scenarios is longer than the reader keeps: read here, it must not come again in pieces.
+        Some(HostLine::Request(request)) => (Some(request), log.get(first.len()..).unwrap_or_default()),
+        _ => (None, log),
+    }
+}
+
+/// Reads a kept log as the live console was read.
+pub fn from_log(log: &[u8]) -> Report {
+    let (request, rest) = split(log);
     let mut capture = Capture::new(request);
     capture.feed(rest, |_| {});
     capture.finish(None)

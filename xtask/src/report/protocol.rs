@@ -101,14 +101,19 @@ pub fn in_order(cycle: &Cycle) -> Vec<(u32, Entry)> {
     all
 }
 
-/// Why the log is not whole.
-pub fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
+/// Why something is missing in the middle of the log: what its rest seems to break may be for want of that.
+pub fn torn(cycle: &Cycle, is_damaged: bool) -> Option<String> {
     if is_damaged {
         return Some("lines of the console were lost or damaged".into());
     }
     let gap = (0..).zip(in_order(cycle)).find(|(due, (index, _))| due != index);
-    if let Some((due, _)) = gap {
-        return Some(format!("the access log has no single entry {due}"));
+    gap.map(|(due, _)| format!("the access log has no single entry {due}"))
+}
+
+/// Why the log is not whole.
+pub fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
+    if let Some(torn) = torn(cycle, is_damaged) {
+        return Some(torn);
     }
     if cycle.access_log.len() != cycle.entries.len() {
         return Some("the access log has entries of a kind that this version does not know".into());

@@ -420,7 +420,15 @@ fn files_are_written_together_and_an_old_report_does_not_survive() {
 }
 
 fn anybodys() -> ReportArgs {
-    ReportArgs { command: None, log: None, board: None, scenario: Vec::new(), report: None, waivers: None }
+    ReportArgs {
+        command: None,
+        log: None,
+        board: None,
+        scenario: Vec::new(),
+        report: None,
+        waivers: None,
+        system_map: None,
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use scenario::Damage;
 use smmu::access::{SmmuIndex, Structure};
 use smmu::checker::{Found, Profile, Report as Judged, Violation};
 use smmu::log::Op;
@@ -90,6 +91,11 @@ impl Saw {
         Check { id: id.into(), verdict, expected, must_run, reason, source: source.into(), waived: None }
     }
 
+    /// Takes the place of what a check saw.
+    pub fn replace(self, check: &mut Check) {
+        (check.verdict, check.reason) = (self.verdict, self.reason);
+    }
+
     /// A check that is to pass, where it applies.
     pub fn check(self, id: &str, source: &str) -> Check {
         let expected = self.due();
@@ -116,8 +122,13 @@ impl<'a> Case<'a> {
         self.report.followed.values().find_map(|followed| followed.profile)
     }
 
+    /// The profile on one SMMU.
+    pub fn profile_of(&self, smmu: SmmuIndex) -> Option<Profile> {
+        self.report.followed.get(&smmu)?.profile
+    }
+
     fn adopts(&self, smmu: SmmuIndex) -> bool {
-        self.report.followed.get(&smmu).and_then(|followed| followed.profile).is_some_and(Profile::is_adoption)
+        self.profile_of(smmu).is_some_and(Profile::is_adoption)
     }
 
     pub fn has_adopted(&self) -> bool {
@@ -208,6 +219,22 @@ impl<'a> Case<'a> {
             None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("adopt.l1-validated", "IHI 0070 5.1; Chen v7 1/7; v10")
+    }
+
+    /// What the crashed image left broken is refused by a kernel that adopts, which resets instead.
+    pub fn refused(&self, damage: Damage) -> Option<Check> {
+        let profile = self.profile()?;
+        let is_due = damage.must_be_refused(profile == Profile::AdoptV10);
+        let saw = match profile {
+            _ if damage == Damage::NONE => return None,
+            Profile::Reset => Saw::skip("the kernel resets whatever it finds"),
+            Profile::AdoptV7 | Profile::AdoptV10 if is_due => {
+                Saw::fail(format!("{} is adopted all the same, as {}", damage.name(), profile.name()))
+            }
+            Profile::AdoptV7 | Profile::AdoptV10 => Saw::skip("such a table is adopted"),
+            Profile::Fallback => Saw { reason: Some("the kernel fell back to a reset".into()), ..Saw::PASS },
+        };
+        Some(saw.check("damage.rule-fired", "Chen v7 1/7, 7/7; v10"))
     }
 
     /// Stores to tables that are in force, before the takeover is complete.

@@ -4,18 +4,19 @@
 //! crashed kernel's translation led it must not land. And once the kernel has turned the SMMU off on its way out, GBPA decides.
 
 use scenario::policy::{After, Expectation};
+use smmu::access::SmmuIndex;
 use smmu::checker::Profile;
 
 use super::checks::{Case, Saw};
 use super::seen::Attach;
 use crate::report::collect::Cycle;
-use crate::report::model::{Check, Stream, Verdict};
+use crate::report::model::{Check, Endpoint, Stream, Verdict};
 
 const PHASES: &str = "ARCHITECTURE.md, phases";
 const ABSORBED: &str = "Chen v6 1/7: in-flight DMA is absorbed";
 
 /// What the documentation of a profile says of DMA.
-pub fn expectation(profile: Profile) -> Expectation {
+fn expectation(profile: Profile) -> Expectation {
     if profile.is_adoption() { Expectation::ADOPTED } else { Expectation::RESET }
 }
 
@@ -112,11 +113,15 @@ fn each(courses: &[Course<'_>], judge: impl Fn(&Course<'_>) -> Option<String>) -
     courses.iter().find_map(judge).map_or(Saw::PASS, Saw::fail)
 }
 
-/// Every check of DMA. `profile`: none where the kernel followed none, and nothing is documented.
-pub fn checks(case: &Case<'_>, cycle: &Cycle) -> Vec<Check> {
+/// Every check of DMA. Nothing is documented of a stream behind an SMMU on which the kernel followed no profile.
+pub fn checks(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint]) -> Vec<Check> {
     let courses: Vec<_> = cycle.streams.iter().map(|stream| course(case, cycle, stream)).collect();
-    let documented = case.profile().map(expectation);
-    let of = |stream: &Stream| documented.map(|expectation| expectation.of(stream.rmr));
+    let documented = |stream: &Stream| {
+        let smmu = endpoints.iter().find(|endpoint| endpoint.bdf == stream.bdf).and_then(|endpoint| endpoint.smmu);
+        let profile = smmu.map_or_else(|| case.profile(), |smmu| case.profile_of(SmmuIndex(smmu)));
+        profile.map(expectation)
+    };
+    let of = |stream: &Stream| documented(stream).map(|expectation| expectation.of(stream.rmr));
     let any = |suffers: &dyn Fn(After, &Stream) -> bool| {
         cycle.streams.iter().any(|stream| of(stream).is_some_and(|after| suffers(after, stream)))
     };
@@ -177,17 +182,16 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle) -> Vec<Check> {
         ),
         delivered.expecting("dma.delivered-after", ABSORBED, fails_if(loses)),
     ];
-    all.push(blocks(documented, &courses));
+    all.push(blocks(&courses, &|stream| documented(stream).is_some_and(|expectation| expectation.resets)));
     all.push(off(case, &courses));
     all
 }
 
 /// The STEs of a reset refuse everything but RMR streams.
-fn blocks(documented: Option<Expectation>, courses: &[Course<'_>]) -> Check {
-    let resets = documented.is_some_and(|expectation| expectation.resets);
-    let plain = || courses.iter().filter(|it| !it.stream.rmr);
+fn blocks(courses: &[Course<'_>], resets: &dyn Fn(&Stream) -> bool) -> Check {
+    let plain = || courses.iter().filter(|it| resets(it.stream) && !it.stream.rmr);
     let saw = match () {
-        () if !resets => Saw::skip("the kernel does not reset the SMMU"),
+        () if !courses.iter().any(|it| resets(it.stream)) => Saw::skip("the kernel does not reset the SMMU"),
         () if plain().next().is_none() => Saw::skip("no stream is to be refused"),
         () => {
             let lands = plain().find(|it| it.after.delivered > 0);

@@ -8,7 +8,7 @@ mod symbols;
 mod tests;
 mod told;
 
-use scenario::Work;
+use scenario::{Damage, Work};
 use smmu::checker::{Coverage, Profile, Report as Judged, Severity, Violation};
 use smmu::log::Op;
 
@@ -16,7 +16,9 @@ pub use symbols::Symbols;
 pub use told::Told;
 
 use super::collect::{Cycle, RawRun};
-use super::model::{Access, Check, Cost, Departure, Hex, Kernel, Last, Name, Offence, Protocol, Run, Verdict, Witness};
+use super::model::{
+    Access, Check, Cost, Departure, Endpoint, Hex, Kernel, Last, Name, Offence, Protocol, Run, Verdict, Witness,
+};
 use super::{merge, protocol};
 use crate::capture;
 use checks::{Case, Saw};
@@ -29,9 +31,12 @@ const SURVIVED: &str = "kdump.survived";
 /// How a kernel ended of which no end was told.
 const HANG: &str = "hang";
 
-/// A kernel takes over in such a run.
-pub fn is_one(scenario: &str) -> bool {
-    matches!(Work::parse(scenario), Ok(Work::Witness { .. }))
+/// The damage that a kernel meets which takes over in such a run; `None`: no kernel does.
+fn damage(scenario: &str) -> Option<Damage> {
+    match Work::parse(scenario) {
+        Ok(Work::Witness { damage, .. }) => Some(damage),
+        _ => None,
+    }
 }
 
 /// What the host knows beside the records.
@@ -41,6 +46,8 @@ pub struct Asked<'a> {
     pub kernel: Option<&'a capture::Kernel>,
     /// Its symbols, or why there are none.
     pub symbols: Option<&'a Result<Symbols, String>>,
+    /// Functions, with their SMMUs.
+    pub endpoints: &'a [Endpoint],
 }
 
 /// A cycle with a kernel.
@@ -52,10 +59,12 @@ pub struct Verdicts {
 }
 
 /// Judges every cycle; the section is of the first that is not as expected, else of the first. Of a run whose kernel never began
-/// there is none: the run itself says why.
+/// there is none, as of one without a kernel: the run itself says why.
 pub fn judge(run: &RawRun, asked: Asked<'_>) -> Option<Verdicts> {
+    let damage = damage(&run.scenario)?;
     let begun = run.cycles.iter().filter(|(_, cycle)| cycle.kernel.is_some());
-    let mut judged: Vec<_> = begun.map(|(number, cycle)| one_cycle(*number, cycle, run.is_damaged, asked)).collect();
+    let mut judged: Vec<_> =
+        begun.map(|(number, cycle)| one_cycle((*number, cycle), run.is_damaged, damage, asked)).collect();
     let is_bad = |verdicts: &Verdicts| !verdicts.checks.iter().all(Check::is_as_expected);
     let place = judged.iter().position(is_bad).unwrap_or(0);
     let mut checks: Vec<Check> = Vec::new();
@@ -72,7 +81,7 @@ pub fn hung(run: &Run) -> Option<String> {
     survived.reason.clone().filter(|_| is_hung)
 }
 
-fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool, asked: Asked<'_>) -> Verdicts {
+fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, asked: Asked<'_>) -> Verdicts {
     let told = cycle.kernel.clone().unwrap_or_default();
     let is_load = |(_, entry): &(u32, smmu::log::Entry)| entry.op == Op::Load && entry.count > 1;
     let reads = asked.kernel.map_or_else(|| cycle.entries.iter().any(is_load), |kernel| kernel.watch_reads);
@@ -97,7 +106,15 @@ fn one_cycle(number: u32, cycle: &Cycle, is_damaged: bool, asked: Asked<'_>) -> 
     let effect = dma::effect(&case, cycle);
     let mut checks = vec![survived(cycle, &told, &case.log)];
     checks.extend(case.checks(effect));
-    checks.extend(dma::checks(&case, cycle));
+    if let Some(torn) = protocol::torn(cycle, is_damaged) {
+        checks
+            .iter_mut()
+            .skip(1)
+            .filter(|it| it.verdict == Verdict::Fail)
+            .for_each(|it| Saw::not_covered(&*torn).replace(it));
+    }
+    checks.extend(case.refused(damage));
+    checks.extend(dma::checks(&case, cycle, asked.endpoints));
     let symbols = placed.as_ref().map(|placed| match placed {
         Ok(names) => format!("the kernel ran {:#x} above where it was linked", names.offset()),
         Err(reason) => reason.clone(),
