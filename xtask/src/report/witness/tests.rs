@@ -393,6 +393,8 @@ fn a_kernel_that_hangs_is_lost_with_its_last_sign_of_life() {
     let witness = report.runs[0].witness.as_ref().unwrap();
     // Registers are told at the end: without them nobody can judge.
     assert_eq!((&*witness.ended, &*witness.profile), ("hang", "none"));
+    let failed = report.runs[0].checks.iter().filter(|check| check.verdict == Verdict::Fail);
+    assert_eq!(failed.map(|check| &*check.id).collect::<Vec<_>>(), ["kdump.survived"]);
 }
 
 #[test]
