@@ -111,3 +111,41 @@ pub fn needs_uefi(board: &Board) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_lies_beside_the_image_and_one_of_an_earlier_time_goes() {
+        let options = Options { text: "scenario=witness cycles=1".into(), ..Options::default() };
+        let told = Told { options, iort: None, image: None };
+        let piece = |at: &str, bytes: Option<&[u8]>| Piece { at: at.into(), bytes: bytes.map(<[u8]>::to_vec) };
+        let with = |bundle: Option<&[u8]>| {
+            vec![
+                piece(BOOT_FILE, Some(b"image")),
+                piece(OPTIONS_FILE, Some(b"scenario=witness\ncycles=1\n")),
+                piece(IORT_FILE, None),
+                piece(BUNDLE_FILE, bundle),
+            ]
+        };
+        assert_eq!(beside(b"image".to_vec(), &told, Some(b"kernel".to_vec())), with(Some(b"kernel")));
+        assert_eq!(beside(b"image".to_vec(), &told, None), with(None));
+    }
+
+    #[test]
+    fn where_one_file_gets_to_the_board_no_kernel_does() {
+        use clap::Parser;
+        let flash = |words: &str| match crate::cli::Cli::try_parse_from(words.split(' ')).unwrap().command {
+            crate::cli::Command::Flash(args) => args,
+            other => panic!("{other:?}"),
+        };
+        let asked = |words: &str| super::super::without_kernel(&flash(words).payload, "netboot");
+        let error = crate::exit::one_line(&asked("xtask flash --board qemu-virt --kernel vmlinuz").unwrap_err());
+        assert!(
+            error.contains("--kernel vmlinuz: netboot brings one file") && error.contains("esp, redfish"),
+            "{error}"
+        );
+        assert!(asked("xtask flash --board qemu-virt").is_ok());
+    }
+}
