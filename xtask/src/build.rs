@@ -141,9 +141,7 @@ fn build(verbose: bool) -> anyhow::Result<Images> {
     write_if_changed(&images.packed, &container::compress(&bytes)?)?;
 
     let raw = build_bin("primary", "raw", BARE_TARGET, &[(KDUMP_VARIABLE, images.kdump.as_path())], verbose)?;
-    let bytes = std::fs::read(&raw).with_context(|| format!("cannot read {}", raw.display()))?;
-    let flat = elf::flatten(&bytes).and_then(|flat| raw::image(&flat));
-    write_if_changed(&images.raw, &flat.with_context(|| format!("{} is no raw image", raw.display()))?)?;
+    write_if_changed(&images.raw, &raw_image(&raw)?)?;
 
     let loader = build_bin("loader", "loader", UEFI_TARGET, &[(PRIMARY_VARIABLE, images.packed.as_path())], verbose)?;
     let bytes = std::fs::read(&loader).with_context(|| format!("cannot read {}", loader.display()))?;
@@ -162,13 +160,26 @@ pub fn left_running() -> anyhow::Result<PathBuf> {
     build_bin("left-running", "left-running", UEFI_TARGET, &[(IMAGE_VARIABLE, image.as_path())], false)
 }
 
+/// Builds the kernel that does as it is told: an arm64 `Image`.
+pub fn guest() -> anyhow::Result<PathBuf> {
+    setup::targets::ensure()?;
+    let elf = build_bin("guest", "guest", BARE_TARGET, &[], false)?;
+    let image = folder().join("guest.img");
+    std::fs::create_dir_all(folder()).with_context(|| format!("cannot create {}", folder().display()))?;
+    write_if_changed(&image, &raw_image(&elf)?)?;
+    Ok(image)
+}
+
+/// The flat file that an ELF file of `linker/raw.ld` becomes.
+fn raw_image(elf: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let flat = elf::flatten(&bytes).and_then(|flat| raw::image(&flat));
+    flat.with_context(|| format!("{} is no raw image", elf.display()))
+}
+
 /// The raw image behind another that enters it in an unusual state: `mode` as `ci/raw-entry` reads it.
 pub fn raw_behind(mode: u64) -> anyhow::Result<Vec<u8>> {
-    let flat = |path: &Path| {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        elf::flatten(&bytes).and_then(|flat| raw::image(&flat))
-    };
-    let entry = flat(&beside("ci/raw-entry", "raw-entry", BARE_TARGET)?)?;
+    let entry = raw_image(&beside("ci/raw-entry", "raw-entry", BARE_TARGET)?)?;
     let payload = places().raw;
     let payload = std::fs::read(&payload).with_context(|| format!("cannot read {}", payload.display()))?;
     raw::behind(&entry, mode, &payload)

@@ -34,6 +34,7 @@ pub fn run(args: &CiArgs) -> anyhow::Result<Exit> {
         (UEFI_TARGET, "left-running", "left-running", ""),
         (BARE_TARGET, "kdump", "kdump", ""),
         (BARE_TARGET, "kdump", "witness", ""),
+        (BARE_TARGET, "guest", "guest", ""),
     ] {
         let parts = ["--target", target, "--package", package, "--lib", "--bin", bin];
         // A package without a library has no such part.

@@ -87,7 +87,7 @@ pub fn take_pending_serror() {
     unsafe { asm!("dsb sy", "isb", "msr daifclr, #4", "isb", "msr daifset, #4", "isb", options(nostack)) }
 }
 
-/// Where a read of `address` by EL2 would go: the physical address if the page is mapped as Normal memory.
+/// Whether a page is mapped as Normal memory for reads by EL2, or with the feature `el1` by EL1.
 #[must_use]
 pub fn normal_memory_at(address: u64) -> bool {
     let par = translated(address);
@@ -106,7 +106,17 @@ const PAR_FAULT: u64 = 1;
 
 fn translated(address: u64) -> u64 {
     let par: u64;
+    #[cfg(feature = "el1")]
     // SAFETY: address translation reads the tables and writes PAR_EL1 only.
-    unsafe { asm!("at s1e2r, {0}", "isb", "mrs {1}, par_el1", in(reg) address, out(reg) par, options(nostack)) }
+    unsafe {
+        asm!("at s1e1r, {}", in(reg) address, options(nostack));
+    }
+    #[cfg(not(feature = "el1"))]
+    // SAFETY: as above.
+    unsafe {
+        asm!("at s1e2r, {}", in(reg) address, options(nostack));
+    }
+    // SAFETY: reading PAR_EL1 has no effect.
+    unsafe { asm!("isb", "mrs {}, par_el1", out(reg) par, options(nostack)) }
     par
 }

@@ -1,0 +1,200 @@
+//! What a kernel may do beside a takeover: awkward accesses, calls of firmware, other CPUs.
+
+use crate::{board::Board, classes, console::say, stores, takeover, vectors::attempt, words::Words};
+use addr::{PhysAddr, StreamId};
+use alloc::{format, string::String};
+use arch::{bus::Smmus, cache, cpu, mmio, power::Conduit, timer};
+use core::{
+    arch::{asm, naked_asm},
+    sync::atomic::{AtomicU64, Ordering},
+};
+use smccc::{Hvc, Smc};
+use smmu::access::SmmuIndex;
+
+/// Functions of firmware (DEN 0022, 5; DEN 0054, 5).
+pub(crate) const PSCI_VERSION: u32 = 0x8400_0000;
+pub(crate) const PSCI_SYSTEM_RESET: u32 = 0x8400_0009;
+const PSCI_CPU_ON: u32 = 0xC400_0003;
+const SDEI_VERSION: u32 = 0xC400_0020;
+
+/// EVENTQ_PROD and EVENTQ_CONS, in page 1 (IHI 0070, 6.2).
+const EVENTQ_INDICES: [u64; 2] = [0x1_00A8, 0x1_00AC];
+/// CR0, and IDR0, whose neighbour is IDR1.
+const CR0: u64 = 0x20;
+
+/// One of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Every kind of store to STEs that are not in use, of the table in force.
+    Stores,
+    /// Every class of instructions that EL2 may trap.
+    Classes,
+    /// A load from memory that nobody may map.
+    Hidden,
+    /// IDR0 is read by a byte, a halfword, a pair, with write-back, by 16 bytes, at an odd address.
+    FrameByte,
+    FrameHalf,
+    FramePair,
+    FrameWriteBack,
+    FrameWide,
+    FrameUnaligned,
+    /// CR0 is written by a byte, with what it has.
+    FrameByteStore,
+    /// Indices of the event queue are written, with what they have.
+    EventQueue,
+    /// HVC, which nobody answers.
+    Hvc,
+    /// A call of SDEI.
+    Sdei,
+    /// CPU 1 is turned on, and goes off again.
+    CpuOn,
+    /// A hundred times WFI: it needs somebody who wakes the CPU.
+    Wfi,
+}
+
+impl Action {
+    /// All of them, by name.
+    pub(crate) const ALL: [(&'static str, Self); 15] = [
+        ("stores", Self::Stores),
+        ("classes", Self::Classes),
+        ("hidden", Self::Hidden),
+        ("frame-byte", Self::FrameByte),
+        ("frame-half", Self::FrameHalf),
+        ("frame-pair", Self::FramePair),
+        ("frame-write-back", Self::FrameWriteBack),
+        ("frame-wide", Self::FrameWide),
+        ("frame-unaligned", Self::FrameUnaligned),
+        ("frame-byte-store", Self::FrameByteStore),
+        ("event-queue", Self::EventQueue),
+        ("hvc", Self::Hvc),
+        ("sdei", Self::Sdei),
+        ("cpu-on", Self::CpuOn),
+        ("wfi", Self::Wfi),
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, action)| *action == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What came of it.
+pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) -> Result<String, &'static str> {
+    let frame = || board.smmus().first().map(|smmu| smmu.base.0).ok_or("no SMMU");
+    /// One access of the frame by an instruction; x1 and x2 are told.
+    macro_rules! access {
+        ($code:literal, $offset:expr) => {{
+            let at = frame()? + $offset;
+            attempted(|| {
+                let (mut low, mut high) = (0_u64, 0_u64);
+                // SAFETY: a register that is mapped, and that has this value already where it is written.
+                unsafe { asm!($code, inout("x0") at => _, inout("x1") low, inout("x2") high, options(nostack)) }
+                (low, high)
+            })
+        }};
+    }
+    Ok(match action {
+        Action::Stores => {
+            // The last eight STEs of the level-2 table that has the stream's.
+            let last = StreamId(words.stream().0 | 0xF8);
+            let at = takeover::ste(words, board, SmmuIndex(0), last, hw).ok_or("no such STEs")?;
+            // SAFETY: STEs of streams that no device has, in a table that is mapped; 8 × 64 bytes at a multiple of that.
+            let tried = unsafe { stores::try_all(at.0, |name| say!("store {name}: wrong")) };
+            format!("{tried} tried at {at}")
+        }
+        Action::Classes => format!("{} exceptions", classes::run_all()),
+        Action::Hidden => {
+            let at = board.hidden().ok_or("nothing is hidden")?;
+            // SAFETY: reads of memory have no effect. The block may be mapped or not.
+            attempted(|| (unsafe { mmio::read64(at.0) }, 0))
+        }
+        Action::FrameByte => access!("ldrb w1, [x0]", 0),
+        Action::FrameHalf => access!("ldrh w1, [x0]", 0),
+        Action::FramePair => access!("ldp w1, w2, [x0]", 0),
+        Action::FrameWriteBack => access!("ldr w1, [x0], #4", 0),
+        // LDR Q0, [X0]; FMOV X1, D0.
+        Action::FrameWide => access!(".inst 0x3dc00000\n .inst 0x9e660001", 0),
+        Action::FrameUnaligned => access!("ldur w1, [x0, #2]", 0),
+        Action::FrameByteStore => access!("ldr w1, [x0]\n strb w1, [x0]", CR0),
+        Action::EventQueue => {
+            let both = EVENTQ_INDICES.map(|offset| Ok::<u64, &str>(frame()? + offset));
+            for at in both {
+                let at = at?;
+                // SAFETY: a register of page 1.
+                let value = unsafe { mmio::read32(at) };
+                // SAFETY: the same, with what it has.
+                unsafe { mmio::write32(at, value) }
+            }
+            "done".into()
+        }
+        Action::Hvc if board.conduit == Conduit::Hvc => "answered as PSCI".into(),
+        Action::Hvc => attempted(|| (<Hvc as smccc::Call>::call64(PSCI_VERSION, [0; 17])[0], 0)),
+        Action::Sdei => attempted(|| match board.conduit {
+            Conduit::Smc => (<Smc as smccc::Call>::call64(SDEI_VERSION, [0; 17])[0], 0),
+            _ => (board.call(SDEI_VERSION, [0; 3]), 0),
+        }),
+        Action::CpuOn => cpu_on(board)?,
+        Action::Wfi => {
+            for _ in 0..100 {
+                // SAFETY: waiting has no effect on memory.
+                unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
+            }
+            "woke 100 times".into()
+        }
+    })
+}
+
+fn attempted(job: impl FnOnce() -> (u64, u64)) -> String {
+    match attempt(job) {
+        Ok((low, high)) => format!("{low:#x} {high:#x}"),
+        Err(syndrome) => format!("exception {syndrome:#x}"),
+    }
+}
+
+/// Where the other CPU says that it came in: its exception level, and its affinity above.
+static CAME: AtomicU64 = AtomicU64::new(0);
+/// Affinity of the other CPU.
+const OTHER: u64 = 1;
+/// It is on within this time, or not at all.
+const ON_US: u64 = 200_000;
+
+fn cpu_on(board: &Board) -> Result<String, &'static str> {
+    let place = PhysAddr((&raw const CAME).addr() as u64);
+    CAME.store(0, Ordering::Relaxed);
+    // It stores past the caches.
+    cache::clean_invalidate(place, 8);
+    let entry = (other_cpu as *const ()).addr() as u64;
+    cache::clean_invalidate(PhysAddr(entry & !63), 128);
+    let answer = board.call(PSCI_CPU_ON, [OTHER, entry, place.0]);
+    let deadline = timer::now() + timer::ticks_of_us(ON_US);
+    let came = loop {
+        cache::refetch_line(place);
+        match CAME.load(Ordering::Relaxed) {
+            0 if timer::now() > deadline => break 0,
+            0 => core::hint::spin_loop(),
+            came => break came,
+        }
+    };
+    cpu::dsb();
+    Ok(format!("answer {answer:#x}, EL{} at {:#x}", came >> 62, came & 0xFF_FFFF))
+}
+
+/// Entered by PSCI with the MMU off and `CAME`'s address in x0: stores CurrentEL and affinity there, and turns itself off.
+#[unsafe(naked)]
+unsafe extern "C" fn other_cpu() {
+    naked_asm!(
+        "mrs x1, CurrentEL",
+        "lsl x1, x1, #60",
+        "mrs x2, mpidr_el1",
+        "and x2, x2, #0xffffff",
+        "orr x1, x1, x2",
+        "orr x1, x1, #(1 << 32)",
+        "str x1, [x0]",
+        "dsb sy",
+        // PSCI CPU_OFF, by whatever instruction reaches it: the other is not implemented, or changes nothing.
+        "mov w0, #2",
+        "movk w0, #0x8400, lsl #16",
+        "smc #0",
+        "2: wfi",
+        "b 2b",
+    )
+}

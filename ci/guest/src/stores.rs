@@ -1,0 +1,162 @@
+//! Every kind of store to memory that a kernel may use on a table, and some loads. Most leave no syndrome when they trap
+//! (ISV=0): whoever watches the page has to find out by other means what was stored.
+
+use arch::mmio;
+use core::arch::asm;
+
+/// Words that are looked at: a line of DC ZVA is no larger on any CPU that is known.
+const WORDS: usize = 64;
+/// What is stored. Bit 0 is 0, so that no STE becomes valid.
+const A: u64 = 0x1122_3344_5566_7740;
+const B: u64 = 0x99AA_BBCC_DDEE_FF80;
+
+type Words = [u64; WORDS];
+
+struct Case {
+    name: &'static str,
+    has: fn() -> bool,
+    /// At this address; x0, x3 and x4 afterwards.
+    run: unsafe fn(u64) -> [u64; 3],
+    /// What it makes of the words from there on, and of x0 (as a distance), x3 and x4.
+    means: fn(&mut Words) -> [u64; 3],
+}
+
+fn always() -> bool {
+    true
+}
+
+macro_rules! field {
+    ($register:literal, $bit:literal, $least:literal) => {
+        || {
+            let value: u64;
+            // SAFETY: ID registers are read without effect, and as 0 where the CPU has none.
+            unsafe { asm!(concat!("mrs {}, ", $register), out(reg) value, options(nomem, nostack)) };
+            value >> $bit & 0xF >= $least
+        }
+    };
+}
+
+macro_rules! cases {
+    ($(($name:literal, $has:expr, $code:literal, $means:expr),)*) => {
+        &[$(Case {
+            name: $name,
+            has: $has,
+            run: |at| {
+                let (mut x0, mut x3, mut x4) = (at, 0_u64, 0_u64);
+                // SAFETY: the caller's promise: the words from `at` on are nobody's. The soft-float target has no use for v0.
+                unsafe {
+                    asm!(
+                        $code,
+                        inout("x0") x0, in("x1") A, in("x2") B, inout("x3") x3, inout("x4") x4, out("x5") _,
+                        options(nostack)
+                    );
+                }
+                [x0.wrapping_sub(at), x3, x4]
+            },
+            means: $means,
+        }),*]
+    };
+}
+
+const CASES: &[Case] = cases! {
+    ("str", always, "str x1, [x0]", |m| { m[0] = A; [0, 0, 0] }),
+    ("str-w", always, "str w1, [x0, #4]", |m| { m[0] = u64::from(m[0] as u32) | A << 32; [0, 0, 0] }),
+    ("strh", always, "strh w1, [x0, #2]", |m| { m[0] = m[0] & !0xFFFF_0000 | (A & 0xFFFF) << 16; [0, 0, 0] }),
+    ("strb", always, "strb w1, [x0, #5]", |m| { m[0] = m[0] & !(0xFF << 40) | (A & 0xFF) << 40; [0, 0, 0] }),
+    ("str-zero", always, "str xzr, [x0, #8]", |m| { m[1] = 0; [0, 0, 0] }),
+    ("str-post", always, "str x1, [x0], #8", |m| { m[0] = A; [8, 0, 0] }),
+    ("str-pre", always, "str x1, [x0, #8]!", |m| { m[1] = A; [8, 0, 0] }),
+    ("str-indexed", always, "mov x5, #3\n str x1, [x0, x5, lsl #3]", |m| { m[3] = A; [0, 0, 0] }),
+    ("str-unaligned", always, "stur x1, [x0, #3]", |m| {
+        (m[0], m[1]) = (m[0] & 0xFF_FFFF | A << 24, m[1] & !0xFF_FFFF | A >> 40);
+        [0, 0, 0]
+    }),
+    ("stp", always, "stp x1, x2, [x0]", |m| { (m[0], m[1]) = (A, B); [0, 0, 0] }),
+    ("stp-w", always, "stp w2, w1, [x0]", |m| { m[0] = u64::from(B as u32) | A << 32; [0, 0, 0] }),
+    ("stp-post", always, "stp x1, x2, [x0], #16", |m| { (m[0], m[1]) = (A, B); [16, 0, 0] }),
+    ("stp-pre", always, "stp x1, x2, [x0, #16]!", |m| { (m[2], m[3]) = (A, B); [16, 0, 0] }),
+    ("stnp", always, "stnp x1, x2, [x0]", |m| { (m[0], m[1]) = (A, B); [0, 0, 0] }),
+    ("stlr", always, "stlr x1, [x0]", |m| { m[0] = A; [0, 0, 0] }),
+    ("str-q", always, ".inst 0x9e670020\n .inst 0x4e181c40\n .inst 0x3d800000", |m| {
+        (m[0], m[1]) = (A, B);
+        [0, 0, 0]
+    }),
+    ("stp-q", always, ".inst 0x9e670020\n .inst 0x4e181c40\n .inst 0xad000000", |m| {
+        (m[0], m[1], m[2], m[3]) = (A, B, A, B);
+        [0, 0, 0]
+    }),
+    ("exclusive-loop", always, "2: ldxr x3, [x0]\n add x3, x3, #16\n stxr w4, x3, [x0]\n cbnz w4, 2b", |m| {
+        m[0] = m[0].wrapping_add(16);
+        [0, m[0], 0]
+    }),
+    ("exclusive-pair", always, "2: ldaxp x3, x4, [x0]\n stlxp w5, x1, x2, [x0]\n cbnz w5, 2b", |m| {
+        let old = [0, m[0], m[1]];
+        (m[0], m[1]) = (A, B);
+        old
+    }),
+    ("stadd", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n stadd x1, [x0]", |m| {
+        m[0] = m[0].wrapping_add(A);
+        [0, 0, 0]
+    }),
+    ("swp", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n swpal x1, x3, [x0]", |m| {
+        let old = m[0];
+        m[0] = A;
+        [0, old, 0]
+    }),
+    ("cas", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n ldr x3, [x0]\n cas x3, x1, [x0]", |m| {
+        let old = m[0];
+        m[0] = A;
+        [0, old, 0]
+    }),
+    ("dc-zva", always, "dc zva, x0", |m| {
+        m[..zeroed()].fill(0);
+        [0, 0, 0]
+    }),
+    ("set", field!("s3_0_c0_c6_2", 16, 1), ".arch_extension mops\n mov x5, #24\n setp [x0]!, x5!, x1\n setm [x0]!, x5!, x1\n \
+        sete [x0]!, x5!, x1", |m| {
+        m[..3].fill(0x4040_4040_4040_4040);
+        [24, 0, 0]
+    }),
+    ("ldp", always, "ldp x3, x4, [x0]", |m| [0, m[0], m[1]]),
+    ("ldr-post", always, "ldr x3, [x0], #8", |m| [8, m[0], 0]),
+    ("ldrsw", always, "ldrsw x3, [x0]", |m| [0, m[0] as i32 as u64, 0]),
+    ("ldrb", always, "ldrb w3, [x0, #1]", |m| [0, m[0] >> 8 & 0xFF, 0]),
+    ("ldar", always, "ldar x3, [x0]", |m| [0, m[0], 0]),
+};
+
+/// Words that DC ZVA zeroes: DCZID_EL0.BS is the logarithm of four bytes' worth.
+fn zeroed() -> usize {
+    let dczid: u64;
+    // SAFETY: read without effect.
+    unsafe { asm!("mrs {}, dczid_el0", out(reg) dczid, options(nomem, nostack)) };
+    ((4_usize << (dczid & 0xF)) / 8).min(WORDS)
+}
+
+/// Tries them all at `at`, whose words are as they were afterwards. `tell` is called with the name of each that was wrong; how
+/// many were tried.
+///
+/// # Safety
+/// [`WORDS`] words at `at`, aligned to as many bytes, are memory, and neither Rust's nor in use.
+pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str)) -> usize {
+    let place = |index: usize| at + 8 * index as u64;
+    // SAFETY: the caller's promise.
+    let read = || core::array::from_fn(|index| unsafe { mmio::read64(place(index)) });
+    let found: Words = read();
+    let mut tried = 0;
+    for case in CASES.iter().filter(|case| (case.has)()) {
+        let mut meant = found;
+        let registers = (case.means)(&mut meant);
+        // SAFETY: the caller's promise.
+        let is_right = unsafe { (case.run)(at) } == registers;
+        let words: Words = read();
+        if !is_right || words != meant {
+            tell(case.name);
+        }
+        for index in (0..WORDS).filter(|index| words[*index] != found[*index]) {
+            // SAFETY: the caller's promise.
+            unsafe { mmio::write64(place(index), found[index]) }
+        }
+        tried += 1;
+    }
+    tried
+}
