@@ -177,12 +177,11 @@ fn raw_image(elf: &Path) -> anyhow::Result<Vec<u8>> {
     flat.with_context(|| format!("{} is no raw image", elf.display()))
 }
 
-/// The raw image behind another that enters it in an unusual state: `mode` as `ci/raw-entry` reads it.
-pub fn raw_behind(mode: u64) -> anyhow::Result<Vec<u8>> {
+/// An image behind another that enters it in an unusual state: `mode` as `ci/raw-entry` reads it.
+pub fn raw_behind(mode: u64, image: &Path) -> anyhow::Result<Vec<u8>> {
     let entry = raw_image(&beside("ci/raw-entry", "raw-entry", BARE_TARGET)?)?;
-    let payload = places().raw;
-    let payload = std::fs::read(&payload).with_context(|| format!("cannot read {}", payload.display()))?;
-    raw::behind(&entry, mode, &payload)
+    let image = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    raw::behind(&entry, mode, &image)
 }
 
 /// Builds a binary that is no part of the workspace.

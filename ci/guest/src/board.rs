@@ -98,6 +98,16 @@ impl Board {
         reserved.iter().find(|reserved| reserved.is_no_map).map(|reserved| reserved.range.base)
     }
 
+    /// What the loader put beside the image.
+    pub(crate) fn initrd(&self) -> Option<(PhysAddr, u64)> {
+        self.tree.initrd(&mut |_| {}).map(|range| (range.base, range.bytes))
+    }
+
+    /// The last byte of RAM.
+    pub(crate) fn last_ram(&self) -> u64 {
+        self.tree.memory(&mut |_| {}).iter().filter_map(|range| range.last()).map(|last| last.0).max().unwrap_or(0)
+    }
+
     /// A call of firmware by the 64-bit convention; x0 of the answer.
     pub(crate) fn call(&self, function: u32, arguments: [u64; 3]) -> u64 {
         call(self.conduit, function, arguments)

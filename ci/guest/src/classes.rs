@@ -1,9 +1,9 @@
 //! Classes of instructions that EL2 may trap, hide or make UNDEFINED: whatever of them the CPU has is run once. A plan of EL2's
 //! registers from which one is missing shows by an exception, by another value, or by the end of the observation.
 
-use crate::{console::say, vectors::attempt};
+use crate::{console::say, registers, vectors::attempt};
 use core::arch::asm;
-use witness::trap::feature::{self, Feature, IdRegisters};
+use witness::trap::feature::{self, Feature};
 
 struct Class {
     name: &'static str,
@@ -85,33 +85,9 @@ const CLASSES: &[Class] = classes! {
     ("attributes-extended", AIE, "mrs x1, s3_0_c10_c2_1"),
 };
 
-macro_rules! read {
-    ($register:literal) => {{
-        let value: u64;
-        // SAFETY: ID registers are read without effect, and as 0 where the CPU has none.
-        unsafe { asm!(concat!("mrs {}, ", $register), out(reg) value, options(nomem, nostack)) };
-        value
-    }};
-}
-
 /// Runs them, one line each. How many took an exception.
 pub(crate) fn run_all() -> usize {
-    let ids = IdRegisters {
-        pfr0: read!("id_aa64pfr0_el1"),
-        pfr1: read!("id_aa64pfr1_el1"),
-        pfr2: read!("s3_0_c0_c4_2"),
-        dfr0: read!("id_aa64dfr0_el1"),
-        dfr1: read!("id_aa64dfr1_el1"),
-        dfr2: read!("s3_0_c0_c5_2"),
-        mmfr0: read!("id_aa64mmfr0_el1"),
-        mmfr1: read!("id_aa64mmfr1_el1"),
-        mmfr3: read!("s3_0_c0_c7_3"),
-        mmfr4: read!("s3_0_c0_c7_4"),
-        isar1: read!("id_aa64isar1_el1"),
-        isar2: read!("s3_0_c0_c6_2"),
-        smfr0: read!("s3_0_c0_c4_5"),
-        ..IdRegisters::default()
-    };
+    let ids = registers::ids();
     let mut failed = 0;
     for class in CLASSES.iter().filter(|class| class.feature.is_in(&ids)) {
         match attempt(class.run) {

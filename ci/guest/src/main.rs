@@ -20,6 +20,8 @@ mod board;
 mod classes;
 mod console;
 mod fault;
+mod hostile;
+mod registers;
 mod stores;
 mod takeover;
 mod vectors;
@@ -53,9 +55,15 @@ extern "C" fn raw_main(devicetree: PhysAddr, start: PhysAddr) -> ! {
     let mut frames = unsafe { FrameRange::new(frames, end.0 - frames.0) };
     // SAFETY: the entry made it, and this is the only call.
     let mut map = unsafe { Map::in_force() };
-    vectors::install();
+    let is_el1 = arch::cpu::current_el() == 1;
+    if is_el1 {
+        vectors::install();
+    }
     // SAFETY: what x0 held at the entry; the first map has it.
     let Some(board) = (unsafe { Board::at(devicetree, &mut map, start..end) }) else { arch::power::halt() };
+    if !is_el1 {
+        hostile::rounds(&board, devicetree);
+    }
     let words = Words::read(board.arguments()).unwrap_or_else(|problem| panic!("{problem}"));
     say!("image {start} to {end}, {} at EL{}", board.arguments(), arch::cpu::current_el());
 

@@ -10,6 +10,7 @@ mod devices;
 mod expect;
 mod flash;
 mod found;
+mod guest;
 mod host;
 mod input;
 mod interface;
@@ -145,6 +146,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(crashes::all());
     cases.extend(flash::all());
     cases.extend(found::all());
+    cases.extend(guest::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(quiesce::all());

@@ -7,7 +7,7 @@ use super::session::{Ended, Session};
 use crate::build;
 
 /// States of the CPU that `ci/raw-entry` makes.
-const E2H: u64 = 1;
+pub(super) const E2H: u64 = 1;
 const CACHES_ON: u64 = 2;
 const OTHER_CPU: u64 = 4;
 
@@ -139,7 +139,7 @@ fn bridges(session: &Session<'_>) -> Expected {
 
 /// The image behind `ci/raw-entry`.
 fn entered(session: &Session<'_>, mode: u64) -> Expected {
-    let image = build::raw_behind(mode).map_err(|error| format!("{error:#}"))?;
+    let image = build::raw_behind(mode, &build::places().raw).map_err(|error| format!("{error:#}"))?;
     let path = session.folder.with_extension(format!("{mode}.img"));
     std::fs::write(&path, image).map_err(|error| error.to_string())?;
     let mut arguments = words("run --board qemu-virt-dt --");

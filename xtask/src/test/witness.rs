@@ -13,10 +13,10 @@ mod trace;
 mod tests;
 
 use claim::Stream;
-use trace::{Entry, Reg, Through};
+use trace::{Reg, Through};
 
 pub use claim::Claim;
-pub use trace::parse;
+pub use trace::{Entry, parse};
 
 /// Offset of CR0; bit 0 is SMMUEN (IHI 0070, 6.3.9).
 const CR0: u64 = 0x20;
