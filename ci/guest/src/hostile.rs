@@ -87,11 +87,13 @@ fn carry_out(writes: impl Iterator<Item = Write>, mut cptr: u64, extra: u64) {
             _ => value,
         };
         // SAFETY: the plan is for this CPU; EL2's own MMU, vectors and routing are none of it.
-        unsafe { registers::write(register, value) }
+        unsafe { registers::put(register, value) }
+        cpu::isb();
     }
     // It traps EL2's own accesses to ZCR_EL2 and SMCR_EL2, too: last.
     // SAFETY: as above; nothing is done at EL2 that it traps there.
-    unsafe { registers::write(reg::CPTR_EL2, cptr) }
+    unsafe { registers::put(reg::CPTR_EL2, cptr) }
+    cpu::isb();
 }
 
 /// Every register of the plan with the opposite of what it ought to have, but for CPTR_EL2, of which this is returned.
@@ -108,7 +110,8 @@ fn arm_all(ids: &IdRegisters, e2h: bool) -> u64 {
             _ => !value,
         };
         // SAFETY: as in `rounds`; interrupts are masked, and nothing here uses what is trapped at EL2 itself.
-        unsafe { registers::write(register, value) }
+        unsafe { registers::put(register, value) }
+        cpu::isb();
     }
     cptr
 }

@@ -14,6 +14,9 @@ extern crate alloc;
 mod entry;
 #[path = "../../../payload/primary/src/bin/raw/first.rs"]
 mod first;
+#[path = "../../../payload/kdump/src/bin/witness/registers.rs"]
+#[expect(dead_code, reason = "of the witness the plan's registers are used, one by one")]
+mod registers;
 
 mod actions;
 mod board;
@@ -21,7 +24,6 @@ mod classes;
 mod console;
 mod fault;
 mod hostile;
-mod registers;
 mod stores;
 mod takeover;
 mod vectors;

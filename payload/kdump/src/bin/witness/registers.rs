@@ -142,7 +142,7 @@ macro_rules! registers {
     ($(($name:ident, $op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal),)*) => {
         /// # Safety
         /// The CPU has the register, and takes the value.
-        unsafe fn put(register: Register, value: u64) {
+        pub(crate) unsafe fn put(register: Register, value: u64) {
             let Register { op0, op1, crn, crm, op2, .. } = register;
             match (op0, op1, crn, crm, op2) {
                 $(
