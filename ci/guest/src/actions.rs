@@ -6,9 +6,10 @@ use alloc::{format, string::String};
 use arch::{bus::Smmus, cache, cpu, mmio, power::Conduit, timer};
 use core::{
     arch::{asm, naked_asm},
+    fmt::Debug,
     sync::atomic::{AtomicU64, Ordering},
 };
-use smccc::{Hvc, Smc};
+use smccc::Hvc;
 use smmu::access::SmmuIndex;
 
 /// Functions of firmware (DEN 0022, 5; DEN 0054, 5).
@@ -48,8 +49,8 @@ pub(crate) enum Action {
     Sdei,
     /// CPU 1 is turned on, and goes off again.
     CpuOn,
-    /// A hundred times WFI: it needs somebody who wakes the CPU.
-    Wfi,
+    /// A store over the border of two words of such an STE.
+    StoreCrossing,
 }
 
 impl Action {
@@ -69,7 +70,7 @@ impl Action {
         ("hvc", Self::Hvc),
         ("sdei", Self::Sdei),
         ("cpu-on", Self::CpuOn),
-        ("wfi", Self::Wfi),
+        ("store-crossing", Self::StoreCrossing),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -94,9 +95,7 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
     }
     Ok(match action {
         Action::Stores => {
-            // The last eight STEs of the level-2 table that has the stream's.
-            let last = StreamId(words.stream().0 | 0xF8);
-            let at = takeover::ste(words, board, SmmuIndex(0), last, hw).ok_or("no such STEs")?;
+            let at = spare_stes(words, board, hw)?;
             // SAFETY: STEs of streams that no device has, in a table that is mapped; 8 × 64 bytes at a multiple of that.
             let tried = unsafe { stores::try_all(at.0, |name| say!("store {name}: wrong")) };
             format!("{tried} tried at {at}")
@@ -105,7 +104,7 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::Hidden => {
             let at = board.hidden().ok_or("nothing is hidden")?;
             // SAFETY: reads of memory have no effect. The block may be mapped or not.
-            attempted(|| (unsafe { mmio::read64(at.0) }, 0))
+            attempted(|| unsafe { mmio::read64(at.0) })
         }
         Action::FrameByte => access!("ldrb w1, [x0]", 0),
         Action::FrameHalf => access!("ldrh w1, [x0]", 0),
@@ -127,25 +126,26 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
             "done".into()
         }
         Action::Hvc if board.conduit == Conduit::Hvc => "answered as PSCI".into(),
-        Action::Hvc => attempted(|| (<Hvc as smccc::Call>::call64(PSCI_VERSION, [0; 17])[0], 0)),
-        Action::Sdei => attempted(|| match board.conduit {
-            Conduit::Smc => (<Smc as smccc::Call>::call64(SDEI_VERSION, [0; 17])[0], 0),
-            _ => (board.call(SDEI_VERSION, [0; 3]), 0),
-        }),
+        Action::Hvc => attempted(|| <Hvc as smccc::Call>::call64(PSCI_VERSION, [0; 17])[0]),
+        Action::Sdei => attempted(|| board.call(SDEI_VERSION, [0; 3])),
         Action::CpuOn => cpu_on(board)?,
-        Action::Wfi => {
-            for _ in 0..100 {
-                // SAFETY: waiting has no effect on memory.
-                unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
-            }
-            "woke 100 times".into()
+        Action::StoreCrossing => {
+            let at = spare_stes(words, board, hw)?;
+            // SAFETY: as above.
+            attempted(|| unsafe { asm!("stur xzr, [{}, #3]", in(reg) at.0, options(nostack)) })
         }
     })
 }
 
-fn attempted(job: impl FnOnce() -> (u64, u64)) -> String {
+/// The last eight STEs of the level-2 table that has the stream's.
+fn spare_stes(words: &Words, board: &Board, hw: &mut Smmus) -> Result<PhysAddr, &'static str> {
+    let last = StreamId(words.stream().0 | 0xF8);
+    takeover::ste(words, board, SmmuIndex(0), last, hw).ok_or("no such STEs")
+}
+
+fn attempted<T: Debug>(job: impl FnOnce() -> T) -> String {
     match attempt(job) {
-        Ok((low, high)) => format!("{low:#x} {high:#x}"),
+        Ok(value) => format!("{value:x?}"),
         Err(syndrome) => format!("exception {syndrome:#x}"),
     }
 }

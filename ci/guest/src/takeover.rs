@@ -65,7 +65,8 @@ fn one(
         Some(Fault::SteRewritten) => ste(words, board, smmu.0, words.stream(), hw).map(|at| Plant::SteRewritten { at }),
         _ => None,
     };
-    let site = site(words, board, smmu, frames, attach);
+    let rmr_streams = [smmu.1.rmr_streams.as_slice(), &words.rmr_streams].concat();
+    let site = Site { rmr_streams: &rmr_streams, ..site(words, board, smmu, frames, attach) };
     let mut sabotaged;
     let hw: &mut dyn Access = match plant {
         Some(plant) => {

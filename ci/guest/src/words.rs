@@ -35,6 +35,8 @@ pub(crate) struct Words {
     pub(crate) fault: Option<Fault>,
     /// Streams that get domains; the first is the one that faults and actions are about.
     pub(crate) streams: Vec<StreamId>,
+    /// Streams that firmware reserves ranges for, beside those of the devicetree.
+    pub(crate) rmr_streams: Vec<StreamId>,
     /// What is done after the takeovers, in this order.
     pub(crate) actions: Vec<Action>,
     /// Time that passes before the end.
@@ -47,7 +49,8 @@ impl Words {
     /// A key of ours with a value that it does not have. Other words are Linux's.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let (policies, streams) = (Vec::new(), [StreamId(0x10)].to_vec());
-        let mut words = Self { policies, fault: None, streams, actions: Vec::new(), watch_us: 20_000, end: End::Off };
+        let (rmr_streams, actions) = (Vec::new(), Vec::new());
+        let mut words = Self { policies, fault: None, streams, rmr_streams, actions, watch_us: 20_000, end: End::Off };
         for word in text.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=') else { continue };
             let wrong = |known: &str| format!("{word}: known are {known}");
@@ -58,9 +61,10 @@ impl Words {
                     words.policies = list(value, |name| name.parse().ok()).ok_or_else(known)?;
                 }
                 "fault" => words.fault = Some(named(&Fault::ALL, value).map_err(|known| wrong(&known))?),
-                "stream" => {
+                "stream" | "rmr" => {
                     let streams = list(value, |text| number(text).map(|id| StreamId(id as u32)));
-                    words.streams = streams.ok_or_else(|| wrong("StreamIDs"))?;
+                    let place = if key == "rmr" { &mut words.rmr_streams } else { &mut words.streams };
+                    *place = streams.ok_or_else(|| wrong("StreamIDs"))?;
                 }
                 "do" => {
                     let known = || wrong(&names(Action::ALL.map(|(name, _)| name)));
