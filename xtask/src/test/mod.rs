@@ -36,6 +36,7 @@ mod soak;
 mod stops;
 mod storage;
 mod sushy;
+mod takers;
 pub mod tally;
 mod testdev;
 mod watchdog;
@@ -147,6 +148,7 @@ fn cases_matching(filter: Option<&str>) -> Vec<Case> {
     cases.extend(flash::all());
     cases.extend(found::all());
     cases.extend(guest::all());
+    cases.extend(takers::all());
     cases.extend(plants::all());
     cases.extend(policies::all());
     cases.extend(quiesce::all());

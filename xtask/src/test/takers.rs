@@ -1,0 +1,197 @@
+//! The kernel of `ci/guest` under the witness: it follows a sequence, breaks one rule, makes an awkward access or ends in some way,
+//! and the checks that notice are those that are about it, and no others.
+
+use std::path::Path;
+
+use super::Case;
+use super::cases::words;
+use super::expect::{self, Expected, ensure};
+use super::session::{Ended, Session};
+use crate::build;
+
+/// One kernel, by what it is told.
+struct Taker {
+    arguments: &'static str,
+    scenario: &'static str,
+    /// More of `run`.
+    more: &'static str,
+    profile: &'static str,
+    ended: &'static str,
+    /// Checks that are not as expected. Those of DMA may be more: its device is never stopped, and moves when it likes.
+    broken: &'static [&'static str],
+    /// What the kernel says.
+    says: &'static [&'static str],
+}
+
+const fn follows(arguments: &'static str, profile: &'static str) -> Taker {
+    Taker { arguments, scenario: "witness", more: "", profile, ended: "off", broken: &[], says: &[] }
+}
+
+const fn breaks(arguments: &'static str, profile: &'static str, broken: &'static [&'static str]) -> Taker {
+    Taker { broken, ..follows(arguments, profile) }
+}
+
+impl Taker {
+    const fn after(self, scenario: &'static str) -> Self {
+        Self { scenario, ..self }
+    }
+
+    const fn run_with(self, more: &'static str) -> Self {
+        Self { more, ..self }
+    }
+
+    const fn says(self, says: &'static [&'static str]) -> Self {
+        Self { says, ..self }
+    }
+
+    const fn ends(self, ended: &'static str) -> Self {
+        Self { ended, ..self }
+    }
+}
+
+const V7: &str = "ADOPT-v7";
+const V10: &str = "ADOPT-v10";
+
+const SEQUENCES: &[Taker] = &[
+    follows("policy=reset", "RESET"),
+    follows("policy=adopt-v7", V7),
+    // Only reads of the table tell the revisions apart.
+    follows("policy=adopt", V10).run_with("--watch-reads"),
+    follows("policy=adopt", "RESET")
+        .after("witness+l1-span-8")
+        .says(&["SMMU 0: adopt did reset, refused for Some(\"l1-span\")"]),
+    follows("policy=adopt-v7", V7).after("witness@hung-cpu"),
+    follows("policy=adopt-attach", V7).says(&["attached 0x10: Asid(5) after Some(Asid(2))"]),
+];
+
+const FAULTS: &[Taker] = &[
+    breaks("policy=adopt-v7 fault=ste-rewritten", V7, &["adopt.table-unchanged-until-attach"]),
+    breaks("policy=adopt-v7 fault=smmuen-cleared", V7, &["protocol.no-violation"]),
+    breaks("policy=adopt-v7 fault=l1-unread", V7, &["adopt.l1-validated"]).run_with("--watch-reads"),
+    breaks("policy=adopt-v7 fault=gerror-unread", V7, &["gerror.read-before-cmdq", "witness.profile-followed"]),
+    breaks(
+        "policy=adopt-v7 fault=gerror-unread",
+        V7,
+        &["gerror.read-before-cmdq", "witness.profile-followed", "protocol.no-violation"],
+    )
+    .after("witness+stale-cmdq-error"),
+    breaks("policy=adopt-v7 fault=strtab-rewritten", V7, &["protocol.no-violation"]),
+    breaks("policy=adopt-attach fault=ste-broken", V7, &["ste.hitless-order"]),
+    breaks("policy=adopt-attach fault=cfgi-missing", V7, &["ste.hitless-order"]),
+    breaks("policy=adopt-v7 fault=sync-missing", V7, &["protocol.no-violation"]),
+    breaks("policy=adopt-v7-attach", V7, &["asid.not-reused"]).says(&["attached 0x10: Asid(2) after Some(Asid(2))"]),
+    breaks("policy=adopt-rmr-bypass rmr=0x18", V7, &["linux.rmr-bypass-in-live-table", "dma.no-mis-steer"]),
+];
+
+const STOPPED: &[&str] = &["witness.observed", "kdump.survived"];
+
+const ACCESSES: &[Taker] = &[
+    follows("policy=adopt-v7 do=hidden,hvc,sdei,frame-pair,frame-write-back,frame-unaligned,event-queue", V7).says(&[
+        "hidden: exception 0x96",
+        "hvc: ffffffffffffffff",
+        "sdei: ffffffffffffffff",
+        "frame-pair: (d44101b, 2730010)",
+        "frame-write-back: (d44101b, 0)",
+        "frame-unaligned: exception 0x96000021",
+        "event-queue: done",
+    ]),
+    // As where nobody watches: ERXPFGF_EL1 is what QEMU lacks.
+    follows("policy=adopt-v7 do=classes", V7).run_with("-- -cpu max").says(&[
+        "class midr: 0xf0510",
+        "class virtual-offset: 0x0",
+        "class pmu: 0x6",
+        "class sve: 0x100",
+        "class sme: 0x100",
+        "class mops: 0x0",
+        "classes: 1 exceptions",
+    ]),
+    follows("policy=adopt-v7 do=classes", V7)
+        .run_with("--option e2h=1")
+        .says(&["class pmu: 0x6", "classes: 0 exceptions"]),
+    // A page is opened for vectors and exclusive pairs: what is stored there meanwhile is not seen, and the report says so.
+    breaks(
+        "policy=adopt-v7 do=stores",
+        V7,
+        &["adopt.table-unchanged-until-attach", "linux.rmr-bypass-in-live-table", "ste.hitless-order"],
+    )
+    .says(&["stores: 28 tried"]),
+    breaks("policy=adopt-v7 do=frame-byte", V7, STOPPED).ends("stopped"),
+    breaks("policy=adopt-v7 do=frame-byte-store", V7, STOPPED).ends("stopped"),
+    breaks("policy=adopt-v7 do=frame-wide", V7, STOPPED).ends("stopped"),
+    breaks("policy=adopt-v7 do=store-crossing", V7, STOPPED).ends("stopped"),
+];
+
+const ENDS: &[Taker] = &[
+    follows("policy=adopt-v7 end=reset", V7).ends("reset"),
+    breaks("policy=adopt-v7 end=panic", V7, &["kdump.survived"]).ends("panic"),
+    // It never touches the SMMU.
+    breaks(
+        "policy=none",
+        "none",
+        &["witness.saw-accesses", "witness.profile-followed", "protocol.no-violation", "gerror.read-before-cmdq"],
+    ),
+    Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=hang", "none") }
+        .ends("hang")
+        .run_with("--timeout 3"),
+    Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=wfi-hang", "none") }
+        .ends("hang")
+        .run_with("--timeout 3"),
+];
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    let case = |name, takers: &'static [Taker]| {
+        Case::new(name, move |session: &Session<'_>| {
+            let kernel = build::guest().map_err(|error| format!("{error:#}"))?;
+            takers.iter().try_for_each(|taker| one(session, &kernel, taker))
+        })
+    };
+    vec![
+        case("witness-sequences", SEQUENCES),
+        case("witness-faults", FAULTS),
+        case("witness-accesses", ACCESSES),
+        case("witness-ends", ENDS),
+    ]
+}
+
+fn one(session: &Session<'_>, kernel: &Path, taker: &Taker) -> Expected {
+    let ended = start(session, kernel, taker)?;
+    judged(session, &ended, taker)
+        .map_err(|what| format!("{} {} {}: {what}", taker.scenario, taker.arguments, taker.more))
+}
+
+fn start(session: &Session<'_>, kernel: &Path, taker: &Taker) -> Result<Ended, String> {
+    let mut arguments = words(&format!("run --board qemu-virt-dt --scenario {}", taker.scenario));
+    for (option, value) in [("--kernel", kernel.display().to_string()), ("--cmdline", taker.arguments.to_owned())] {
+        arguments.extend([option.to_owned(), value]);
+    }
+    // Last, as it may be for QEMU.
+    arguments.extend(words(taker.more));
+    session.run(&arguments)
+}
+
+fn judged(session: &Session<'_>, ended: &Ended, taker: &Taker) -> Expected {
+    let is_hang = taker.ended == "hang";
+    let status = if is_hang { 3 } else { i32::from(!taker.broken.is_empty()) };
+    let run = expect::run(ended, taker.scenario)?;
+    let witness = &run["witness"];
+    for (key, wanted) in [("profile", taker.profile), ("ended", taker.ended)] {
+        ensure(witness[key] == wanted, || format!("{key} is {}, not {wanted}", witness[key]))?;
+    }
+    let broken = expect::broken(run);
+    let is_dma = |id: &&str| id.starts_with("dma.");
+    let lacking = taker.broken.iter().find(|id| !broken.contains(**id));
+    ensure(lacking.is_none(), || format!("{lacking:?} does not notice; what does: {broken:?}"))?;
+    // A boot that was lost has an end for nothing.
+    let more = broken.iter().map(String::as_str).find(|id| !taker.broken.contains(id) && !is_dma(id));
+    ensure(is_hang || more.is_none(), || format!("{more:?} breaks without cause"))?;
+    ensure(!broken.is_empty() || ended.status == Some(0), || {
+        format!("exit status {:?}: {}", ended.status, ended.stderr)
+    })?;
+    ensure(broken.is_empty() || ended.status == Some(status.max(1)), || format!("exit status {:?}", ended.status))?;
+    let log = std::fs::read(session.report().join("console.log")).map_err(|error| error.to_string())?;
+    let log = String::from_utf8_lossy(&log);
+    let unsaid = taker.says.iter().find(|wanted| !log.contains(&format!("guest: {wanted}")));
+    ensure(unsaid.is_none(), || format!("the kernel does not say {unsaid:?}"))?;
+    ensure(!log.contains(": wrong"), || "a store did not do what it ought to".into())
+}
