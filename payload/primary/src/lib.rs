@@ -95,7 +95,7 @@ fn prepare(firmware: &mut dyn Firmware, mut given: Given) -> Result<Session, Str
         return Err("option e2h=1: this CPU has no FEAT_VHE".into());
     }
     if options.plant == Some(Plant::StaleOracle) && options.cycles < 2 {
-        return Err("option plant=stale-oracle: it takes cycles=2 or more, for the oracle of the cycle before".into());
+        return Err("option plant=stale-oracle: it takes cycles=2 or more".into());
     }
     let is_witness = |work: &Work| matches!(work, Work::Witness { .. });
     // Nobody reads this where none is asked for.
