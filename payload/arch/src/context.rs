@@ -57,6 +57,13 @@ impl Context {
         context
     }
 
+    /// The same on another stack (16-byte aligned).
+    #[must_use]
+    pub const fn on_stack(mut self, stack_top: u64) -> Self {
+        self.general[STACK] = stack_top;
+        self
+    }
+
     /// Cleans it to PoC and returns its address: it will be read with the MMU off.
     #[must_use]
     pub fn publish(&self) -> u64 {

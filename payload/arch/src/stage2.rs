@@ -158,6 +158,26 @@ impl<'a> Stage2<'a> {
         Ok(())
     }
 
+    /// What the guest may do at an address, as far as it has turned there.
+    ///
+    /// # Errors
+    /// [`Stage2Error::Beyond`].
+    pub fn allowed(&self, address: PhysAddr) -> Result<Guest, Stage2Error> {
+        let entry = self.entry(self.walk(address)?.1);
+        Ok(match entry & (READ | WRITE) {
+            _ if entry & VALID == 0 => Guest::Closed,
+            READ => Guest::ReadOnly,
+            _ => Guest::Open,
+        })
+    }
+
+    /// Takes everything out: from here on each access and fetch of the guest comes here, on all CPUs.
+    pub fn close_all(&mut self, tlb: &mut impl Tlb) {
+        let root = (root_bytes_of(self.bits) / size_of::<Table>() as u64) as usize;
+        self.tables.iter().take(root).flatten().for_each(|entry| entry.store(0, Ordering::Relaxed));
+        tlb.invalidate();
+    }
+
     /// The entry of one page, after tables down to it were made where there were none.
     fn page(&mut self, address: PhysAddr, tlb: &mut impl Tlb) -> Result<Slot, Stage2Error> {
         loop {
@@ -223,7 +243,8 @@ impl<'a> Stage2<'a> {
     }
 
     fn set(&self, slot: Slot, entry: u64) {
-        self.tables[slot.table][slot.index].store(entry, Ordering::Relaxed);
+        // Walkers of other CPUs must not meet a table before what is in it.
+        self.tables[slot.table][slot.index].store(entry, Ordering::Release);
     }
 }
 

@@ -111,6 +111,29 @@ fn what_lies_beside_a_page_that_is_closed_first_is_reachable() {
 }
 
 #[test]
+fn what_is_allowed_is_what_a_walk_finds_until_all_is_closed() {
+    for (mmfr0, bits) in BITS {
+        let tables = tables(20);
+        let mut map = Stage2::new(&tables, AT, mmfr0).unwrap();
+        let mut tlb = Counted::default();
+        map.set_guest(PhysAddr(0x5e00_0000), 0x1000, Guest::ReadOnly, &mut tlb).unwrap();
+        map.set_guest(PhysAddr(0x905_0000), 0x1000, Guest::Closed, &mut tlb).unwrap();
+        map.fault(PhysAddr((1 << bits) - 8), &mut tlb).unwrap();
+        let seen = [0x5e00_0010, 0x5e00_1000, 0x905_0000, 0x8000_0000, (1 << bits) - 8];
+        let wanted = [Guest::ReadOnly, Guest::Open, Guest::Closed, Guest::Closed, Guest::Open];
+        for (address, wanted) in seen.into_iter().zip(wanted) {
+            assert_eq!(map.allowed(PhysAddr(address)), Ok(wanted), "{address:#x}");
+        }
+        let before = tlb.0;
+        map.close_all(&mut tlb);
+        assert_eq!(tlb.0 - before, 1);
+        for address in seen {
+            assert_eq!(translated(&map, &tables, address), None, "{address:#x}");
+        }
+    }
+}
+
+#[test]
 fn without_room_or_granule_it_says_so() {
     let tables = tables(4);
     let mut map = Stage2::new(&tables, AT, 5).unwrap();

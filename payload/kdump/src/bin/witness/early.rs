@@ -75,6 +75,11 @@ impl Early {
         if !self.pages.contains(&(at & !(PAGE - 1))) {
             return Vec::new();
         }
+        self.leave()
+    }
+
+    /// Ends it; the pages that are the kernel's own from here on.
+    pub(crate) fn leave(&mut self) -> Vec<u64> {
         self.end();
         core::mem::take(&mut self.pages)
     }

@@ -134,3 +134,12 @@ pub(crate) fn has_interrupt() -> bool {
     unsafe { asm!("mrs {0}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) }
     pending & (0b11 << 6) != 0
 }
+
+/// No interrupt is being handled that keeps others of its priority waiting: a kernel parks its CPUs for good in a handler.
+pub(crate) fn can_be_woken() -> bool {
+    const IDLE: u64 = 0xFF;
+    let running: u64;
+    // SAFETY: ICC_RPR_EL1 is only read.
+    unsafe { asm!("mrs {0}, icc_rpr_el1", out(reg) running, options(nomem, nostack, preserves_flags)) }
+    running == IDLE
+}

@@ -14,21 +14,24 @@
 extern crate alloc;
 
 mod counting;
+mod cpus;
 mod early;
 mod kernel;
 mod load;
 mod map;
 mod put_back;
 mod registers;
+mod share;
 mod survival;
 mod telling;
 mod watch;
 
 use addr::PhysAddr;
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, timer};
-use core::ops::Range;
+use core::{mem, ops::Range};
 use counting::Counting;
+use cpus::Cpus;
 use early::Early;
 use handover::{
     boot::Boot,
@@ -47,6 +50,7 @@ use scenario::{
     Damage, Plant, Work,
     judge::{self, Check},
 };
+use share::Shared;
 use smmu::observe::Registers;
 use survival::Survival;
 use telling::Telling;
@@ -95,13 +99,14 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let bundle = loaded.as_ref().map(|_| ()).map_err(String::clone);
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();
+    let mut off = Ok(());
     let ended = match loaded.and_then(|(parts, loaded)| {
         Ok((Map::new(boot, &mut frames, ids.mmfr0, parts.watch_reads)?, loaded, parts.is_watched))
     }) {
         Ok((map, loaded, is_watched)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
-            let mut watch = Watch::new(
-                Vcpu::starting(loaded.entry.0, loaded.tree.0),
+            let watch = Watch::new(
+                Cpus::new(boot, is_watched),
                 &mut hw,
                 &mut witness,
                 &mut counting,
@@ -109,10 +114,20 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
                 telling,
                 Early::new(boot, is_watched),
             );
-            let ended = start(&mut watch, &ids, is_watched);
-            seen = Seen { pc: watch.vcpu.pc, is_partial: watch.map.is_partial, traps: watch.traps };
-            telling = watch.telling;
-            ended
+            // Never freed: a CPU that does not leave the kernel may come here at any time.
+            let shared = Box::leak(Box::new(Shared::new(watch)));
+            let mut vcpu = Vcpu::starting(loaded.entry.0, loaded.tree.0);
+            let unfit = match start(shared, &mut vcpu, &ids, is_watched) {
+                Ok(others) => {
+                    off = others;
+                    None
+                }
+                Err(reason) => Some(Ended::stopped(reason)),
+            };
+            let mut watch = share::lock(shared);
+            seen = Seen { pc: watch.vcpu.pc, is_partial: watch.map.is_partial, traps: mem::take(&mut watch.traps) };
+            telling = mem::replace(&mut watch.telling, Telling::new(cycle));
+            unfit.or(watch.ended.take()).unwrap_or_else(|| Ended::stopped("nobody has seen the end".into()))
         }
         Err(reason) => Ended::stopped(reason),
     };
@@ -148,12 +163,15 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let checks = [
         check("handover.verified", boot.verify().map_err(|error| format!("{error}"))),
         check("witness.bundle", bundle),
-        check("witness.observed", if ended.how == 2 { Err(ended.reason) } else { Ok(()) }),
+        check("witness.observed", if ended.how == 2 { Err(ended.reason) } else { off.clone() }),
         check("kdump.survived", survival.look(boot)),
         counted_whole(&counting),
     ];
     functions.put_back(boot, &mut counting.config);
     cycle.checks(&checks, options.lava);
+    if let Err(reason) = off {
+        arch::lost::because(format_args!("{reason}: there is no way back"));
+    }
     let outcome = judge::outcome(&checks, options.plant);
     let (takeover, end) = (counting.takeover.unwrap_or(counted), counting.end.unwrap_or(counted));
     Report {
@@ -196,24 +214,30 @@ fn load(
     Ok((parts, loaded))
 }
 
-/// Starts the kernel, and takes EL2 back when it has ended.
-fn start(watch: &mut Watch<'_, '_>, ids: &witness::trap::feature::IdRegisters, is_watched: bool) -> Ended {
+/// Starts the kernel, and takes EL2 back when it has ended: whether all its other CPUs went off.
+fn start(
+    shared: &Shared<'_, '_>,
+    vcpu: &mut Vcpu,
+    ids: &witness::trap::feature::IdRegisters,
+    is_watched: bool,
+) -> Result<Result<(), String>, String> {
+    let mut guard = share::lock(shared);
+    let watch = &mut *guard;
     for page in watch.counting.pages().iter().chain(watch.early.pages()).copied() {
-        if let Err(reason) = watch.map.close(page) {
-            return Ended::stopped(reason);
-        }
+        watch.map.close(page)?;
     }
-    if let Err(reason) = watch.map.follow(watch.witness) {
-        return Ended::stopped(reason);
-    }
+    watch.map.follow(watch.witness)?;
     let (vtcr, vttbr) = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
     let before = unsafe { registers::enter(ids, vtcr, vttbr, is_watched) };
     watch.early.begin();
-    // SAFETY: it was just set up so.
-    let ended = unsafe { watch.run() };
+    drop(guard);
+    cpus::open_door(shared);
+    // SAFETY: it was just set up so. The first CPU is never turned off.
+    let _ = unsafe { share::run(shared, vcpu) };
+    let off = cpus::all_off(shared);
     before.restore();
-    ended
+    Ok(off)
 }
 
 /// Which kernel it is.

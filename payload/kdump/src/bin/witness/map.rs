@@ -76,6 +76,16 @@ impl<'a> Map<'a> {
         !self.watched.contains(&(at / PAGE)) && self.hidden.iter().any(|range| range.contains(&at))
     }
 
+    /// What the kernel may do at an address.
+    pub(crate) fn allowed(&self, at: u64) -> Guest {
+        self.stage2.allowed(PhysAddr(at)).unwrap_or(Guest::Closed)
+    }
+
+    /// The kernel has ended: no CPU of its goes on.
+    pub(crate) fn close_all(&mut self) {
+        self.stage2.close_all(&mut GuestTlb);
+    }
+
     /// Has accesses to a page come here.
     pub(crate) fn close(&mut self, at: u64) -> Result<(), String> {
         self.set(at, 1, Guest::Closed)

@@ -1,7 +1,11 @@
 //! EL2 as a kernel at EL1 needs it: the plan is written, and what stood there before comes back in the end.
 
 use alloc::vec::Vec;
-use arch::{cpu, el1};
+use arch::{
+    cpu,
+    el1::{self, GuestTlb},
+    stage2::Tlb,
+};
 use core::arch::asm;
 use witness::trap::{
     feature::{self, IdRegisters},
@@ -73,6 +77,8 @@ pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64, is_watched:
     // SAFETY: without effect before HCR_EL2.VM is set; then the caller's promise.
     unsafe { asm!("msr vtcr_el2, {0}", "msr vttbr_el2, {1}", in(reg) vtcr, in(reg) vttbr, options(nostack)) }
     cpu::isb();
+    // A kernel before this one had the same VMID.
+    GuestTlb.invalidate();
     let mut registers = Vec::with_capacity(plan.len());
     for write in plan {
         registers.push(Write { value: get(write.register), ..write });

@@ -2,11 +2,12 @@
 
 use crate::{
     counting::Counting,
+    cpus::{self, Cpus},
     early::Early,
     kernel::{self, AtTrap},
     map::Map,
     registers,
-    telling::{self, Telling},
+    telling::Telling,
 };
 use alloc::{
     format,
@@ -15,14 +16,13 @@ use alloc::{
 };
 use arch::{
     bus::Smmus,
-    console,
     el1::{Cause, Vcpu},
     lost,
     power::{self, Conduit},
+    stage2::Guest,
     timer,
 };
-use core::arch::asm;
-use wire::{Record, record::Severity};
+use core::mem;
 use witness::{
     carry_out::{Kernel, Stopped, carry_out},
     psci::{self, Call},
@@ -40,8 +40,8 @@ const INSTRUCTION_ABORT: u64 = 0x20;
 /// PSCI_FEATURES, and CPU_SUSPEND as its argument (DEN 0022, 5.15).
 const FEATURES: u64 = 0x8400_000A;
 const CPU_SUSPEND: u64 = 0xC400_0001;
-/// DENIED (DEN 0022, 5.2.2).
-const DENIED: i64 = -3;
+/// CPU_OFF (5.5).
+const CPU_OFF: u32 = 0x8400_0002;
 
 /// How the kernel ended, as `Record::Witnessed` says it.
 pub(crate) struct Ended {
@@ -66,8 +66,25 @@ pub(crate) struct Traps {
     pub(crate) cost: u64,
 }
 
+/// What a CPU does after a trap.
+pub(crate) enum Next {
+    /// Back to the kernel.
+    GoOn,
+    /// The same, when something has happened.
+    Idle,
+    /// The same, when firmware has answered.
+    Forward,
+    /// CPU_OFF.
+    Off,
+    /// The kernel ends by this trap.
+    End(Ended),
+    /// It has ended.
+    Over,
+}
+
 /// All that is at work while the kernel runs.
 pub(crate) struct Watch<'a, 'c> {
+    /// Of the CPU whose trap is handled; in the end, of the one that the kernel ended on.
     pub(crate) vcpu: Vcpu,
     pub(crate) hw: &'a mut Smmus,
     pub(crate) witness: &'a mut Witness,
@@ -76,8 +93,10 @@ pub(crate) struct Watch<'a, 'c> {
     pub(crate) telling: Telling,
     pub(crate) early: Early,
     pub(crate) traps: Traps,
-    /// Calls for a second CPU that were refused.
-    pub(crate) refused_cpus: u32,
+    pub(crate) cpus: Cpus,
+    /// How the kernel ended, and that it did.
+    pub(crate) ended: Option<Ended>,
+    pub(crate) is_over: bool,
     /// Power states are in the extended format.
     is_extended: bool,
 }
@@ -85,7 +104,7 @@ pub(crate) struct Watch<'a, 'c> {
 impl<'a, 'c> Watch<'a, 'c> {
     /// Everything but the first step.
     pub(crate) fn new(
-        vcpu: Vcpu,
+        cpus: Cpus,
         hw: &'a mut Smmus,
         witness: &'a mut Witness,
         counting: &'a mut Counting<'c>,
@@ -97,41 +116,52 @@ impl<'a, 'c> Watch<'a, 'c> {
         (x[0], x[1]) = (FEATURES, CPU_SUSPEND);
         ask_firmware(&mut x);
         let is_extended = x[0] as i32 >= 0 && x[0] & 2 != 0;
-        Self { vcpu, hw, witness, counting, map, telling, early, traps: Traps::default(), refused_cpus: 0, is_extended }
+        let (vcpu, traps) = (Vcpu::starting(0, 0), Traps::default());
+        let (ended, is_over) = (None, false);
+        Self { vcpu, hw, witness, counting, map, telling, early, traps, cpus, ended, is_over, is_extended }
     }
 
-    /// Lets the kernel run to its end.
-    ///
-    /// # Safety
-    /// EL2 is set up as the plan has it, with the map's stage 2.
-    pub(crate) unsafe fn run(&mut self) -> Ended {
-        loop {
-            // SAFETY: the caller's promise; what the kernel reaches is set apart for it, or was never ours.
-            let cause = unsafe { self.vcpu.run() };
-            let began = timer::now();
-            self.traps.all = self.traps.all.saturating_add(1);
-            let known = self.witness.log().entries().len();
-            let ended = self.trap(cause).and_then(|ended| self.follow(known, began).map(|()| ended));
-            match ended {
-                Ok(None) => {}
-                Ok(Some(ended)) => return ended,
-                Err(reason) => return Ended::stopped(reason),
-            }
-            self.traps.cost = self.traps.cost.saturating_add(timer::now() - began);
+    /// A CPU has trapped with these registers.
+    pub(crate) fn handle(&mut self, vcpu: &mut Vcpu, cause: Cause) -> Next {
+        if self.is_over {
+            return Next::Over;
+        }
+        mem::swap(&mut self.vcpu, vcpu);
+        let began = timer::now();
+        self.traps.all = self.traps.all.saturating_add(1);
+        let known = self.witness.log().entries().len();
+        let next = self.trap(cause).and_then(|next| self.follow(known, began).map(|()| next));
+        self.traps.cost = self.traps.cost.saturating_add(timer::now() - began);
+        let next = next.unwrap_or_else(|reason| Next::End(Ended::stopped(reason)));
+        if !matches!(next, Next::End(_)) {
+            mem::swap(&mut self.vcpu, vcpu);
+        }
+        next
+    }
+
+    /// No CPU goes on.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        (self.ended, self.is_over) = (Some(ended), true);
+        if self.cpus.are_several() {
+            self.map.close_all();
+            cpus::wake(self.cpus.others());
         }
     }
 
-    fn trap(&mut self, cause: Cause) -> Result<Option<Ended>, String> {
+    fn trap(&mut self, cause: Cause) -> Result<Next, String> {
         let Vcpu { esr, pc, .. } = self.vcpu;
         if cause == Cause::Interrupt {
             self.early.interrupt();
-            return Ok(None);
+            return Ok(Next::GoOn);
         }
         if cause != Cause::Synchronous {
             return Err(format!("an exception that is none of EL2's ({cause:?}) at {pc:#x}"));
         }
         match esr >> 26 & 0x3F {
-            WFX => self.visit(),
+            WFX => {
+                self.visit();
+                return Ok(Next::Idle);
+            }
             // Nobody answers but the firmware below.
             HVC => self.vcpu.x[0] = psci::NOT_SUPPORTED as u64,
             SMC => return self.call(),
@@ -139,7 +169,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             system::SYSTEM => self.system()?,
             _ => return Err(self.unknown()),
         }
-        Ok(None)
+        Ok(Next::GoOn)
     }
 
     /// An access to a register of EL1's that traps.
@@ -173,21 +203,21 @@ impl<'a, 'c> Watch<'a, 'c> {
         Ok(())
     }
 
-    /// The kernel is idle. As long as devices are counted by their registers it sleeps here, and they are looked at; an interrupt
-    /// is the kernel's, and ends it.
+    /// A CPU is idle.
     fn visit(&mut self) {
         self.traps.visits = self.traps.visits.saturating_add(1);
         self.step_over();
         self.occasion();
-        while self.counting.is_needed() && !kernel::has_interrupt() {
+    }
+
+    /// Looks while a CPU is idle at `pc`: whether it has to look again.
+    pub(crate) fn look_idle(&mut self, pc: u64) -> bool {
+        let is_needed = self.counting.is_needed();
+        if is_needed {
             self.counting.look();
-            self.occasion();
-            core::hint::spin_loop();
+            self.telling.visit(self.witness, pc, self.traps.all);
         }
-        if !kernel::has_interrupt() {
-            // SAFETY: it ends at the next interrupt, which is the kernel's; nothing is written.
-            unsafe { asm!("wfi", options(nostack, preserves_flags)) }
-        }
+        is_needed
     }
 
     /// Tells, if there is something to tell.
@@ -200,43 +230,57 @@ impl<'a, 'c> Watch<'a, 'c> {
     }
 
     /// A call of firmware.
-    fn call(&mut self) -> Result<Option<Ended>, String> {
+    fn call(&mut self) -> Result<Next, String> {
         if self.traps.first_call == 0 {
             self.traps.first_call = self.vcpu.pc;
         }
         self.occasion();
         let [x0, x1, x2, x3, ..] = self.vcpu.x;
         match psci::decide(self.vcpu.esr as u16, [x0, x1, x2, x3], self.is_extended) {
-            Call::Answer(answer) => self.vcpu.x[0] = answer as u64,
-            Call::Start { target, .. } => {
-                self.refused_cpus += 1;
-                self.vcpu.x[0] = DENIED as u64;
-                if self.refused_cpus == 1 {
-                    let text = format!(
-                        "CPU_ON of {target:#x} was answered DENIED: the witness carries one CPU; give nr_cpus=1"
+            Call::Forward if x0 as u32 == CPU_OFF => {
+                if self.cpus.is_first() {
+                    return Err(
+                        "the kernel turned off the CPU that it was started on, which is the one that tells".into()
                     );
-                    let (severity, table, id) = (Severity::Note, "witness", "one-cpu");
-                    telling::begin();
-                    console::record(&Record::Finding { severity, table, id, offset: None, text: &text });
                 }
+                return Ok(Next::Off);
             }
+            Call::Answer(answer) => self.vcpu.x[0] = answer as u64,
+            Call::Start { target, entry, context, .. } => self.vcpu.x[0] = self.start(target, entry, context)? as u64,
             Call::Forward => {
                 self.traps.forwarded += 1;
-                if let Some(x) = self.vcpu.x.first_chunk_mut() {
-                    ask_firmware(x);
-                }
+                self.step_over();
+                return Ok(Next::Forward);
             }
-            Call::End(psci::Ended::Off) => return Ok(Some(Ended { how: 0, reason: String::new() })),
-            Call::End(psci::Ended::Reset) => return Ok(Some(Ended { how: 1, reason: String::new() })),
+            Call::End(psci::Ended::Off) => return Ok(Next::End(Ended { how: 0, reason: String::new() })),
+            Call::End(psci::Ended::Reset) => return Ok(Next::End(Ended { how: 1, reason: String::new() })),
         }
         self.step_over();
-        Ok(None)
+        Ok(Next::GoOn)
+    }
+
+    /// CPU_ON; the answer.
+    fn start(&mut self, target: u64, entry: u64, context: u64) -> Result<i64, String> {
+        let is_first = !self.cpus.are_several();
+        let answer = self.cpus.start(target, entry, context);
+        if is_first && self.cpus.are_several() {
+            // The time before was one CPU's.
+            self.early.leave().into_iter().try_for_each(|page| self.map.open(page))?;
+            // While one CPU tells, another may not write to the console.
+            if let Some(console) = self.cpus.console() {
+                self.map.close(console)?;
+            }
+        }
+        Ok(answer)
     }
 
     /// An access or a fetch that stage 2 did not let pass.
     fn abort(&mut self) -> Result<(), String> {
         let Vcpu { esr, far, hpfar, pc, .. } = self.vcpu;
         let is_fetch = esr >> 26 & 0x3F == INSTRUCTION_ABORT;
+        if self.cpus.are_several() && self.was_another_cpu(is_fetch) {
+            return Ok(());
+        }
         if let Some(at) = abort::unmapped(esr, far, hpfar) {
             if self.map.fault(at)? {
                 return Ok(());
@@ -279,6 +323,18 @@ impl<'a, 'c> Watch<'a, 'c> {
         Ok(())
     }
 
+    /// What did not let an access pass does so by now: another CPU's trap changed the map meanwhile.
+    fn was_another_cpu(&self, is_fetch: bool) -> bool {
+        let Vcpu { esr, far, hpfar, .. } = self.vcpu;
+        let unmapped = abort::unmapped(esr, far, hpfar);
+        let at = unmapped.or_else(|| AtTrap::new(&self.vcpu).translate(far));
+        at.is_some_and(|at| match self.map.allowed(at) {
+            Guest::Open => true,
+            Guest::ReadOnly => is_fetch && unmapped.is_some(),
+            Guest::Closed => false,
+        })
+    }
+
     fn unknown(&self) -> String {
         let Vcpu { esr, pc, far, .. } = self.vcpu;
         let what = system::decode(esr).map_or_else(String::new, |system| system.to_string());
@@ -287,7 +343,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 }
 
 /// Passes a call on, where there is firmware that takes it from EL2.
-fn ask_firmware(x: &mut [u64; 18]) {
+pub(crate) fn ask_firmware(x: &mut [u64; 18]) {
     match lost::conduit() {
         Conduit::Smc => power::forward(x),
         _ => x[0] = psci::NOT_SUPPORTED as u64,

@@ -1,0 +1,96 @@
+//! What the CPUs share is one CPU's at a time: while it handles a trap, and never while the kernel runs or a CPU sleeps.
+
+use crate::{
+    kernel::{can_be_woken, has_interrupt},
+    watch::{Next, Watch, ask_firmware},
+};
+use arch::{el1::Vcpu, lost, timer};
+use core::arch::asm;
+use spin::{Mutex, MutexGuard};
+
+/// Time between two looks of a CPU that is idle: others want the lock, too.
+const PAUSE_US: u64 = 100;
+/// Longest wait for another CPU's trap: it may tell on a slow console.
+const LOCK_US: u64 = 30_000_000;
+
+/// Why a CPU has left the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The kernel turned it off.
+    Off,
+    /// The kernel ended here.
+    End,
+    /// Or somewhere else.
+    Over,
+}
+
+/// What all CPUs share.
+pub(crate) type Shared<'a, 'c> = Mutex<Watch<'a, 'c>>;
+
+/// Lets a CPU run in the kernel until it has to leave.
+///
+/// # Safety
+/// Its EL2 is set up as the plan has it, with the map's stage 2.
+pub(crate) unsafe fn run(shared: &Shared<'_, '_>, vcpu: &mut Vcpu) -> Left {
+    loop {
+        // SAFETY: the caller's promise; what the kernel reaches is set apart for it, or was never ours.
+        let cause = unsafe { vcpu.run() };
+        let mut watch = lock(shared);
+        match watch.handle(vcpu, cause) {
+            Next::GoOn => {}
+            Next::Idle => {
+                drop(watch);
+                idle(shared, vcpu.pc);
+            }
+            Next::Forward => {
+                drop(watch);
+                // It may take until an interrupt comes.
+                if let Some(x) = vcpu.x.first_chunk_mut() {
+                    ask_firmware(x);
+                }
+            }
+            Next::End(ended) => {
+                watch.end(ended);
+                return Left::End;
+            }
+            Next::Off => return Left::Off,
+            Next::Over => return Left::Over,
+        }
+    }
+}
+
+/// Waits for the lock.
+pub(crate) fn lock<'l, 'a, 'c>(shared: &'l Shared<'a, 'c>) -> MutexGuard<'l, Watch<'a, 'c>> {
+    let deadline = timer::now() + timer::ticks_of_us(LOCK_US);
+    loop {
+        if let Some(watch) = shared.try_lock() {
+            return watch;
+        }
+        if timer::now() >= deadline {
+            lost::because(format_args!("a CPU of the kernel's does not come to the end of a trap"));
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// A CPU is idle until an interrupt comes, which is the kernel's. As long as devices are counted by their registers they are looked at
+/// here.
+fn idle(shared: &Shared<'_, '_>, pc: u64) {
+    while !has_interrupt() {
+        let mut watch = lock(shared);
+        if watch.is_over {
+            return;
+        }
+        let is_needed = watch.look_idle(pc);
+        drop(watch);
+        if !is_needed && can_be_woken() {
+            // SAFETY: it ends at the next interrupt, the kernel's or the one that `cpus::wake` sends; nothing is written.
+            unsafe { asm!("wfi", options(nostack, preserves_flags)) }
+            return;
+        }
+        let next = timer::now() + timer::ticks_of_us(PAUSE_US);
+        while !has_interrupt() && timer::now() < next {
+            core::hint::spin_loop();
+        }
+    }
+}
