@@ -3,6 +3,7 @@
 use crate::{Hands, Plant, Risks, Scenario, ScenarioError, Which, Work};
 use addr::{Bdf, PhysAddr};
 use alloc::vec::Vec;
+use core::fmt;
 
 #[cfg(test)]
 mod tests;
@@ -136,7 +137,7 @@ pub enum OptionProblem<'a> {
     #[error("`{0}` is no option; an option is key=value")]
     NotKeyValue(&'a str),
     /// No such key.
-    #[error("there is no option `{0}`; known: {KEYS}")]
+    #[error("there is no option `{0}`; known: {Keys}")]
     UnknownKey(&'a str),
     /// A key came again in one text.
     #[error("option `{0}` comes twice; give it once")]
@@ -194,7 +195,19 @@ const NAMES: [&str; 21] = [
 ];
 /// EDK2's loader of QEMU's `-kernel` appends `initrd=initrd` where an initrd is offered; it is not ours, and no mistake.
 const FOREIGN_KEY: &str = "initrd";
-const KEYS: &str = "scenario, cycles, for_s, plant, e2h, firmware-smmu, strtab, rmr, vfs, deny, allow, hold_us, watch_us, step-hold, lava, console, region, guest, guest_mib, watchdog, allow_risks";
+
+/// They, for messages.
+struct Keys;
+
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in NAMES.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
 
 impl RunOptions {
     /// Reads options from `text`, words between white space, over what is there: a second text overrides the first. Reports
