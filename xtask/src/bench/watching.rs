@@ -9,6 +9,7 @@ use super::{BOOTS, Bench, median, ratio, write};
 use crate::cli::{Cli, Command, KernelArgs};
 use crate::exit::Exit;
 use crate::run::{self, Job, Progress};
+use crate::setup::Host;
 
 /// The machine that boots fastest: no firmware.
 const BOARD: &str = "qemu-virt-dt";
@@ -99,6 +100,8 @@ fn job(bench: &Bench, scenario: &str, kernel: &KernelArgs) -> anyhow::Result<Job
     let words = ["xtask", "run", "--board", BOARD, "--scenario", scenario];
     let Command::Run(mut args) = Cli::try_parse_from(words)?.command else { anyhow::bail!("`run` is not `run`") };
     args.payload.kernel = kernel.clone();
-    let job = run::prepare(&args, bench.host.clone(), bench.images.raw.clone())?;
+    // No firmware: QEMU would start that.
+    let host = Host { firmware: None, ..bench.host.clone() };
+    let job = run::prepare(&args, host, bench.images.raw.clone())?;
     Ok(Job { folder: bench.folder.join("boot"), ..job })
 }

@@ -16,6 +16,7 @@ use crate::run;
 /// What every kernel is told: where its console is, by firmware's tables or the devicetree; one CPU, as crash kernels have it; that
 /// devices are in an unknown state; and to end when it panics, for one that spins tells nobody.
 const ARGUMENTS: &str = "earlycon nr_cpus=1 reset_devices panic=1";
+const ONE_CPU: &str = "nr_cpus=1 ";
 /// COMMAND_LINE_SIZE of arm64, with its end.
 const ARGUMENTS_MOST: usize = 2048;
 /// What else a kernel takes of its memory before it can unpack anything: page tables, memory map, buffers.
@@ -140,10 +141,12 @@ fn arguments(more: Option<&str>) -> anyhow::Result<String> {
     if more.contains(char::is_control) {
         return Err(usage("--cmdline: a command line is one line, without control characters"));
     }
-    let whole = format!("{ARGUMENTS} {more}").trim_end().to_owned();
+    // Of several words on this a kernel takes the least, and not the last (kernel/smp.c, nrcpus()).
+    let ours = if cpus(more).is_some() { ARGUMENTS.replace(ONE_CPU, "") } else { ARGUMENTS.into() };
+    let whole = format!("{ours} {more}").trim_end().to_owned();
     if whole.len() >= ARGUMENTS_MOST {
         return Err(usage(format!(
-            "--cmdline: {} bytes with `{ARGUMENTS}` before it; arm64 Linux takes {}",
+            "--cmdline: {} bytes with `{ours}` before it; arm64 Linux takes {}",
             whole.len(),
             ARGUMENTS_MOST - 1
         )));
@@ -212,7 +215,7 @@ mod tests {
         assert_eq!(part(found.image), b"witness");
         assert_eq!(part(found.kernel), super::super::tests::image());
         assert_eq!(part(found.initrd), [7; 5000]);
-        assert_eq!(part(found.arguments), format!("{ARGUMENTS} nr_cpus=2").as_bytes());
+        assert_eq!(part(found.arguments), b"earlycon reset_devices panic=1 nr_cpus=2");
         assert_eq!(found.flags, WATCH_READS);
         assert!(guest.lines().concat().contains("gzip") && guest.lines().len() == 3, "{:?}", guest.lines());
     }

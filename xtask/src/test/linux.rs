@@ -24,6 +24,7 @@ pub fn all() -> Vec<Case> {
     vec![
         with(OLD, Case::new("witness-debian", |session| reset(session, OLD, "qemu-virt-dt"))),
         with(NEW, Case::new("witness-debian-acpi", |session| reset(session, NEW, "qemu-virt"))),
+        with(OLD, Case::new("witness-debian-smp", two_cpus)),
         with(OLD, Case::new("witness-hang", hang)),
         Case::new("witness-refused", refused),
     ]
@@ -53,7 +54,7 @@ fn refused(session: &Session<'_>) -> Expected {
 /// own trace. The log alone says the same again.
 fn reset(session: &Session<'_>, suite: &str, board: &str) -> Expected {
     let linux = setup::linux::get(suite).map_err(|error| format!("{error:#}"))?;
-    let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"))?;
+    let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"), "poweroff -f")?;
     let ended = session.run_with_witness(&arguments(board, &[&linux.kernel, &initrd], ""), false)?;
     expect::outcome(&ended, 0, "pass")?;
     let kept = read(&session.report().join("console.log"))?;
@@ -87,6 +88,26 @@ fn reset(session: &Session<'_>, suite: &str, board: &str) -> Expected {
     ensure(again == witness, || format!("the log alone says {again}, and not {witness}"))
 }
 
+/// A kernel with two CPUs takes its second one off and on again, and ends by a reset on that: both are back before the next crash, which
+/// takes the second.
+fn two_cpus(session: &Session<'_>) -> Expected {
+    let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
+    let online = "/sys/devices/system/cpu/cpu1/online";
+    // Restarts at once, on the CPU that asks.
+    let reset = "/bin/busybox taskset -c 1 /bin/busybox sh -c \"echo b >/proc/sysrq-trigger\"";
+    let script = format!("sh -c 'echo 0 >{online} && echo 1 >{online} && {reset}'");
+    let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"), &script)?;
+    let more = "--scenario witness,adopt@other-cpu --cmdline nr_cpus=2";
+    let ended = session.run(&arguments("qemu-virt-dt", &[&linux.kernel, &initrd], more))?;
+    expect::outcome(&ended, 0, "pass")?;
+    let log = read(&session.report().join("console.log"))?;
+    ensure(String::from_utf8_lossy(&log).contains("psci: CPU1 killed"), || "the second CPU did not go off".into())?;
+    let witness = &expect::run(&ended, "witness")?["witness"];
+    let told = (&witness["profile"], &witness["ended"], &witness["violations"]);
+    ensure(told == (&json!("RESET"), &json!("reset"), &json!([])), || format!("{told:?}"))?;
+    expect::finding(&ended, "several-cpus")
+}
+
 /// A kernel that panics and has not been told to reset spins: the host's deadline ends that, with the last that was seen.
 fn hang(session: &Session<'_>) -> Expected {
     let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
@@ -113,15 +134,16 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
-/// An initrd: an archive of cpio (Linux, Documentation/driver-api/early-userspace/buffer-format.rst), packed.
-fn initrd(busybox: &Path, at: &Path) -> Result<PathBuf, String> {
+/// An initrd whose program ends with `last`: an archive of cpio (Linux, Documentation/driver-api/early-userspace/buffer-format.rst),
+/// packed.
+fn initrd(busybox: &Path, at: &Path, last: &str) -> Result<PathBuf, String> {
     const FOLDER: u32 = 0o040_755;
     const FILE: u32 = 0o100_755;
     const CHARACTERS: u32 = 0o020_600;
     let program = read(busybox)?;
     let script = format!(
         "#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\n/bin/busybox mount -t sysfs sys /sys\n\
-         echo '{MARK}'\n/bin/busybox ls -l /proc/vmcore\n/bin/busybox poweroff -f\n"
+         echo '{MARK}'\n/bin/busybox ls -l /proc/vmcore\n/bin/busybox {last}\n"
     );
     let node = |name: &str, mode| cpio::newc::Builder::new(name).mode(mode);
     let nodes = [

@@ -191,7 +191,7 @@ pub(crate) fn wake(affinities: impl Iterator<Item = u64>) {
         let target = level(32) << 48 | level(0) >> 4 << 44 | level(16) << 32 | level(8) << 16 | 1 << (level(0) & 0xF);
         // SAFETY: an interrupt for a CPU that is not to go on.
         unsafe {
-            asm!("dsb ish", "msr icc_sgi1r_el1, {0}", "isb", "sev", in(reg) target, options(nostack, preserves_flags))
+            asm!("dsb ish", "msr icc_sgi1r_el1, {0}", "isb", "sev", in(reg) target, options(nostack, preserves_flags));
         }
     }
 }
