@@ -1,6 +1,6 @@
 extern crate std;
 
-use super::{ConsoleWish, KEYS, NAMES, OptionProblem, RmrWish, RunOptions, Strtab, VirtualWish};
+use super::{ConsoleWish, NAMES, OptionProblem, RmrWish, RunOptions, Strtab, VirtualWish};
 use crate::{Crash, Hands, Plant, Policy, Risks, Scenario, Which, Work};
 use addr::{Bdf, PhysAddr};
 use proptest::prelude::*;
