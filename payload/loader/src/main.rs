@@ -53,18 +53,18 @@ type Failure = (Status, &'static CStr16);
 
 /// Unpacks the primary into pages of their own; the primary's own copy is made by the firmware.
 fn unpacked() -> Result<&'static [u8], Failure> {
-    let damaged = (Status::COMPROMISED_DATA, cstr16!("inflight: the packed image is damaged; copy it again\r\n"));
+    let damaged = (Status::COMPROMISED_DATA, cstr16!("inflight: damaged; copy it again\r\n"));
     let length = PACKED.split_first_chunk();
     let Some((length, (sum, stream))) = length.and_then(|(length, rest)| Some((length, rest.split_first_chunk()?)))
     else {
-        return Err((Status::NOT_FOUND, cstr16!("inflight: nothing is embedded; build with `cargo xtask build`\r\n")));
+        return Err((Status::NOT_FOUND, cstr16!("inflight: empty; use `cargo xtask build`\r\n")));
     };
     let length = u32::from_le_bytes(*length) as usize;
     if length > LARGEST {
         return Err(damaged);
     }
     let pages = boot::allocate_pages(AllocateType::AnyPages, MemoryType::LOADER_DATA, length.div_ceil(4096).max(1));
-    let pages = pages.map_err(|error| (error.status(), cstr16!("inflight: no memory to unpack the image\r\n")))?;
+    let pages = pages.map_err(|error| (error.status(), cstr16!("inflight: no memory left\r\n")))?;
     // SAFETY: as many bytes as were just allocated, at least.
     unsafe { pages.as_ptr().write_bytes(0, length) }
     // SAFETY: the same bytes, initialised by now, and never freed.
@@ -82,10 +82,7 @@ fn unpacked() -> Result<&'static [u8], Failure> {
 fn load(primary: &[u8]) -> Result<(Handle, options::Given), Failure> {
     let own = boot::image_handle();
     let refused = |error: uefi::Error| {
-        (
-            error.status(),
-            cstr16!("inflight: the firmware does not load the image; under Secure Boot sign inflight-plain.efi\r\n"),
-        )
+        (error.status(), cstr16!("inflight: firmware does not load it; under Secure Boot sign inflight-plain.efi\r\n"))
     };
     let path = boot::open_protocol_exclusive::<LoadedImageDevicePath>(own).ok();
     let source = LoadImageSource::FromBuffer { buffer: primary, file_path: path.as_ref().map(|path| &***path) };
