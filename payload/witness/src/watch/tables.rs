@@ -12,7 +12,7 @@ use super::trap::Trap;
 use addr::PhysAddr;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use smmu::access::Structure;
+use smmu::access::{Barrier, Structure};
 use smmu::checker::{Found, Target};
 use smmu::log::{Op, What};
 use smmu::spec::registers as reg;
@@ -171,6 +171,8 @@ impl Tables {
         }
         let entry = trap.entry(Op::Store, What::Structure(structure), part.word.0, new);
         trap.hw.store(trap.smmu, structure, part.word, new);
+        // Of an SMMU that does not snoop the line was cleaned, and the kernel's own barrier does not complete that.
+        trap.hw.barrier(Barrier::PublishStructure);
         trap.record(entry, How::Trapped, Some(old));
         Ok(())
     }

@@ -95,12 +95,26 @@ impl Early {
     }
 }
 
-/// Routes physical interrupts to EL2, or leaves them to EL1.
-fn route(here: bool) {
-    let mut hcr: u64;
+/// Sleeps until an interrupt is pending, which stays so. One that is EL1's is no event that wakes EL2 (DDI 0487, D1.6.2): for as long
+/// they are EL2's.
+pub(crate) fn sleep() {
+    let was_here = hcr() & HCR_IMO != 0;
+    route(true);
+    // SAFETY: it ends at the next interrupt, the kernel's or the one that `cpus::wake` sends; nothing is written.
+    unsafe { asm!("wfi", options(nostack, preserves_flags)) }
+    route(was_here);
+}
+
+fn hcr() -> u64 {
+    let hcr: u64;
     // SAFETY: HCR_EL2 is only read.
     unsafe { asm!("mrs {0}, hcr_el2", out(reg) hcr, options(nomem, nostack, preserves_flags)) }
-    hcr = if here { hcr | HCR_IMO } else { hcr & !HCR_IMO };
+    hcr
+}
+
+/// Routes physical interrupts to EL2, or leaves them to EL1.
+fn route(here: bool) {
+    let hcr = if here { hcr() | HCR_IMO } else { hcr() & !HCR_IMO };
     // SAFETY: at EL2 they stay masked; below it they come through the vectors of `el1`.
     unsafe { asm!("msr hcr_el2, {0}", "isb", in(reg) hcr, options(nostack, preserves_flags)) }
 }

@@ -138,7 +138,13 @@ pub(crate) fn has_interrupt() -> bool {
 /// No interrupt is being handled that keeps others of its priority waiting: a kernel parks its CPUs for good in a handler.
 pub(crate) fn can_be_woken() -> bool {
     const IDLE: u64 = 0xFF;
-    let running: u64;
+    let (features, running): (u64, u64);
+    // SAFETY: ID_AA64PFR0_EL1 is only read.
+    unsafe { asm!("mrs {0}, id_aa64pfr0_el1", out(reg) features, options(nomem, nostack, preserves_flags)) }
+    if features >> 24 & 0xF == 0 {
+        // No such register: nobody can tell.
+        return false;
+    }
     // SAFETY: ICC_RPR_EL1 is only read.
     unsafe { asm!("mrs {0}, icc_rpr_el1", out(reg) running, options(nomem, nostack, preserves_flags)) }
     running == IDLE

@@ -119,8 +119,11 @@ pub(crate) fn load(
             meanwhile();
         }
     }
-    cache::invalidate_instructions();
     let bytes = placed.kernel.end.0 - placed.kernel.start.0;
+    // What is not in the file, too: the kernel begins to write there with its caches off, and the one before it may have left lines
+    // behind that are dirty.
+    cache::clean_invalidate(placed.kernel.start, bytes);
+    cache::invalidate_instructions();
     Ok(Loaded { entry: placed.entry, tree: placed.tree.start, bytes, efi: !map.is_empty() })
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Map<'a> {
     pub(crate) frames: &'a mut FrameRange,
     /// Memory that is none of the kernel's business.
     hidden: Vec<Range<u64>>,
+    /// Frames of the SMMUs: their registers are carried out, whatever the kernel takes them for.
+    registers: Vec<Range<u64>>,
     /// Pages with tables of an SMMU, by number.
     watched: BTreeSet<u64>,
     /// The witness's when they were looked at last.
@@ -50,8 +52,17 @@ impl<'a> Map<'a> {
         let allowed = if watch_reads { Guest::Closed } else { Guest::ReadOnly };
         let hidden = [boot.region].into_iter().chain(boot.guest.hidden).filter(|region| region.bytes != 0);
         let hidden = hidden.map(|Region { base, bytes }| base.0..base.0.saturating_add(bytes)).collect();
-        let mut map =
-            Self { stage2, frames, hidden, watched: BTreeSet::new(), generation: None, allowed, is_partial: false };
+        let registers = boot.smmus().iter().map(|smmu| smmu.base.0..smmu.base.0.saturating_add(FRAME_BYTES)).collect();
+        let mut map = Self {
+            stage2,
+            frames,
+            hidden,
+            registers,
+            watched: BTreeSet::new(),
+            generation: None,
+            allowed,
+            is_partial: false,
+        };
         for smmu in boot.smmus() {
             map.set(smmu.base.0, FRAME_BYTES, Guest::Closed)?;
         }
@@ -112,7 +123,11 @@ impl<'a> Map<'a> {
         if self.generation.replace(witness.generation()) == Some(witness.generation()) {
             return Ok(());
         }
-        let pages = witness.pages().flat_map(|range| range.start / PAGE..range.end / PAGE).collect();
+        // A pointer of the kernel's may lead anywhere: what is closed for good stays so.
+        let is_closed =
+            |page: &u64| self.hidden.iter().chain(&self.registers).any(|range| range.contains(&(page * PAGE)));
+        let pages = witness.pages().flat_map(|range| range.start / PAGE..range.end / PAGE);
+        let pages = pages.filter(|page| !is_closed(page)).collect();
         let old = core::mem::replace(&mut self.watched, pages);
         let (gone, new): (Vec<u64>, Vec<u64>) =
             (old.difference(&self.watched).copied().collect(), self.watched.difference(&old).copied().collect());

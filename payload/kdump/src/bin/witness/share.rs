@@ -1,11 +1,11 @@
 //! What the CPUs share is one CPU's at a time: while it handles a trap, and never while the kernel runs or a CPU sleeps.
 
 use crate::{
+    early,
     kernel::{can_be_woken, has_interrupt},
     watch::{Next, Watch, ask_firmware},
 };
 use arch::{el1::Vcpu, lost, timer};
-use core::arch::asm;
 use spin::{Mutex, MutexGuard};
 
 /// Time between two looks of a CPU that is idle: others want the lock, too.
@@ -84,8 +84,7 @@ fn idle(shared: &Shared<'_, '_>, pc: u64) {
         let is_needed = watch.look_idle(pc);
         drop(watch);
         if !is_needed && can_be_woken() {
-            // SAFETY: it ends at the next interrupt, the kernel's or the one that `cpus::wake` sends; nothing is written.
-            unsafe { asm!("wfi", options(nostack, preserves_flags)) }
+            early::sleep();
             return;
         }
         let next = timer::now() + timer::ticks_of_us(PAUSE_US);

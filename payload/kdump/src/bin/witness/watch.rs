@@ -33,6 +33,8 @@ use witness::{
 /// ESR_EL2.EC of what a kernel does at EL1 and EL0.
 const WFX: u64 = 0x01;
 const HVC: u64 = 0x16;
+/// WFIT X0 (DDI 0487, C6.2): an instruction word, of which bits 4:0 are the register.
+const WFIT: u32 = 0xD503_1020;
 const SMC: u64 = 0x17;
 /// ESR_EL2.WnR of a data abort.
 const WNR: u64 = 1 << 6;
@@ -159,8 +161,11 @@ impl<'a, 'c> Watch<'a, 'c> {
         }
         match esr >> 26 & 0x3F {
             WFX => {
+                // One with an end is a hint, and the kernel looks at the clock itself. By the instruction: not every emulator has
+                // ESR_EL2.TI.
+                let word = AtTrap::new(&self.vcpu).instruction(pc);
                 self.visit();
-                return Ok(Next::Idle);
+                return Ok(if word.is_some_and(|word| word & !0x1F == WFIT) { Next::GoOn } else { Next::Idle });
             }
             // Nobody answers but the firmware below.
             HVC => self.vcpu.x[0] = psci::NOT_SUPPORTED as u64,
