@@ -278,6 +278,22 @@ fn dma_that_fares_otherwise_fails_its_check_alone() {
 }
 
 #[test]
+fn what_nobody_attempted_was_not_refused() {
+    let mut quiet = stock(resets);
+    quiet.retain(|record| {
+        if let Record::Stream { phases, .. } = record {
+            phases[2] = phase(0, 0, 0);
+        }
+        true
+    });
+    let report = judged(&quiet);
+    assert_eq!(unexpected(&report.runs[0]), ["dma.live-after", "dma.no-blocked"]);
+    for id in ["reset.blocks-dma", "dma.delivered-after"] {
+        assert_eq!(verdict(&report.runs[0], id), (Verdict::Skip, Verdict::Skip), "{id}");
+    }
+}
+
+#[test]
 fn what_goes_astray_when_the_smmu_is_off_is_told_apart() {
     let ends = |act: fn(&mut Kernel)| {
         // Half of it before the kernel's end, half after the SMMU was turned off.
