@@ -14,6 +14,8 @@ pub const ALIGNMENT: u64 = 4096;
 pub const WATCH_READS: u64 = 1;
 /// [`Bundle::flags`]: the kernel is started and not watched: what watching costs is measured against that.
 pub const UNWATCHED: u64 = 2;
+/// The same, and with stage 2 in force all the same: what that costs by itself.
+pub const MAPPED: u64 = 4;
 
 const KIND: Kind = Kind { block: "bundle", magic: u64::from_le_bytes(*b"inflbndl"), version: VERSION };
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Parser;
+use handover::bundle::{MAPPED, UNWATCHED};
 use serde::Serialize;
 
 use super::{BOOTS, Bench, median, ratio, write};
@@ -22,7 +23,12 @@ struct Figures {
     boots: usize,
     /// CPU of the watched kernel over that of the one left alone. Goal: 1.1 or less.
     cpu_ratio: Option<f64>,
+    /// The same, of the watched kernel over one with stage 2 in force of which nothing is watched: what the traps cost.
+    traps_cpu_ratio: Option<f64>,
+    /// And of that one over the one left alone: what the second stage costs, which an emulator walks in software.
+    stage2_cpu_ratio: Option<f64>,
     watched_cpu_s: Option<f64>,
+    mapped_cpu_s: Option<f64>,
     unwatched_cpu_s: Option<f64>,
     /// The same ratio of the time from the kernel's first instruction to its end, which a loaded host makes longer.
     time_ratio: Option<f64>,
@@ -34,7 +40,6 @@ struct Figures {
 }
 
 /// One kind of boots.
-#[derive(Default)]
 struct Series {
     cpu: Vec<f64>,
     ticks: Vec<f64>,
@@ -46,14 +51,21 @@ struct Series {
 pub(super) fn run(bench: Bench, kernel: &KernelArgs) -> anyhow::Result<Exit> {
     let mut figures = Figures { schema: "inflight-bench-watching/1", boots: BOOTS, ..Figures::default() };
     let watched_job = job(&bench, "witness", kernel)?;
-    let mut unwatched_job = watched_job.clone();
-    let guest = unwatched_job.options.guest.iter_mut().map(Arc::make_mut);
-    guest.for_each(|guest| guest.is_watched = false);
+    let [mapped_job, unwatched_job] = [UNWATCHED | MAPPED, UNWATCHED].map(|flags| {
+        let mut job = watched_job.clone();
+        job.options.guest.iter_mut().map(Arc::make_mut).for_each(|guest| guest.flags = flags);
+        job
+    });
     let plain_job = job(&bench, "reset", &KernelArgs::default())?;
-    let (mut watched, mut unwatched, mut plain) = (Series::default(), Series::default(), Vec::new());
+    let [mut watched, mut mapped, mut unwatched] = [const { Series::EMPTY }; 3];
+    let mut plain = Vec::new();
     for number in 1..=BOOTS {
-        bench.progress.phase(&format!("boot {number} of {BOOTS}: watched, left alone, without a kernel"));
-        for (series, job) in [(&mut watched, &watched_job), (&mut unwatched, &unwatched_job)] {
+        bench
+            .progress
+            .phase(&format!("boot {number} of {BOOTS}: watched, with stage 2 alone, left alone, without a kernel"));
+        for (series, job) in
+            [(&mut watched, &watched_job), (&mut mapped, &mapped_job), (&mut unwatched, &unwatched_job)]
+        {
             let failure = series.boot(job)?;
             figures.reasons.extend(failure.map(|reason| format!("boot {number}: {reason}")));
         }
@@ -64,8 +76,11 @@ pub(super) fn run(bench: Bench, kernel: &KernelArgs) -> anyhow::Result<Exit> {
     let over =
         |with: Option<f64>, without: Option<f64>| with.zip(without).and_then(|(with, without)| ratio(with, without));
     let count = |values: &mut Vec<f64>| median(values).map(|count| count as u64);
-    (figures.watched_cpu_s, figures.unwatched_cpu_s) = (cpu(&mut watched), cpu(&mut unwatched));
-    figures.cpu_ratio = over(figures.watched_cpu_s, figures.unwatched_cpu_s);
+    let cpus = [&mut watched, &mut mapped, &mut unwatched].map(cpu);
+    [figures.watched_cpu_s, figures.mapped_cpu_s, figures.unwatched_cpu_s] = cpus;
+    figures.cpu_ratio = over(cpus[0], cpus[2]);
+    figures.traps_cpu_ratio = over(cpus[0], cpus[1]);
+    figures.stage2_cpu_ratio = over(cpus[1], cpus[2]);
     let ticks = median(&mut watched.ticks);
     figures.time_ratio = over(ticks, median(&mut unwatched.ticks));
     (figures.traps, figures.unwatched_traps) = (count(&mut watched.traps), count(&mut unwatched.traps));
@@ -78,6 +93,8 @@ pub(super) fn run(bench: Bench, kernel: &KernelArgs) -> anyhow::Result<Exit> {
 }
 
 impl Series {
+    const EMPTY: Self = Self { cpu: Vec::new(), ticks: Vec::new(), traps: Vec::new(), in_traps: Vec::new() };
+
     /// One more boot; why it gives no figure, if it does not. Whether it passes is not asked: a kernel that is left alone shows
     /// nothing that could be judged.
     fn boot(&mut self, job: &Job) -> anyhow::Result<Option<String>> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crc::{CRC_64_XZ, Crc, Table};
-use handover::bundle::{Bundle, UNWATCHED, WATCH_READS};
+use handover::bundle::{Bundle, WATCH_READS};
 use zerocopy::IntoBytes;
 
 use super::Kernel;
@@ -29,8 +29,8 @@ pub struct Guest {
     initrd: Vec<u8>,
     /// What the host knows of it, for the log.
     pub told: capture::Kernel,
-    /// It is watched; else it only runs, to measure what watching costs.
-    pub is_watched: bool,
+    /// Of [`Bundle::flags`].
+    pub flags: u64,
 }
 
 impl fmt::Debug for Guest {
@@ -66,7 +66,8 @@ impl Guest {
             memory_bytes: Some(kernel.header.memory_bytes),
             initrd: args.initrd.as_deref().map(|path| run::artifact(&name(path), &initrd)),
         };
-        Ok(Some(Self { kernel, initrd, told, is_watched: true }))
+        let flags = if told.watch_reads { WATCH_READS } else { 0 };
+        Ok(Some(Self { kernel, initrd, told, flags }))
     }
 
     /// What is worth knowing before it runs, a line each.
@@ -123,8 +124,7 @@ impl Guest {
             let at = place.offset as usize;
             file[at..at + bytes.len()].copy_from_slice(bytes);
         }
-        let flags = [(self.told.watch_reads, WATCH_READS), (!self.is_watched, UNWATCHED)];
-        bundle.flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
+        bundle.flags = self.flags;
         bundle.seal();
         file[..size_of::<Bundle>()].copy_from_slice(bundle.as_bytes());
         file

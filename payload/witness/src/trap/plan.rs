@@ -140,8 +140,8 @@ pub fn plan(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
     writes(rows(), *ids, e2h)
 }
 
-/// The same for a kernel that runs as if nobody were there, but for its calls of firmware: without stage 2.
-pub fn unwatched(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
+/// The same without stage 2, for a kernel that runs as if nobody were there, but for its calls of firmware.
+pub fn unmapped(ids: &IdRegisters, e2h: bool) -> impl Iterator<Item = Write> {
     let open = |write: Write| match write.register {
         register if register == super::register::HCR_EL2 => Write { value: write.value & !VM, ..write },
         _ => write,

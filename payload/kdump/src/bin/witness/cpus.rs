@@ -6,6 +6,7 @@
 //! ```
 
 use crate::{
+    attention::Attention,
     registers,
     share::{self, Left, Shared},
     telling,
@@ -75,9 +76,9 @@ pub(crate) struct Cpus {
 
 impl Cpus {
     /// The running one. Of a kernel that is not watched there is no other: nothing would bring that back.
-    pub(crate) fn new(boot: &Boot, is_watched: bool) -> Self {
+    pub(crate) fn new(boot: &Boot, attention: Attention) -> Self {
         let (context, first, console) = (Context::entering(come_up, 0), cpu::affinity(), boot.console.base.0);
-        let most = if is_watched { MOST } else { 1 };
+        let most = if attention == Attention::Watched { MOST } else { 1 };
         Self { context, first, console, most, seats: Vec::new(), is_refusal_told: false }
     }
 
@@ -219,8 +220,9 @@ extern "C" fn come_up() -> ! {
     let (starting, first, (vtcr, vttbr)) = (watch.cpus.starting(), watch.cpus.first, watch.map.registers());
     drop(watch);
     if let Some(mut vcpu) = starting {
+        let plan = Attention::Watched.plan(&registers::ids(), cpu::is_e2h());
         // SAFETY: as for the first CPU.
-        let before = unsafe { registers::enter(&registers::ids(), vtcr, vttbr, true) };
+        let before = unsafe { registers::enter(&plan, vtcr, vttbr) };
         // SAFETY: it was just set up so.
         let left = unsafe { share::run(shared, &mut vcpu) };
         if left == Left::End && !wakes_until(first, &|| FIRST_IS_BACK.load(Ordering::Acquire)) {

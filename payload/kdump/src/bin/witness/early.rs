@@ -3,6 +3,7 @@
 //! A kernel sets its memory up with interrupts masked and calls nobody, under an emulator for more than a second. What is routed to
 //! EL2 its masks do not reach (DDI 0487, D1.3.6).
 
+use crate::attention::Attention;
 use alloc::vec::Vec;
 use arch::{gic, timer};
 use core::arch::asm;
@@ -27,10 +28,10 @@ pub(crate) struct Early {
 
 impl Early {
     /// Where the timer wakes this CPU it can visit it, too; of a kernel that is not watched nobody wants it.
-    pub(crate) fn new(boot: &Boot, is_watched: bool) -> Self {
+    pub(crate) fn new(boot: &Boot, attention: Attention) -> Self {
         let (distributor, redistributor) = (boot.gic.distributor.0, boot.gic.redistributor.0);
         // An emulator may have given the timer no time when it was tried first.
-        let wakes = is_watched
+        let wakes = attention == Attention::Watched
             && (0..ATTEMPTS).any(|_| {
                 image::wake_by_timer(boot);
                 gic::wakes()

@@ -1,12 +1,13 @@
 //! The kernel out of its bundle, in the memory that it may use, with all that it is given.
 
+use crate::attention::Attention;
 use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
 use arch::cache;
 use core::ops::Range;
 use handover::{
     boot::Boot,
-    bundle::{Bundle, Part, UNWATCHED, WATCH_READS},
+    bundle::{Bundle, Part, WATCH_READS},
     crc64_of,
 };
 use kdump::given;
@@ -31,8 +32,7 @@ pub(crate) struct Parts {
     arguments: &'static str,
     /// Loads from tables are watched, too.
     pub(crate) watch_reads: bool,
-    /// The kernel is watched.
-    pub(crate) is_watched: bool,
+    pub(crate) attention: Attention,
 }
 
 /// A kernel that can be started.
@@ -62,8 +62,8 @@ pub(crate) fn parts(boot: &Boot, damage: bool, meanwhile: &mut dyn FnMut()) -> R
     let (kernel, initrd) = (part("kernel", bundle.kernel)?, part("initrd", bundle.initrd)?);
     let arguments = core::str::from_utf8(part("command line", bundle.arguments)?);
     let arguments = arguments.map_err(|error| format!("the command line is no UTF-8: {error}"))?;
-    let [watch_reads, unwatched] = [WATCH_READS, UNWATCHED].map(|flag| bundle.flags & flag != 0);
-    Ok(Parts { kernel, initrd, arguments, watch_reads, is_watched: !unwatched })
+    let (watch_reads, attention) = (bundle.flags & WATCH_READS != 0, Attention::of(bundle.flags));
+    Ok(Parts { kernel, initrd, arguments, watch_reads, attention })
 }
 
 /// Places everything. `old` is memory of the crashed image that the kernel may read; `mmfr0` is ID_AA64MMFR0_EL1.

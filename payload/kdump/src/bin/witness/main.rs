@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+mod attention;
 mod counting;
 mod cpus;
 mod early;
@@ -29,6 +30,7 @@ mod watch;
 use addr::PhysAddr;
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use arch::{alive, console, el1::Vcpu, exceptions, frames::FrameRange, timer};
+use attention::Attention;
 use core::{mem, ops::Range};
 use counting::Counting;
 use cpus::Cpus;
@@ -100,24 +102,24 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();
     let mut off = Ok(());
-    let ended = match loaded.and_then(|(parts, loaded)| {
-        Ok((Map::new(boot, &mut frames, ids.mmfr0, parts.watch_reads)?, loaded, parts.is_watched))
-    }) {
-        Ok((map, loaded, is_watched)) => {
+    let ended = match loaded
+        .and_then(|(parts, loaded)| Ok((Map::new(boot, &mut frames, ids.mmfr0, &parts)?, loaded, parts.attention)))
+    {
+        Ok((map, loaded, attention)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
             let watch = Watch::new(
-                Cpus::new(boot, is_watched),
+                Cpus::new(boot, attention),
                 &mut hw,
                 &mut witness,
                 &mut counting,
                 map,
                 telling,
-                Early::new(boot, is_watched),
+                Early::new(boot, attention),
             );
             // Never freed: a CPU that does not leave the kernel may come here at any time.
             let shared = Box::leak(Box::new(Shared::new(watch)));
             let mut vcpu = Vcpu::starting(loaded.entry.0, loaded.tree.0);
-            let unfit = match start(shared, &mut vcpu, &ids, is_watched) {
+            let unfit = match start(shared, &mut vcpu, &ids, attention) {
                 Ok(others) => {
                     off = others;
                     None
@@ -219,17 +221,19 @@ fn start(
     shared: &Shared<'_, '_>,
     vcpu: &mut Vcpu,
     ids: &witness::trap::feature::IdRegisters,
-    is_watched: bool,
+    attention: Attention,
 ) -> Result<Result<(), String>, String> {
     let mut guard = share::lock(shared);
     let watch = &mut *guard;
-    for page in watch.counting.pages().iter().chain(watch.early.pages()).copied() {
-        watch.map.close(page)?;
+    if attention == Attention::Watched {
+        for page in watch.counting.pages().iter().chain(watch.early.pages()).copied() {
+            watch.map.close(page)?;
+        }
     }
     watch.map.follow(watch.witness)?;
     let (vtcr, vttbr) = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
-    let before = unsafe { registers::enter(ids, vtcr, vttbr, is_watched) };
+    let before = unsafe { registers::enter(&attention.plan(ids, arch::cpu::is_e2h()), vtcr, vttbr) };
     watch.early.begin();
     drop(guard);
     cpus::open_door(shared);

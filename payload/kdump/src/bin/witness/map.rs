@@ -1,5 +1,6 @@
 //! What the kernel reaches by itself, and what brings it here: its stage 2.
 
+use crate::{attention::Attention, load::Parts};
 use addr::PhysAddr;
 use alloc::{
     collections::BTreeSet,
@@ -36,23 +37,31 @@ pub(crate) struct Map<'a> {
     generation: Option<u64>,
     /// What the kernel may do with a page that is watched.
     allowed: Guest,
+    /// Tables are followed.
+    is_watching: bool,
     /// A page was opened because the kernel works there by instructions that are not emulated.
     pub(crate) is_partial: bool,
 }
 
 impl<'a> Map<'a> {
     /// A map in which the SMMUs' frames and hidden memory are closed. `mmfr0` is ID_AA64MMFR0_EL1.
-    pub(crate) fn new(boot: &Boot, frames: &'a mut FrameRange, mmfr0: u64, watch_reads: bool) -> Result<Self, String> {
+    pub(crate) fn new(boot: &Boot, frames: &'a mut FrameRange, mmfr0: u64, parts: &Parts) -> Result<Self, String> {
         let root = stage2::root_bytes(mmfr0);
         let at = frames.allocate(TABLES * PAGE, root).ok_or("no memory for the tables of stage 2")?;
         let tables = core::ptr::with_exposed_provenance::<Table>(at.0 as usize);
         // SAFETY: frames of our own, zeroed, and given to nobody else.
         let tables = unsafe { core::slice::from_raw_parts(tables, TABLES as usize) };
         let stage2 = Stage2::new(tables, at, mmfr0).map_err(|error| error.to_string())?;
-        let allowed = if watch_reads { Guest::Closed } else { Guest::ReadOnly };
+        let allowed = if parts.watch_reads { Guest::Closed } else { Guest::ReadOnly };
         let hidden = [boot.region].into_iter().chain(boot.guest.hidden).filter(|region| region.bytes != 0);
         let hidden = hidden.map(|Region { base, bytes }| base.0..base.0.saturating_add(bytes)).collect();
-        let registers = boot.smmus().iter().map(|smmu| smmu.base.0..smmu.base.0.saturating_add(FRAME_BYTES)).collect();
+        let is_watching = parts.attention == Attention::Watched;
+        let registers = boot
+            .smmus()
+            .iter()
+            .filter(|_| is_watching)
+            .map(|smmu| smmu.base.0..smmu.base.0.saturating_add(FRAME_BYTES))
+            .collect();
         let mut map = Self {
             stage2,
             frames,
@@ -61,12 +70,10 @@ impl<'a> Map<'a> {
             watched: BTreeSet::new(),
             generation: None,
             allowed,
+            is_watching,
             is_partial: false,
         };
-        for smmu in boot.smmus() {
-            map.set(smmu.base.0, FRAME_BYTES, Guest::Closed)?;
-        }
-        for Range { start, end } in map.hidden.clone() {
+        for Range { start, end } in map.registers.iter().chain(&map.hidden).cloned().collect::<Vec<_>>() {
             map.set(start, end - start, Guest::Closed)?;
         }
         Ok(map)
@@ -120,7 +127,7 @@ impl<'a> Map<'a> {
 
     /// Watches the tables that the witness knows now.
     pub(crate) fn follow(&mut self, witness: &Witness) -> Result<(), String> {
-        if self.generation.replace(witness.generation()) == Some(witness.generation()) {
+        if !self.is_watching || self.generation.replace(witness.generation()) == Some(witness.generation()) {
             return Ok(());
         }
         // A pointer of the kernel's may lead anywhere: what is closed for good stays so.

@@ -9,7 +9,7 @@ use arch::{
 use core::arch::asm;
 use witness::trap::{
     feature::{self, IdRegisters},
-    plan::{self, Write},
+    plan::Write,
     register::Register,
     system::System,
 };
@@ -65,15 +65,12 @@ pub(crate) struct Before {
     e2h: bool,
 }
 
-/// Puts the plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2; of a kernel that is not watched only calls of firmware come
-/// here.
+/// Puts a plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2.
 ///
 /// # Safety
-/// The tables are a map of what may run at EL1, and this CPU runs nothing else there.
-pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64, is_watched: bool) -> Before {
+/// The plan is this CPU's. The tables are a map of what may run at EL1, and this CPU runs nothing else there.
+pub(crate) unsafe fn enter(plan: &[Write], vtcr: u64, vttbr: u64) -> Before {
     let e2h = cpu::is_e2h();
-    let plan: Vec<Write> =
-        if is_watched { plan::visiting(ids, e2h).collect() } else { plan::unwatched(ids, e2h).collect() };
     // SAFETY: without effect before HCR_EL2.VM is set; then the caller's promise.
     unsafe { asm!("msr vtcr_el2, {0}", "msr vttbr_el2, {1}", in(reg) vtcr, in(reg) vttbr, options(nostack)) }
     cpu::isb();
@@ -81,7 +78,7 @@ pub(crate) unsafe fn enter(ids: &IdRegisters, vtcr: u64, vttbr: u64, is_watched:
     GuestTlb.invalidate();
     let mut registers = Vec::with_capacity(plan.len());
     for write in plan {
-        registers.push(Write { value: get(write.register), ..write });
+        registers.push(Write { value: get(write.register), ..*write });
         // SAFETY: the plan names only registers that this CPU announces; the rest is the caller's promise.
         unsafe { put(write.register, write.value) }
         cpu::isb();

@@ -316,7 +316,7 @@ fn the_two_layouts_write_the_same_registers_but_for_the_names_of_el1() {
 fn visits_add_two_bits() {
     let ids = IdRegisters { pfr0: 1 << 24, ..IdRegisters::default() };
     for e2h in [false, true] {
-        let open: Vec<Write> = unwatched(&ids, e2h).collect();
+        let open: Vec<Write> = unmapped(&ids, e2h).collect();
         let (plain, visiting): (Vec<Write>, Vec<Write>) = (plan(&ids, e2h).collect(), visiting(&ids, e2h).collect());
         assert_eq!(plain.len(), visiting.len());
         let changed: Vec<_> = plain
@@ -328,7 +328,7 @@ fn visits_add_two_bits() {
         assert_eq!(changed, [("ICH_HCR_EL2", true, 1 << 12), ("HCR_EL2", true, 1 << 13)]);
         let opened = plain.iter().zip(&open).filter(|(old, new)| old != new);
         let opened: Vec<_> = opened.map(|(old, new)| (new.register.name, old.value ^ new.value)).collect();
-        assert_eq!(opened, [("HCR_EL2", 1)], "unwatched: without stage 2, and nothing else");
+        assert_eq!(opened, [("HCR_EL2", 1)], "unmapped: without stage 2, and nothing else");
         assert_eq!(visiting.last().map(|write| write.register.name), Some("HCR_EL2"));
     }
 }
