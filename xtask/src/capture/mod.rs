@@ -29,6 +29,8 @@ struct State {
     /// What came last.
     is_text_last: bool,
     has_ended: bool,
+    /// Lines that told something new.
+    news: u64,
 }
 
 impl Default for Capture {
@@ -47,6 +49,7 @@ impl Capture {
             last_record: None,
             is_text_last: false,
             has_ended: false,
+            news: 0,
         };
         Self { reader: Reader::new(), state }
     }
@@ -60,6 +63,11 @@ impl Capture {
     /// The payload sent its last record.
     pub fn has_ended(&self) -> bool {
         self.state.has_ended
+    }
+
+    /// Lines so far, but for blank ones and mere signs of life.
+    pub fn news(&self) -> u64 {
+        self.state.news
     }
 
     /// The user ended a run that goes on by time; what was torn is left out.
@@ -83,6 +91,12 @@ impl Capture {
 
 impl State {
     fn take(&mut self, item: Item<'_>, seen: &mut impl FnMut(&Record<'_>)) {
+        let is_new = match item {
+            Item::Record { record, .. } => !matches!(record, Record::Watching { .. }),
+            Item::Text(text) => !text.trim_ascii().is_empty(),
+            Item::Anomaly(_) => true,
+        };
+        self.news += u64::from(is_new);
         match item {
             Item::Record { record, .. } => {
                 self.is_text_last = false;

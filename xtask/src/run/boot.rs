@@ -50,6 +50,8 @@ pub struct Job {
     pub injections: Vec<Injection>,
     /// Deadlines.
     pub limits: Limits,
+    /// How long a kernel may show nothing new, in seconds.
+    pub kernel_silence: u64,
     /// Deviations that are accepted.
     pub waivers: Vec<Waiver>,
     /// Where console.log and the report go.
@@ -138,7 +140,8 @@ pub fn boot(job: &Job, progress: &Progress) -> anyhow::Result<Boot> {
     let start = Instant::now();
     let (emulator, console) = Emulator::start(&command, log::create(&messages)?)?;
     let soak = job.span.map(|span| Soak::new(start, span));
-    let mut watch = Watch { monitor, soak, ..Watch::new(log, &request, line, progress) };
+    let kernel_silence = Duration::from_secs(job.kernel_silence);
+    let mut watch = Watch { monitor, soak, kernel_silence, ..Watch::new(log, &request, line, progress) };
     let stopped = watch.follow(&reader(console), start, job.limits)?;
     let has_ended = watch.capture.has_ended();
     let is_to_wait = stopped.is_none() && watch.end != Some(End::StaysOn) && !watch.is_stopped;

@@ -42,6 +42,8 @@ pub struct Job<'a> {
     pub span: Option<Span>,
     /// Deadlines.
     pub limits: Limits,
+    /// How long a kernel may show nothing new, in seconds.
+    pub kernel_silence: u64,
     /// Deviations that are accepted.
     pub waivers: &'a [Waiver],
     /// Where console.log and the report go.
@@ -83,6 +85,7 @@ fn follow(
     let start = Instant::now();
     let mut watch = Watch {
         soak: job.span.map(|span| Soak::new(start, span)),
+        kernel_silence: Duration::from_secs(job.kernel_silence),
         // Nobody here can wait for its power to go off.
         stays_on: true,
         ..Watch::new(log, request, line, progress)

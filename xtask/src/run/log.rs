@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use board::waivers::Waiver;
 
+use super::KERNEL_SILENCE;
 use super::progress::Progress;
 use super::sender::Line;
 use super::watch::Watch;
@@ -66,6 +68,7 @@ impl<'a> Watch<'a> {
             cycle_ends: Vec::new(),
             begun: 0,
             has_kernel: false,
+            kernel_silence: Duration::from_secs(KERNEL_SILENCE),
             soak: None,
             is_stopped: false,
             progress,

@@ -126,6 +126,7 @@ fn on_hardware(
         return Err(usage("--inject: errors are injected by QEMU's monitor only"));
     }
     let (folder, limits) = (workspace::output(&args.report), limits(args, board));
+    let kernel_silence = kernel_silence(args, limits);
     let is_by = |way| board.flash.as_ref().is_some_and(|flash| flash.way == way);
     let (payload, to) = (&args.payload, flash::own_target(board));
     let plan = is_by(Way::Uboot).then(|| uboot::Plan::of(payload, board, to.as_deref(), None, None)).transpose()?;
@@ -142,6 +143,7 @@ fn on_hardware(
         serving: serving.as_ref(),
         span: args.payload.span,
         limits,
+        kernel_silence,
         waivers,
         folder: &folder,
     };
@@ -162,6 +164,12 @@ fn limits(args: &RunArgs, board: &Board) -> Limits {
     let silence = board.limits.silence_seconds;
     let silence_seconds = if witnesses == 0 { silence } else { silence.max(KERNEL_SILENCE) };
     Limits { boot_seconds: args.timeout.unwrap_or(boot_seconds), silence_seconds }
+}
+
+/// How long a kernel may show nothing new before it hangs, in seconds: as long as a board may be silent, or half of what the user
+/// gives the boot.
+fn kernel_silence(args: &RunArgs, limits: Limits) -> u64 {
+    args.timeout.map_or(limits.silence_seconds, |seconds| seconds.div_ceil(2))
 }
 
 /// Prepares a boot as `run` with these arguments does, for tests and measurements.
@@ -186,6 +194,7 @@ fn job(args: &RunArgs, board: Board, options: Options, host: Host, image: PathBu
         qemu_args: args.qemu_args.clone(),
         injections: args.inject.clone(),
         limits,
+        kernel_silence: kernel_silence(args, limits),
         waivers: Vec::new(),
         folder: workspace::output(&args.report),
     }

@@ -142,6 +142,8 @@ fn a_kernel_takes_over_where_it_is_given_and_nowhere_else() {
     assert_eq!(three.boot_seconds, plain.boot_seconds + 3 * super::KERNEL_SECONDS);
     assert_eq!((plain.silence_seconds, three.silence_seconds), (30, 60));
     assert_eq!(limits(&["--kernel", kernel, "--timeout", "7"]).boot_seconds, 7);
+    let silence = |words: &[&str]| super::kernel_silence(&args(words), limits(words));
+    assert_eq!((silence(&["--kernel", kernel]), silence(&["--kernel", kernel, "--timeout", "601"])), (60, 301));
 }
 
 #[test]
@@ -315,6 +317,42 @@ fn silence_and_endless_talk_are_lost_at_their_deadlines() {
     let start = Instant::now();
     assert_eq!(boot(&endless).report.lost.unwrap().reason, "no end within 1 s");
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn signs_of_life_of_a_kernel_are_nothing_new() {
+    let (run, cycle) = (0, 0);
+    let mut records = fixture::two_runs();
+    records.truncate(6);
+    records.push(wire::Record::Kernel {
+        run,
+        cycle,
+        entry: 0,
+        memory_bytes: 0,
+        usable: 0,
+        usable_bytes: 0,
+        efi: false,
+        e2h: false,
+        cpu: 0,
+    });
+    let alive = |ticks| wire::Record::Watching { run, cycle, ticks, pc: 0xFFFF_8000_8000_1234, traps: 7, accesses: 0 };
+    records.extend((0..200).map(alive));
+    // As the image tells them: each behind a new line.
+    let slowly = |more: &str| {
+        let (folder, mut job) = job(&format!(
+            "while read -r line; do printf '\\r\\n%s\\r\\n' \"$line\"; {more} sleep 0.1; done <\"$(dirname \"$0\")/log\""
+        ));
+        std::fs::write(folder.path().join("log"), fixture::log(None, &records)).unwrap();
+        (job.kernel_silence, job.limits.boot_seconds) = (1, 5);
+        let lost = boot(&job).report.lost.unwrap();
+        (lost.reason, lost.last_seen)
+    };
+    let (reason, last_seen) = slowly("");
+    assert_eq!(reason, "nothing new of SMMUs, tables and console for 1 s: the kernel that took over hangs");
+    assert!(last_seen.contains("sign of life of the kernel, at 0xffff800080001234"), "{last_seen}");
+    // A kernel that talks is at work.
+    let (reason, _) = slowly("echo '[    1.0] pci 0000:00:01.0';");
+    assert_eq!(reason, "no end within 5 s: the kernel that took over hangs");
 }
 
 #[test]

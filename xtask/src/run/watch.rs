@@ -64,6 +64,8 @@ pub struct Watch<'a> {
     pub begun: u32,
     /// A kernel that is watched was started, and has not ended.
     pub has_kernel: bool,
+    /// How long it may show nothing new.
+    pub kernel_silence: Duration,
     /// It goes on by time.
     pub soak: Option<Soak>,
     /// The user ended it.
@@ -127,10 +129,11 @@ impl Watch<'_> {
         limits: Limits,
     ) -> anyhow::Result<Option<String>> {
         let deadline = start + Duration::from_secs(limits.boot_seconds);
-        let silence = Duration::from_secs(limits.silence_seconds);
         let mut heard = start;
         let mut ended: Option<Instant> = None;
         loop {
+            let silence =
+                if self.has_kernel { self.kernel_silence } else { Duration::from_secs(limits.silence_seconds) };
             let until = ended.unwrap_or(deadline).min(heard + silence);
             let mut patience = until.saturating_duration_since(Instant::now());
             // Where nobody listens for Ctrl-C it ends this program.
@@ -151,14 +154,18 @@ impl Watch<'_> {
             }
             match chunks.recv_timeout(patience) {
                 Ok(bytes) => {
-                    heard = Instant::now();
                     self.is_alive = true;
+                    let known = self.capture.news();
                     if let Some(reason) = self.take(&bytes)? {
                         return Ok(Some(reason));
                     }
+                    // Of a kernel that hangs, and takes its interrupts, there are signs of life for ever.
+                    if !self.has_kernel || self.capture.news() != known {
+                        heard = Instant::now();
+                    }
                     match self.end {
                         Some(End::StaysOn) => return Ok(None),
-                        Some(End::PowerOff) if ended.is_none() => ended = Some(heard + GRACE),
+                        Some(End::PowerOff) if ended.is_none() => ended = Some(Instant::now() + GRACE),
                         _ => {}
                     }
                 }
@@ -171,18 +178,23 @@ impl Watch<'_> {
                         GRACE.as_secs()
                     )));
                 }
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
-                    return Ok(Some(self.given_up(&format!("no end within {} s", limits.boot_seconds))));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    return Ok(Some(self.given_up(&format!("no output for {} s", limits.silence_seconds))));
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            // A machine that talks without end must not outlive its deadline.
-            if ended.is_none() && Instant::now() >= deadline {
+            // A machine that talks without end must not outlive its deadlines.
+            let now = Instant::now();
+            if ended.is_none() && now >= deadline {
                 return Ok(Some(self.given_up(&format!("no end within {} s", limits.boot_seconds))));
             }
+            if ended.is_none() && now >= heard + silence {
+                return Ok(Some(self.silent(silence)));
+            }
         }
+    }
+
+    /// Nothing came for so long, or nothing that is news.
+    fn silent(&self, silence: Duration) -> String {
+        let what = if self.has_kernel { "nothing new of SMMUs, tables and console" } else { "no output" };
+        self.given_up(&format!("{what} for {} s", silence.as_secs()))
     }
 
     /// Whose fault it is that nothing comes.

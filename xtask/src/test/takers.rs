@@ -121,6 +121,9 @@ const ACCESSES: &[Taker] = &[
     breaks("policy=adopt-v7 do=store-crossing", V7, STOPPED).ends("stopped"),
 ];
 
+/// Why a kernel is given up that makes no progress.
+const NOTHING_NEW: &str = "nothing new of SMMUs, tables and console for ";
+
 const ENDS: &[Taker] = &[
     follows("policy=adopt-v7 end=reset", V7).ends("reset"),
     breaks("policy=adopt-v7 end=panic", V7, &["kdump.survived"]).ends("panic"),
@@ -132,7 +135,7 @@ const ENDS: &[Taker] = &[
     ),
     Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=hang", "none") }
         .ends("hang")
-        .run_with("--timeout 3"),
+        .run_with("--timeout 10"),
     Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=wfi-hang", "none") }
         .ends("hang")
         .run_with("--timeout 3"),
@@ -172,6 +175,11 @@ fn start(session: &Session<'_>, kernel: &Path, taker: &Taker) -> Result<Ended, S
 
 fn judged(session: &Session<'_>, ended: &Ended, taker: &Taker) -> Expected {
     let is_hang = taker.ended == "hang";
+    if is_hang {
+        // Long before the end of the boot: half of what it is given.
+        let lost = &ended.report()?["lost"]["reason"];
+        ensure(lost.as_str().is_some_and(|lost| lost.starts_with(NOTHING_NEW)), || format!("lost: {lost}"))?;
+    }
     let status = if is_hang { 3 } else { i32::from(!taker.broken.is_empty()) };
     let run = expect::run(ended, taker.scenario)?;
     let witness = &run["witness"];
