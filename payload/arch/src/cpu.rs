@@ -75,6 +75,12 @@ pub fn isb() {
     unsafe { asm!("isb", options(nostack, preserves_flags)) }
 }
 
+/// Waits for an event of another CPU, or of the event stream; one that came since the last wait ends it at once.
+pub fn wait_for_event() {
+    // SAFETY: waiting changes no state that Rust knows of.
+    unsafe { asm!("wfe", options(nostack, preserves_flags)) }
+}
+
 /// Masks debug exceptions, SError, IRQ and FIQ.
 pub fn mask_all() {
     // SAFETY: masking only delays exceptions.

@@ -89,20 +89,25 @@ fn reset(session: &Session<'_>, suite: &str, board: &str) -> Expected {
     ensure(again == witness, || format!("the log alone says {again}, and not {witness}"))
 }
 
-/// A kernel with two CPUs takes its second one off and on again, and ends by a reset on that: both are back before the next crash, which
-/// takes the second.
+/// A kernel with two CPUs takes each off and on again, then the first one off, and ends by a reset on the other: both are back before
+/// the next crash, which takes the second.
 fn two_cpus(session: &Session<'_>) -> Expected {
     let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
-    let online = "/sys/devices/system/cpu/cpu1/online";
+    let turn = |cpu: u8, on: u8| format!("echo {on} >/sys/devices/system/cpu/cpu{cpu}/online");
+    let turns = [turn(1, 0), turn(1, 1), turn(0, 0), turn(0, 1), turn(0, 0)].join(" && ");
     // Restarts at once, on the CPU that asks.
-    let reset = "/bin/busybox taskset -c 1 /bin/busybox sh -c \"echo b >/proc/sysrq-trigger\"";
-    let script = format!("sh -c 'echo 0 >{online} && echo 1 >{online} && {reset}'");
+    let script = format!("sh -c '{turns} && echo b >/proc/sysrq-trigger'");
     let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"), &script)?;
     let more = "--scenario witness,adopt@other-cpu --cmdline nr_cpus=2";
     let ended = session.run(&arguments("qemu-virt-dt", &[&linux.kernel, &initrd], more))?;
     expect::outcome(&ended, 0, "pass")?;
     let log = read(&session.report().join("console.log"))?;
-    ensure(String::from_utf8_lossy(&log).contains("psci: CPU1 killed"), || "the second CPU did not go off".into())?;
+    let log = String::from_utf8_lossy(&log);
+    for (cpu, times) in [(1, 1), (0, 2)] {
+        let killed = log.matches(&format!("psci: CPU{cpu} killed")).count();
+        ensure(killed == times, || format!("CPU {cpu} went off {killed} times, not {times}"))?;
+    }
+    ensure(!log.contains("may not have shut down cleanly"), || "a CPU that is off did not seem so".into())?;
     let witness = &expect::run(&ended, "witness")?["witness"];
     let told = (&witness["profile"], &witness["ended"], &witness["violations"]);
     ensure(told == (&json!("RESET"), &json!("reset"), &json!([])), || format!("{told:?}"))?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! CPU_ON ──▶ a seat, PSCI ──▶ come_up: EL2's registers, ERET … traps … CPU_OFF, or the end: registers back, off
+//! CPU_OFF of the first CPU ──▶ it waits at EL2, and is off for the kernel, until CPU_ON of it or the end
 //! the end, on any CPU ──▶ stage 2 is closed, all are woken ──▶ the first CPU waits until PSCI says that the others are off
 //! ```
 
@@ -37,8 +38,9 @@ const OFF_US: u64 = 5_000_000;
 /// Time between two looks at that.
 const STEP_US: u64 = 200;
 
-/// AFFINITY_INFO and what it answers of a CPU that is off (DEN 0022, 5.7).
+/// AFFINITY_INFO, of which bit 30 is the width, and what it answers of a CPU that is off (DEN 0022, 5.7).
 const AFFINITY_INFO: u64 = 0xC400_0004;
+const IS_64: u64 = 1 << 30;
 const OFF: i64 = 1;
 /// And of one that is on its way.
 const PENDING: i64 = 2;
@@ -62,12 +64,21 @@ struct Seat {
     start: (u64, u64),
 }
 
+/// What the kernel has of the first CPU, which is never off: it tells, and hands back.
+enum First {
+    On,
+    Off,
+    /// The kernel wants it there, and with what in x0.
+    Starting(u64, u64),
+}
+
 /// All CPUs of the kernel.
 pub(crate) struct Cpus {
     /// EL2 as it is without a kernel.
     context: Context,
     /// The one that the kernel was started on, which tells and hands back.
     first: u64,
+    first_is: First,
     console: u64,
     most: usize,
     seats: Vec<Seat>,
@@ -79,7 +90,8 @@ impl Cpus {
     pub(crate) fn new(boot: &Boot, attention: Attention) -> Self {
         let (context, first, console) = (Context::entering(come_up, 0), cpu::affinity(), boot.console.base.0);
         let most = if attention == Attention::Watched { MOST } else { 1 };
-        Self { context, first, console, most, seats: Vec::new(), is_refusal_told: false }
+        let (first_is, seats) = (First::On, Vec::new());
+        Self { context, first, first_is, console, most, seats, is_refusal_told: false }
     }
 
     /// The running one is the first.
@@ -103,8 +115,41 @@ impl Cpus {
         (self.console != 0).then_some(self.console)
     }
 
+    /// The first CPU is off, as far as the kernel knows.
+    pub(crate) const fn first_goes_off(&mut self) {
+        self.first_is = First::Off;
+    }
+
+    /// The first CPU begins anew, if the kernel has turned it on again.
+    pub(crate) fn first_comes_on(&mut self) -> Option<Vcpu> {
+        let First::Starting(entry, context) = self.first_is else { return None };
+        self.first_is = First::On;
+        Some(Vcpu::starting(entry, context))
+    }
+
+    /// The answer to AFFINITY_INFO of the first CPU, of which firmware does not know.
+    pub(crate) fn info(&self, [function, target, level]: [u64; 3]) -> Option<i64> {
+        let is_info = (function & 0xFFFF_FFFF | IS_64, target, level) == (AFFINITY_INFO, self.first, 0);
+        match self.first_is {
+            First::Off if is_info => Some(OFF),
+            First::Starting(..) if is_info => Some(PENDING),
+            _ => None,
+        }
+    }
+
     /// CPU_ON; the answer.
     pub(crate) fn start(&mut self, target: u64, entry: u64, context: u64) -> i64 {
+        if target == self.first {
+            return match self.first_is {
+                First::On => ALREADY_ON,
+                First::Starting(..) => ON_PENDING,
+                First::Off => {
+                    self.first_is = First::Starting(entry, context);
+                    wake([target].into_iter());
+                    SUCCESS
+                }
+            };
+        }
         let mut x = [0; 18];
         (x[0], x[1]) = (AFFINITY_INFO, target);
         ask_firmware(&mut x);

@@ -237,7 +237,7 @@ fn start(
     watch.early.begin();
     drop(guard);
     cpus::open_door(shared);
-    // SAFETY: it was just set up so. The first CPU is never turned off.
+    // SAFETY: it was just set up so.
     let _ = unsafe { share::run(shared, vcpu) };
     let off = cpus::all_off(shared);
     before.restore();

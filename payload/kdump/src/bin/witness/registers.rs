@@ -103,7 +103,7 @@ impl Before {
 }
 
 /// Timers of EL1 that the kernel left at work would go on to interrupt.
-fn stop_timers(e2h: bool) {
+pub(crate) fn stop_timers(e2h: bool) {
     // Under E2H the plain names are those of EL2's own timers.
     if e2h {
         // SAFETY: they belong to nobody now.

@@ -1,11 +1,13 @@
 //! What the CPUs share is one CPU's at a time: while it handles a trap, and never while the kernel runs or a CPU sleeps.
 
 use crate::{
+    attention::Attention,
     early,
     kernel::{can_be_woken, has_interrupt},
+    registers,
     watch::{Next, Watch, ask_firmware},
 };
-use arch::{el1::Vcpu, lost, timer};
+use arch::{cpu, el1::Vcpu, lost, timer};
 use spin::{Mutex, MutexGuard};
 
 /// Time between two looks of a CPU that is idle: others want the lock, too.
@@ -53,6 +55,13 @@ pub(crate) unsafe fn run(shared: &Shared<'_, '_>, vcpu: &mut Vcpu) -> Left {
                 watch.end(ended);
                 return Left::End;
             }
+            Next::Off if watch.cpus.is_first() => {
+                drop(watch);
+                match while_off(shared, vcpu.pc) {
+                    Some(again) => *vcpu = again,
+                    None => return Left::Over,
+                }
+            }
             Next::Off => return Left::Off,
             Next::Over => return Left::Over,
         }
@@ -73,6 +82,41 @@ pub(crate) fn lock<'l, 'a, 'c>(shared: &'l Shared<'a, 'c>) -> MutexGuard<'l, Wat
     }
 }
 
+/// The first CPU is off for the kernel, which turned it off at `pc`, and stays here: until the kernel has it begin anew, or has ended.
+fn while_off(shared: &Shared<'_, '_>, pc: u64) -> Option<Vcpu> {
+    registers::stop_timers(cpu::is_e2h());
+    loop {
+        let mut watch = lock(shared);
+        if watch.is_over {
+            return None;
+        }
+        if let Some(vcpu) = watch.cpus.first_comes_on() {
+            let (vtcr, vttbr) = watch.map.registers();
+            drop(watch);
+            let plan = Attention::Watched.plan(&registers::ids(), cpu::is_e2h());
+            // SAFETY: as when the kernel was started; what EL2 was before is kept since then. The kernel counts on the registers of a
+            // CPU that was off.
+            drop(unsafe { registers::enter(&plan, vtcr, vttbr) });
+            return Some(vcpu);
+        }
+        let is_needed = watch.look_idle(pc);
+        drop(watch);
+        if !is_needed {
+            // Whoever changes one of these sends an event, which is not lost if it comes before this (DDI 0487, D1.6.1).
+            cpu::wait_for_event();
+        }
+        pause(&|| false);
+    }
+}
+
+/// A short time, or until something is so.
+fn pause(is_over: &dyn Fn() -> bool) {
+    let next = timer::now() + timer::ticks_of_us(PAUSE_US);
+    while !is_over() && timer::now() < next {
+        core::hint::spin_loop();
+    }
+}
+
 /// A CPU is idle until an interrupt comes, which is the kernel's. As long as devices are counted by their registers they are looked at
 /// here.
 fn idle(shared: &Shared<'_, '_>, pc: u64) {
@@ -87,9 +131,6 @@ fn idle(shared: &Shared<'_, '_>, pc: u64) {
             early::sleep();
             return;
         }
-        let next = timer::now() + timer::ticks_of_us(PAUSE_US);
-        while !has_interrupt() && timer::now() < next {
-            core::hint::spin_loop();
-        }
+        pause(&has_interrupt);
     }
 }

@@ -243,13 +243,15 @@ impl<'a, 'c> Watch<'a, 'c> {
         let [x0, x1, x2, x3, ..] = self.vcpu.x;
         match psci::decide(self.vcpu.esr as u16, [x0, x1, x2, x3], self.is_extended) {
             Call::Forward if x0 as u32 == CPU_OFF => {
+                if !self.cpus.are_several() {
+                    return Err("the kernel turned off its only CPU".into());
+                }
                 if self.cpus.is_first() {
-                    return Err(
-                        "the kernel turned off the CPU that it was started on, which is the one that tells".into()
-                    );
+                    self.cpus.first_goes_off();
                 }
                 return Ok(Next::Off);
             }
+            Call::Forward if let Some(answer) = self.cpus.info([x0, x1, x2]) => self.vcpu.x[0] = answer as u64,
             Call::Answer(answer) => self.vcpu.x[0] = answer as u64,
             Call::Start { target, entry, context, .. } => self.vcpu.x[0] = self.start(target, entry, context)? as u64,
             Call::Forward => {
