@@ -123,13 +123,13 @@ pub unsafe fn enable_timer_wake(gic: &Gic) -> bool {
     arrived
 }
 
-/// Takes the timer's interrupt where it is the next one pending, and quiets it; whether it was.
-pub fn take_timer(timer_intid: u32) -> bool {
+/// INTID of the next interrupt that is pending. The timer's is taken, and quieted.
+pub fn take_timer(timer_intid: u32) -> u32 {
     let pending: u64;
     // SAFETY: ICC_HPPIR1_EL1 is only read.
     unsafe { asm!("mrs {0}, icc_hppir1_el1", out(reg) pending, options(nostack, preserves_flags)) }
-    let is_timer = pending & 0xff_ffff == u64::from(timer_intid);
-    if is_timer {
+    let pending = pending as u32 & 0xff_ffff;
+    if pending == timer_intid {
         // SAFETY: acknowledged and ended at once: no handler waits for it, and its timer is off before it could come again.
         unsafe {
             asm!(
@@ -138,7 +138,7 @@ pub fn take_timer(timer_intid: u32) -> bool {
             );
         }
     }
-    is_timer
+    pending
 }
 
 /// Lets no more interrupts reach the running CPU: before it is turned off (Arm DEN 0022, 5.5.2).

@@ -25,10 +25,44 @@ pub fn is_one(system: &System) -> bool {
     (op0, op1, crn) == (3, 0, 12) && REGISTERS.contains(&(crm, op2))
 }
 
+/// INTIDs that are no interrupts (IHI 0069, 2.2.1): what was pending is gone, or is not for this security state.
+const SPECIAL: core::ops::RangeInclusive<u32> = 1020..=1023;
+
+/// What ICC_HPPIR1_EL1 means at EL2 while only the timer is EL2's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The timer's interrupt.
+    Timer,
+    /// None.
+    Nobody,
+    /// Something that the kernel has set up.
+    Kernel,
+}
+
+/// Whose the pending interrupt is.
+#[must_use]
+pub fn whose(intid: u32, timer: u32) -> Whose {
+    match intid {
+        _ if intid == timer => Whose::Timer,
+        _ if SPECIAL.contains(&intid) => Whose::Nobody,
+        _ => Whose::Kernel,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::trap::system;
+
+    #[test]
+    fn an_interrupt_that_is_gone_is_nobodys() {
+        assert_eq!(whose(26, 26), Whose::Timer);
+        // SGI, the kernel's timer, SPI, the last of them, LPI; of an extended range.
+        for intid in [0, 27, 30, 32, 1019, 1056, 4096, 8192] {
+            assert_eq!(whose(intid, 26), Whose::Kernel, "{intid}");
+        }
+        (1020..1024).for_each(|intid| assert_eq!(whose(intid, 26), Whose::Nobody, "{intid}"));
+    }
 
     #[test]
     fn a_kernel_that_takes_an_interrupt_is_known() {

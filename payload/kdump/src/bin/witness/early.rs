@@ -9,6 +9,7 @@ use arch::{gic, timer};
 use core::arch::asm;
 use handover::boot::Boot;
 use kdump::image;
+use witness::trap::interrupts::{self, Whose};
 
 /// Time between two visits.
 const PERIOD_US: u64 = 2_000;
@@ -64,9 +65,9 @@ impl Early {
         }
     }
 
-    /// An interrupt came to EL2. Any but the timer's is the kernel's: it has begun to use the controller.
+    /// An interrupt came to EL2. One that is the kernel's says that it has begun to use the controller.
     pub(crate) fn interrupt(&mut self) {
-        if self.is_over || !gic::take_timer(self.intid) {
+        if self.is_over || interrupts::whose(gic::take_timer(self.intid), self.intid) == Whose::Kernel {
             self.end();
         }
     }
