@@ -10,7 +10,6 @@ use arch::{
     el1::{self, Cause, Vcpu},
     exceptions, mmio,
 };
-use core::arch::asm;
 use witness::{
     psci::{Call, Ended, decide},
     trap::{
@@ -40,11 +39,7 @@ pub(crate) fn rounds(board: &Board, devicetree: PhysAddr) -> ! {
     exceptions::install(|taken| panic!("{taken:x?}"));
     el1::install();
     let (ids, e2h) = (registers::ids(), cpu::is_e2h());
-    if e2h {
-        // TSCXT, by which QEMU (10.0) traps SCXTNUM_EL1 of EL1, too; it is for EL0 under TGE (DDI 0487, D24.2.176).
-        // SAFETY: there is no EL0 here.
-        unsafe { asm!("mrs {0}, sctlr_el2", "bic {0}, {0}, #(1 << 20)", "msr sctlr_el2, {0}", "isb", out(reg) _) }
-    }
+    registers::leave_context_numbers(&ids, e2h);
     let image = board.initrd().unwrap_or_else(|| panic!("the image for EL1 is to come as initrd"));
     let room = PhysAddr((board.last_ram() - ROOM + 1) & !(ROOM - 1));
     let round = |name: &str, is_left_out: &dyn Fn(usize, &Row) -> bool, extra: u64| {

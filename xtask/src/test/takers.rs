@@ -108,6 +108,9 @@ const ACCESSES: &[Taker] = &[
     follows("policy=adopt-v7 do=classes", V7)
         .run_with("--option e2h=1")
         .says(&["class pmu: 0x6", "classes: 0 exceptions"]),
+    follows("policy=adopt-v7 do=classes", V7)
+        .run_with("--option e2h=1 -- -cpu max")
+        .says(&["class context-numbers: 0x0", "classes: 1 exceptions"]),
     // A page is opened for vectors and exclusive pairs: what is stored there meanwhile is not seen, and the report says so.
     breaks(
         "policy=adopt-v7 do=stores",

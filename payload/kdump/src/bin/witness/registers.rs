@@ -63,6 +63,26 @@ pub(crate) fn ids() -> IdRegisters {
 pub(crate) struct Before {
     registers: Vec<Write>,
     e2h: bool,
+    /// SCTLR_EL2.
+    control: u64,
+}
+
+/// SCTLR_EL2.TSCXT, under E2H and with FEAT_CSV2_2; RES1 without that. It is to trap SCXTNUM_EL0 of an EL0 that is EL2's own (DDI 0487,
+/// D24.2), but an emulator (QEMU 10.0) traps SCXTNUM_EL1 and SCXTNUM_EL0 of EL1 by it, too.
+const TSCXT: u64 = 1 << 20;
+
+/// Leaves a kernel its context numbers; SCTLR_EL2 as it was.
+pub(crate) fn leave_context_numbers(ids: &IdRegisters, e2h: bool) -> u64 {
+    let control = read!("sctlr_el2");
+    if e2h && feature::CSV2_2.is_in(ids) {
+        set_control(control & !TSCXT);
+    }
+    control
+}
+
+fn set_control(value: u64) {
+    // SAFETY: EL2's own, but for a bit that concerns no program of EL2's.
+    unsafe { asm!("msr sctlr_el2, {0}", "isb", in(reg) value, options(nostack, preserves_flags)) }
 }
 
 /// Puts a plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2.
@@ -76,6 +96,7 @@ pub(crate) unsafe fn enter(plan: &[Write], vtcr: u64, vttbr: u64) -> Before {
     cpu::isb();
     // A kernel before this one had the same VMID.
     GuestTlb.invalidate();
+    let control = leave_context_numbers(&ids(), e2h);
     let mut registers = Vec::with_capacity(plan.len());
     for write in plan {
         registers.push(Write { value: get(write.register), ..*write });
@@ -84,7 +105,7 @@ pub(crate) unsafe fn enter(plan: &[Write], vtcr: u64, vttbr: u64) -> Before {
         cpu::isb();
     }
     el1::install();
-    Before { registers, e2h }
+    Before { registers, e2h, control }
 }
 
 impl Before {
@@ -97,6 +118,7 @@ impl Before {
             unsafe { put(register, value) }
             cpu::isb();
         }
+        set_control(self.control);
         arch::lost::install(arch::lost::conduit());
         cpu::mask_all();
     }
