@@ -45,6 +45,8 @@ pub mod jump;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod lost;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
+pub mod lpi;
+#[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod mmio;
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 pub mod power;

@@ -10,12 +10,12 @@ use crate::{
     attention::Attention,
     registers,
     share::{self, Left, Shared},
-    telling,
+    telling::note,
     watch::ask_firmware,
 };
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 use arch::{
-    console, cpu,
+    cpu,
     el1::Vcpu,
     jump::{self, Context},
     lost,
@@ -27,7 +27,6 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, Ordering},
 };
 use handover::boot::Boot;
-use wire::{Record, record::Severity};
 
 /// CPUs of a kernel, with the first.
 const MOST: usize = 8;
@@ -278,9 +277,4 @@ extern "C" fn come_up() -> ! {
         before.restore();
     }
     power::cpu_off(Conduit::Smc)
-}
-
-fn note(id: &'static str, text: &str) {
-    telling::begin();
-    console::record(&Record::Finding { severity: Severity::Note, table: "witness", id, offset: None, text });
 }

@@ -19,6 +19,7 @@ mod cpus;
 mod early;
 mod kernel;
 mod load;
+mod lpis;
 mod map;
 mod put_back;
 mod registers;
@@ -47,6 +48,7 @@ use kdump::{
     tell::Cycle,
 };
 use load::{Loaded, Parts};
+use lpis::Lpis;
 use map::Map;
 use scenario::{
     Damage, Plant, Work,
@@ -84,6 +86,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let ids = registers::ids();
     let functions = put_back::Before::new(&mut counting.config, &counting.functions, &options.hands);
     put_back::forget_reservations(&boot.guest.efi);
+    let lpis = Lpis::new(boot, &mut frames);
     let loaded = load(boot, &options, ids.mmfr0, &mut counting);
     let hold = counting.streams.hold(u64::from(options.hold_us));
     let own = given::own_memory(boot);
@@ -102,9 +105,10 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     let mut telling = Telling::new(cycle);
     let mut seen = Seen::default();
     let mut off = Ok(());
-    let ended = match loaded
-        .and_then(|(parts, loaded)| Ok((Map::new(boot, &mut frames, ids.mmfr0, &parts)?, loaded, parts.attention)))
-    {
+    let ended = match loaded.and_then(|(parts, loaded)| {
+        lpis.are_outside(boot.guest.usable)?;
+        Ok((Map::new(boot, &mut frames, ids.mmfr0, &parts)?, loaded, parts.attention))
+    }) {
         Ok((map, loaded, attention)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
             let watch = Watch::new(
@@ -169,6 +173,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         check("kdump.survived", survival.look(boot)),
         counted_whole(&counting),
     ];
+    lpis.turn_off();
     functions.put_back(boot, &mut counting.config);
     cycle.checks(&checks, options.lava);
     if let Err(reason) = off {

@@ -1,21 +1,16 @@
 //! The machine as the primary left it: whatever the kernel has set up anew is as it was, and silent, before the way back.
 
+use crate::lpis;
 use alloc::vec::Vec;
 use arch::{bus::Ecam, mmio, timer};
 use handover::boot::{Boot, Efi};
 use kdump::{given, image};
 use pci::{Found, Function, Saved, sriov};
 use scenario::Hands;
-use witness::guest::efi::MEMRESERVE_GUID;
+use witness::guest::{acpi, efi::MEMRESERVE_GUID};
 
 /// From D3hot to D0 (PCI Express Base 6.0, 5.9.1).
 const WAKE_US: u64 = 10_000;
-/// Offsets of NumberOfTableEntries and ConfigurationTable in the system table (UEFI 2.11, 4.3), and what is believed of the first.
-const TABLE_COUNT: u64 = 104;
-const TABLES: u64 = 112;
-const MOST_TABLES: u64 = 256;
-/// Bytes of an entry: GUID and address (4.6).
-const TABLE_BYTES: u64 = 24;
 /// Offset of `next` in `struct linux_efi_memreserve`: size and count of the first stay 0.
 const NEXT: u64 = 8;
 
@@ -49,18 +44,9 @@ impl Before {
 
 /// Empties the table in which a kernel of an earlier cycle left word for the next: the memory of both is the same.
 pub(crate) fn forget_reservations(efi: &Efi) {
-    let system_table = efi.system_table.0;
-    if system_table == 0 {
-        return;
-    }
-    // SAFETY: the firmware's system table and what it leads to, in memory of its runtime services, which is mapped.
-    let read = |at| unsafe { mmio::read64(at) };
-    let guid = u128::from_le_bytes(MEMRESERVE_GUID);
-    let (first, count) = (read(system_table + TABLES), read(system_table + TABLE_COUNT) & 0xFFFF_FFFF);
-    for at in (first..).step_by(TABLE_BYTES as usize).take(count.min(MOST_TABLES) as usize) {
-        if u128::from(read(at)) | u128::from(read(at + 8)) << 64 == guid {
-            // SAFETY: the table that the primary made for kernels to write to.
-            unsafe { mmio::write64(read(at + 16) + NEXT, 0) }
-        }
+    let memory = &lpis::firmware_memory;
+    if let Some(table) = acpi::configuration(efi.system_table.0, &MEMRESERVE_GUID, memory) {
+        // SAFETY: the table that the primary made for kernels to write to.
+        unsafe { mmio::write64(table + NEXT, 0) }
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use arch::{console, timer};
 use embedded_io::Write;
 use kdump::tell::Cycle;
-use wire::Record;
+use wire::{Record, record::Severity};
 use witness::watch::{How, Seen, Witness};
 
 /// What is older than this is told at the next occasion.
@@ -94,4 +94,10 @@ pub(crate) fn begin() {
         // The console never fails.
         let _ = writer.console().write_all(b"\r\n");
     });
+}
+
+/// Something that is worth knowing.
+pub(crate) fn note(id: &'static str, text: &str) {
+    begin();
+    console::record(&Record::Finding { severity: Severity::Note, table: "witness", id, offset: None, text });
 }
