@@ -81,6 +81,12 @@ pub fn wait_for_event() {
     unsafe { asm!("wfe", options(nostack, preserves_flags)) }
 }
 
+/// Sends an event to all CPUs, which see what was stored before.
+pub fn send_event() {
+    // SAFETY: an event changes no state that Rust knows of.
+    unsafe { asm!("dsb ish", "sev", options(nostack, preserves_flags)) }
+}
+
 /// Masks debug exceptions, SError, IRQ and FIQ.
 pub fn mask_all() {
     // SAFETY: masking only delays exceptions.

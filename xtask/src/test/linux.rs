@@ -25,6 +25,7 @@ pub fn all() -> Vec<Case> {
         with(OLD, Case::new("witness-debian", |session| reset(session, OLD, "qemu-virt-dt"))),
         with(NEW, Case::new("witness-debian-acpi", |session| reset(session, NEW, "qemu-virt"))),
         with(OLD, Case::new("witness-debian-smp", two_cpus)),
+        with(OLD, Case::new("witness-debian-gicv2", gicv2)),
         with(OLD, Case::new("witness-hang", hang)),
         with(OLD, Case::new("witness-hang-idle", idle)),
         Case::new("witness-refused", refused),
@@ -116,6 +117,20 @@ fn two_cpus(session: &Session<'_>) -> Expected {
     let witness = &expect::run(&ended, "witness")?["witness"];
     let told = (&witness["profile"], &witness["ended"], &witness["violations"]);
     ensure(told == (&json!("RESET"), &json!("reset"), &json!([])), || format!("{told:?}"))?;
+    expect::finding(&ended, "several-cpus")
+}
+
+/// Interrupts without registers for EL2, and without an ITS: endpoints have none but wired ones.
+fn gicv2(session: &Session<'_>) -> Expected {
+    let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
+    let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"), "poweroff -f")?;
+    let mut arguments = arguments("qemu-virt-dt", &[&linux.kernel, &initrd], "--cmdline nr_cpus=2");
+    arguments.extend(words("-- -machine virt,gic-version=2 -cpu cortex-a72"));
+    let ended = session.run(&arguments)?;
+    expect::outcome(&ended, 0, "pass")?;
+    let witness = &expect::run(&ended, "witness")?["witness"];
+    let told = (&witness["profile"], &witness["ended"]);
+    ensure(told == (&json!("RESET"), &json!("off")), || format!("{told:?}"))?;
     expect::finding(&ended, "several-cpus")
 }
 

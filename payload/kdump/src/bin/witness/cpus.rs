@@ -8,6 +8,7 @@
 
 use crate::{
     attention::Attention,
+    kernel::has_gic_registers,
     registers,
     share::{self, Left, Shared},
     telling::note,
@@ -228,15 +229,17 @@ pub(crate) fn all_off(shared: &Shared<'_, '_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Wakes CPUs that sleep, in the kernel or in EL2: by an event, and by an interrupt that a kernel has enabled which sleeps.
+/// Wakes CPUs that sleep, in the kernel or in EL2: by an event, and by an interrupt that a kernel has enabled which sleeps. With a
+/// GICv2 none sleeps in EL2 but for events, and WFI traps.
 pub(crate) fn wake(affinities: impl Iterator<Item = u64>) {
-    for affinity in affinities {
+    cpu::send_event();
+    for affinity in affinities.filter(|_| has_gic_registers()) {
         let level = |shift: u32| affinity >> shift & 0xFF;
         // ICC_SGI1R_EL1: Aff3, RS, Aff2, Aff1, TargetList; INTID 0 (IHI 0069, 12.2.18).
         let target = level(32) << 48 | level(0) >> 4 << 44 | level(16) << 32 | level(8) << 16 | 1 << (level(0) & 0xF);
         // SAFETY: an interrupt for a CPU that is not to go on.
         unsafe {
-            asm!("dsb ish", "msr icc_sgi1r_el1, {0}", "isb", "sev", in(reg) target, options(nostack, preserves_flags));
+            asm!("dsb ish", "msr icc_sgi1r_el1, {0}", "isb", in(reg) target, options(nostack, preserves_flags));
         }
     }
 }
@@ -272,8 +275,10 @@ extern "C" fn come_up() -> ! {
         if left == Left::End && !wakes_until(first, &|| FIRST_IS_BACK.load(Ordering::Acquire)) {
             lost::because(format_args!("the kernel ended, but CPU {first:#x} does not leave it"));
         }
-        // SAFETY: no interrupt is this CPU's any more (DEN 0022, 5.5.2).
-        unsafe { asm!("msr icc_igrpen1_el1, xzr", "isb", options(nostack, preserves_flags)) }
+        if has_gic_registers() {
+            // SAFETY: no interrupt is this CPU's any more (DEN 0022, 5.5.2).
+            unsafe { asm!("msr icc_igrpen1_el1, xzr", "isb", options(nostack, preserves_flags)) }
+        }
         before.restore();
     }
     power::cpu_off(Conduit::Smc)

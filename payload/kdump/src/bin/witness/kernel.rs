@@ -135,16 +135,22 @@ pub(crate) fn has_interrupt() -> bool {
     pending & (0b11 << 6) != 0
 }
 
+/// The CPU interface for interrupts is one of system registers (ID_AA64PFR0_EL1.GIC). That of a GICv2 is in memory, and the kernel's alone.
+pub(crate) fn has_gic_registers() -> bool {
+    let features: u64;
+    // SAFETY: ID_AA64PFR0_EL1 is only read.
+    unsafe { asm!("mrs {0}, id_aa64pfr0_el1", out(reg) features, options(nomem, nostack, preserves_flags)) }
+    features >> 24 & 0xF != 0
+}
+
 /// No interrupt is being handled that keeps others of its priority waiting: a kernel parks its CPUs for good in a handler.
 pub(crate) fn can_be_woken() -> bool {
     const IDLE: u64 = 0xFF;
-    let (features, running): (u64, u64);
-    // SAFETY: ID_AA64PFR0_EL1 is only read.
-    unsafe { asm!("mrs {0}, id_aa64pfr0_el1", out(reg) features, options(nomem, nostack, preserves_flags)) }
-    if features >> 24 & 0xF == 0 {
-        // No such register: nobody can tell.
+    if !has_gic_registers() {
+        // Nobody can tell.
         return false;
     }
+    let running: u64;
     // SAFETY: ICC_RPR_EL1 is only read.
     unsafe { asm!("mrs {0}, icc_rpr_el1", out(reg) running, options(nomem, nostack, preserves_flags)) }
     running == IDLE
