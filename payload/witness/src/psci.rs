@@ -43,6 +43,9 @@ pub const INVALID_PARAMETERS: i64 = -2;
 
 /// A call for 64 bits (DEN 0028, 2.5.1).
 const IS_64: u32 = 1 << 30;
+const VERSION: u32 = 0x8400_0000;
+/// Major version in the upper half (5.3.1).
+const VERSION_0_2: i64 = 2;
 const CPU_SUSPEND: u32 = 0x8400_0001;
 const CPU_ON: u32 = 0x8400_0003;
 const SYSTEM_OFF: u32 = 0x8400_0008;
@@ -78,6 +81,16 @@ pub fn decide(immediate: u16, x: [u64; 4], extended: bool) -> Call {
         CPU_SUSPEND if is_power_down(x[1] as u32, extended) => Call::Answer(INVALID_PARAMETERS),
         FEATURES if !is_64 && refused(x[1] as u32) => Call::Answer(NOT_SUPPORTED),
         _ => Call::Forward,
+    }
+}
+
+/// What to do with an `HVC #immediate` where no firmware takes calls: PSCI 0.2 of one CPU, so that a kernel has a way to end.
+#[must_use]
+pub fn alone(immediate: u16, x: [u64; 4]) -> Call {
+    match decide(immediate, x, false) {
+        Call::End(ended) => Call::End(ended),
+        Call::Forward if x[0] as u32 == VERSION => Call::Answer(VERSION_0_2),
+        _ => Call::Answer(NOT_SUPPORTED),
     }
 }
 
@@ -157,6 +170,18 @@ mod tests {
         assert_eq!(suspend(0x4000_0000, true), Call::Answer(INVALID_PARAMETERS));
         assert_eq!(suspend(0x4000_0000, false), Call::Forward, "bits 31:26 are reserved in the original format");
         assert_eq!(suspend(0x0001_0000, true), Call::Forward, "a standby state");
+    }
+
+    #[test]
+    fn without_firmware_a_kernel_can_still_end() {
+        let call = |id| alone(0, [id, 1, 2, 3]);
+        assert_eq!(call(0x8400_0000), Call::Answer(2));
+        assert_eq!((call(0x8400_0008), call(0x8400_0009)), (Call::End(Ended::Off), Call::End(Ended::Reset)));
+        // CPU_ON, CPU_OFF, MIGRATE_INFO_TYPE, SMCCC_VERSION.
+        for id in [0xC400_0003, 0x8400_0002, 0x8400_0006, 0x8000_0000] {
+            assert_eq!(call(id), Call::Answer(NOT_SUPPORTED), "{id:#x}");
+        }
+        assert_eq!(alone(1, [0x8400_0008, 0, 0, 0]), Call::Answer(NOT_SUPPORTED));
     }
 
     #[test]

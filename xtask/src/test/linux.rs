@@ -24,6 +24,7 @@ pub fn all() -> Vec<Case> {
     vec![
         with(OLD, Case::new("witness-debian", |session| reset(session, OLD, "qemu-virt-dt"))),
         with(NEW, Case::new("witness-debian-acpi", |session| reset(session, NEW, "qemu-virt"))),
+        with(OLD, Case::new("witness-debian-sbsa", |session| reset(session, OLD, "qemu-sbsa"))),
         with(OLD, Case::new("witness-debian-smp", two_cpus)),
         with(OLD, Case::new("witness-debian-gicv2", gicv2)),
         with(OLD, Case::new("witness-hang", hang)),
@@ -72,7 +73,7 @@ fn reset(session: &Session<'_>, suite: &str, board: &str) -> Expected {
     ensure(told == (&json!("RESET"), &json!("off"), &json!([])), || format!("{told:?}"))?;
     // Its probe alone is 37 (corpus: the reference sequence and the ID registers).
     ensure(witness["accesses"].as_u64() >= Some(37), || format!("{} accesses", witness["accesses"]))?;
-    let (kernel, way) = (&witness["kernel"], if board == "qemu-virt-dt" { "devicetree" } else { "UEFI" });
+    let (kernel, way) = (&witness["kernel"], if board == "qemu-virt" { "UEFI" } else { "devicetree" });
     let is_told = kernel["version"].as_str().is_some_and(|version| version.starts_with("Linux version "));
     ensure(is_told && kernel["way"] == way && kernel["sha256"].as_str().map(str::len) == Some(64), || {
         format!("the report does not say which kernel it was: {kernel}")

@@ -25,6 +25,8 @@ pub struct Given<'a> {
     pub core_header: Range<PhysAddr>,
     /// All the memory that the kernel may use.
     pub usable: Range<PhysAddr>,
+    /// No firmware takes calls: the witness does, by HVC ([`crate::psci::alone`]).
+    pub is_alone: bool,
 }
 
 /// How UEFI is reached after ExitBootServices.
@@ -83,7 +85,7 @@ const UEFI: [&str; 6] = [
 /// What an earlier stage may have left in /chosen for its own kernel.
 const STALE: [&str; 4] = ["linux,initrd-start", "linux,initrd-end", "linux,elfcorehdr", "linux,usable-memory-range"];
 
-/// Edits firmware's blob: /chosen for the kernel, and the witness's memory reserved and never mapped.
+/// Edits firmware's blob: /chosen for the kernel, the witness's memory reserved and never mapped, and PSCI where there is none.
 ///
 /// # Errors
 /// [`TreeError`]; a hostile blob is one.
@@ -103,6 +105,11 @@ pub fn edit(blob: &[u8], given: &Given<'_>, witness: &Range<PhysAddr>) -> Result
     let cells = Cells::of(&tree.root)?;
     reserve(&mut tree.root, &cells, witness)?;
     choose(chosen(&mut tree.root), &cells, given)?;
+    if given.is_alone {
+        let node = child(&mut tree.root, "psci");
+        set(node, "compatible", b"arm,psci-0.2\0");
+        set(node, "method", b"hvc\0");
+    }
     let mut edited = tree.to_dtb();
     // boot_cpuid_phys, word 7 of the header (5.2), which the writer does not know.
     const BOOT_CPU: Range<usize> = 28..32;

@@ -6,7 +6,7 @@ use alloc::{format, string::String, vec::Vec};
 use arch::cache;
 use core::ops::Range;
 use handover::{
-    boot::Boot,
+    boot::{self, Boot},
     bundle::{Bundle, Part, WATCH_READS},
     crc64_of,
 };
@@ -152,6 +152,7 @@ fn describe(
         initrd: placed.initrd.clone(),
         core_header: kept..kept.plus(header_bytes as u64),
         usable,
+        is_alone: boot.psci == boot::PSCI_NONE,
     };
     let efi = &boot.guest.efi;
     let tree = if boot.tables.devicetree.bytes != 0 {

@@ -167,8 +167,7 @@ impl<'a, 'c> Watch<'a, 'c> {
                 self.visit();
                 return Ok(if word.is_some_and(|word| word & !0x1F == WFIT) { Next::GoOn } else { Next::Idle });
             }
-            // Nobody answers but the firmware below.
-            HVC => self.vcpu.x[0] = psci::NOT_SUPPORTED as u64,
+            HVC => return Ok(self.hypercall()),
             SMC => return self.call(),
             abort::DATA_ABORT | INSTRUCTION_ABORT => self.abort()?,
             system::SYSTEM => self.system()?,
@@ -234,6 +233,22 @@ impl<'a, 'c> Watch<'a, 'c> {
         self.vcpu.pc = self.vcpu.pc.wrapping_add(4);
     }
 
+    /// A call of a hypervisor: nobody answers but the firmware below. Where there is none, the devicetree says that this is PSCI.
+    fn hypercall(&mut self) -> Next {
+        let [x0, x1, x2, x3, ..] = self.vcpu.x;
+        let call = match lost::conduit() {
+            Conduit::None => psci::alone(self.vcpu.esr as u16, [x0, x1, x2, x3]),
+            _ => Call::Answer(psci::NOT_SUPPORTED),
+        };
+        match call {
+            Call::End(ended) => return end(ended),
+            Call::Answer(answer) => self.vcpu.x[0] = answer as u64,
+            // It is never forwarded.
+            Call::Forward | Call::Start { .. } => {}
+        }
+        Next::GoOn
+    }
+
     /// A call of firmware.
     fn call(&mut self) -> Result<Next, String> {
         if self.traps.first_call == 0 {
@@ -259,8 +274,7 @@ impl<'a, 'c> Watch<'a, 'c> {
                 self.step_over();
                 return Ok(Next::Forward);
             }
-            Call::End(psci::Ended::Off) => return Ok(Next::End(Ended { how: 0, reason: String::new() })),
-            Call::End(psci::Ended::Reset) => return Ok(Next::End(Ended { how: 1, reason: String::new() })),
+            Call::End(ended) => return Ok(end(ended)),
         }
         self.step_over();
         Ok(Next::GoOn)
@@ -347,6 +361,15 @@ impl<'a, 'c> Watch<'a, 'c> {
         let what = system::decode(esr).map_or_else(String::new, |system| system.to_string());
         format!("a trap that nobody expected at {pc:#x}: ESR_EL2 {esr:#x} FAR_EL2 {far:#x} {what}")
     }
+}
+
+/// The kernel ends itself.
+const fn end(ended: psci::Ended) -> Next {
+    let how = match ended {
+        psci::Ended::Off => 0,
+        psci::Ended::Reset => 1,
+    };
+    Next::End(Ended { how, reason: String::new() })
 }
 
 /// Passes a call on, where there is firmware that takes it from EL2.

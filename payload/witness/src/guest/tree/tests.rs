@@ -15,6 +15,7 @@ fn given() -> Given<'static> {
         initrd: Some(PhysAddr(0x7000_0000)..PhysAddr(0x7010_0001)),
         core_header: PhysAddr(0x7FFF_0000)..PhysAddr(0x7FFF_0250),
         usable: PhysAddr(0x6000_0000)..PhysAddr(0x8000_0000),
+        is_alone: false,
     }
 }
 
@@ -68,6 +69,18 @@ fn an_edited_tree_can_be_edited_again_and_nothing_is_left_of_the_first_time() {
     assert_eq!(read(&twice).bootargs(), Some(""));
     let reserved = read(&twice).reserved(&mut |_| {}).len();
     assert_eq!(reserved, read(&once).reserved(&mut |_| {}).len());
+}
+
+#[test]
+fn a_machine_without_psci_gets_the_witnesss() {
+    const SBSA: &[u8] = include_bytes!("../../../../../board-configs/qemu-sbsa.dtb");
+    let conduit = |blob: &[u8]| {
+        let tree = read(blob);
+        tables::Platform::from_devicetree(&tree, &[], &mut |_| {}).psci
+    };
+    let edited = |is_alone| edit(SBSA, &Given { is_alone, ..given() }, &WITNESS).expect("a tree");
+    use tables::fadt::Conduit;
+    assert_eq!((conduit(&edited(false)), conduit(&edited(true))), (Conduit::None, Conduit::Hvc));
 }
 
 #[test]
