@@ -29,11 +29,15 @@ pub(crate) enum Fault {
     SyncMissing,
     /// CMD_CFGI_STE is not sent: a CMD_SYNC stands in its place.
     CfgiMissing,
+    /// Its takeover stops where the command queue is to be used first, and nothing follows.
+    Hangs,
+    /// The same, and it polls for an acknowledge that never comes.
+    Polls,
 }
 
 impl Fault {
     /// All of them, by name.
-    pub(crate) const ALL: [(&'static str, Self); 8] = [
+    pub(crate) const ALL: [(&'static str, Self); 10] = [
         ("ste-rewritten", Self::SteRewritten),
         ("smmuen-cleared", Self::SmmuenCleared),
         ("l1-unread", Self::L1Unread),
@@ -42,6 +46,8 @@ impl Fault {
         ("ste-broken", Self::SteBroken),
         ("sync-missing", Self::SyncMissing),
         ("cfgi-missing", Self::CfgiMissing),
+        ("hangs", Self::Hangs),
+        ("polls", Self::Polls),
     ];
 }
 
@@ -104,6 +110,12 @@ impl Access for Faulty<'_> {
                 let base = self.hw.read64(smmu, reg::STRTAB_BASE);
                 self.hw.write64(smmu, reg::STRTAB_BASE, base);
             }
+        }
+        while offset == reg::CMDQ_PROD && value != 0 && (self.has(Fault::Hangs) || self.has(Fault::Polls)) {
+            if self.has(Fault::Polls) {
+                self.hw.read32(smmu, reg::IRQ_CTRLACK);
+            }
+            core::hint::spin_loop();
         }
         self.hw.write32(smmu, offset, value);
     }

@@ -184,7 +184,8 @@ pub enum Record<'a> {
     },
     /// A takeover step begins, at entry `index` of the access log.
     Step { run: u32, cycle: u32, index: u32, name: &'a str },
-    /// One register of one SMMU before the takeover and after the watch.
+    /// One register of one SMMU before the takeover and after the watch. Of a kernel that is watched it is told twice: as found,
+    /// before it runs, and in the end; so are its streams.
     Register { run: u32, cycle: u32, smmu: u8, name: &'a str, before: u64, after: u64 },
     /// SError or external abort, taken at a named step.
     Abort { run: u32, cycle: u32, step: &'a str, esr: u64, elr: u64, far: u64, serror: bool, count: u32 },

@@ -67,6 +67,21 @@ impl Cycle {
     pub fn is_whole(&self) -> bool {
         !self.checks.is_empty() || !self.streams.is_empty()
     }
+
+    /// A stream of which a watched kernel's cycle has told before: it is told as it goes, in case that no end comes.
+    fn told_before(&mut self, bdf: &str) -> Option<&mut Stream> {
+        let is_watched = self.kernel.is_some();
+        self.streams.iter_mut().find(|known| is_watched && known.bdf == bdf)
+    }
+
+    /// Samples stand by time, however early some were told.
+    fn sample(&mut self, sample: (u64, String, u64, Option<u64>, u64)) {
+        let end = self.samples.partition_point(|known| known.0 <= sample.0);
+        let same = self.samples.iter().take(end).rev().take_while(|known| known.0 == sample.0);
+        if same.into_iter().all(|known| *known != sample) {
+            self.samples.insert(end, sample);
+        }
+    }
 }
 
 /// A run as its records told it.
@@ -329,7 +344,7 @@ impl Builder {
                 waived: None,
             }),
             Record::Stream { bdf, stream_id, endpoint, rmr, unit, witness, phases, gap_ticks, .. } => {
-                cycle.streams.push(Stream {
+                let stream = Stream {
                     bdf: bdf.into(),
                     stream_id,
                     endpoint: endpoint.into(),
@@ -338,13 +353,18 @@ impl Builder {
                     witness: witness.into(),
                     phases: phases.into(),
                     gap_ticks,
-                });
+                };
+                match cycle.told_before(bdf) {
+                    Some(known) => *known = stream,
+                    None => cycle.streams.push(stream),
+                }
             }
-            Record::CycleStream { bdf, phases, .. } => {
-                cycle.short.push(CycleStream { bdf: bdf.into(), phases: phases.into() });
-            }
+            Record::CycleStream { bdf, phases, .. } => match cycle.told_before(bdf) {
+                Some(known) => known.phases = phases.into(),
+                None => cycle.short.push(CycleStream { bdf: bdf.into(), phases: phases.into() }),
+            },
             Record::Sample { ticks, bdf, delivered, blocked, mis_steered, .. } => {
-                cycle.samples.push((ticks, bdf.into(), delivered, blocked, mis_steered));
+                cycle.sample((ticks, bdf.into(), delivered, blocked, mis_steered));
             }
             Record::Event { smmu, id, name, stream_id, bdf, input_address, read, count, .. } => {
                 let (name, bdf, input_address) = (name.into(), text(bdf), Hex(input_address));
@@ -372,7 +392,12 @@ impl Builder {
             }
             Record::Step { index, name, .. } => cycle.steps.push((index, name.into())),
             Record::Register { smmu, name, before, after, .. } => {
-                cycle.registers.push(board::register(smmu, name, before, after));
+                let register = board::register(smmu, name, before, after);
+                let is_same = |known: &&mut Register| (known.smmu, known.name.as_str()) == (smmu, name);
+                match cycle.registers.iter_mut().find(is_same).filter(|_| cycle.kernel.is_some()) {
+                    Some(known) => *known = register,
+                    None => cycle.registers.push(register),
+                }
             }
             Record::Abort { step, esr, elr, far, serror, count, .. } => {
                 let (esr, elr, far) = (Hex(esr), Hex(elr), Hex(far));

@@ -61,6 +61,13 @@ pub fn broken(run: &Value) -> BTreeSet<String> {
     bad.filter_map(|check| check["id"].as_str()).map(str::to_owned).collect()
 }
 
+/// Of these, checks that fail.
+pub fn failed(run: &Value) -> BTreeSet<String> {
+    let checks = run["checks"].as_array().into_iter().flatten();
+    let bad = checks.filter(|check| check["verdict"] == "fail" && check["expected"] != "fail");
+    bad.filter_map(|check| check["id"].as_str()).map(str::to_owned).collect()
+}
+
 /// Exactly these checks are not as expected.
 pub fn only_broken(run: &Value, wanted: &[&str]) -> Expected {
     let wanted: BTreeSet<_> = wanted.iter().map(|id| (*id).to_owned()).collect();

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::Case;
 use super::cases::words;
 use super::expect::{self, Expected, ensure};
@@ -21,14 +23,22 @@ struct Taker {
     broken: &'static [&'static str],
     /// What the kernel says.
     says: &'static [&'static str],
+    /// What is due where it was heard of last, if its takeover was not over.
+    due: Option<&'static str>,
 }
 
 const fn follows(arguments: &'static str, profile: &'static str) -> Taker {
-    Taker { arguments, scenario: "witness", more: "", profile, ended: "off", broken: &[], says: &[] }
+    Taker { arguments, scenario: "witness", more: "", profile, ended: "off", broken: &[], says: &[], due: None }
 }
 
 const fn breaks(arguments: &'static str, profile: &'static str, broken: &'static [&'static str]) -> Taker {
     Taker { broken, ..follows(arguments, profile) }
+}
+
+/// Of a kernel without an end all is known that it did until then.
+const fn hangs(arguments: &'static str, profile: &'static str, due: Option<&'static str>) -> Taker {
+    let taker = Taker { due, ..breaks(arguments, profile, &["kdump.survived"]) };
+    taker.ends("hang").run_with("--timeout 3")
 }
 
 impl Taker {
@@ -140,13 +150,15 @@ const ENDS: &[Taker] = &[
         "none",
         &["witness.saw-accesses", "witness.profile-followed", "protocol.no-violation", "gerror.read-before-cmdq"],
     ),
-    Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=hang", "none") }
-        .ends("hang")
-        .run_with("--timeout 10"),
-    Taker { broken: &["kdump.survived"], ..follows("policy=adopt-v7 end=wfi-hang", "none") }
-        .ends("hang")
-        .run_with("--timeout 3"),
+    hangs("policy=reset end=hang", "RESET", None),
+    hangs("policy=adopt-v7 end=hang", V7, None).run_with("--timeout 10"),
+    hangs("policy=adopt-v7 end=wfi-hang", V7, None),
+    hangs("policy=reset fault=hangs", "RESET", FIRST_COMMAND),
+    hangs("policy=adopt-v7 fault=polls", V7, FIRST_COMMAND),
 ];
+
+/// What is due where the command queue is on.
+const FIRST_COMMAND: Option<&str> = Some("CFGI_STE_RANGE or CFGI_ALL and SYNC");
 
 /// All of them.
 pub fn all() -> Vec<Case> {
@@ -193,13 +205,15 @@ fn judged(session: &Session<'_>, ended: &Ended, taker: &Taker) -> Expected {
     for (key, wanted) in [("profile", taker.profile), ("ended", taker.ended)] {
         ensure(witness[key] == wanted, || format!("{key} is {}, not {wanted}", witness[key]))?;
     }
-    let broken = expect::broken(run);
+    if is_hang {
+        told(run, taker.due)?;
+    }
+    let broken = if is_hang { expect::failed(run) } else { expect::broken(run) };
     let is_dma = |id: &&str| id.starts_with("dma.");
     let lacking = taker.broken.iter().find(|id| !broken.contains(**id));
     ensure(lacking.is_none(), || format!("{lacking:?} does not notice; what does: {broken:?}"))?;
-    // A boot that was lost has an end for nothing.
     let more = broken.iter().map(String::as_str).find(|id| !taker.broken.contains(id) && !is_dma(id));
-    ensure(is_hang || more.is_none(), || format!("{more:?} breaks without cause"))?;
+    ensure(more.is_none(), || format!("{more:?} breaks without cause"))?;
     ensure(!broken.is_empty() || ended.status == Some(0), || {
         format!("exit status {:?}: {}", ended.status, ended.stderr)
     })?;
@@ -209,4 +223,17 @@ fn judged(session: &Session<'_>, ended: &Ended, taker: &Taker) -> Expected {
     let unsaid = taker.says.iter().find(|wanted| !log.contains(&format!("guest: {wanted}")));
     ensure(unsaid.is_none(), || format!("the kernel does not say {unsaid:?}"))?;
     ensure(!log.contains(": wrong"), || "a store did not do what it ought to".into())
+}
+
+/// Of a kernel that was not heard of again: its last access and where that was, where it was in its sequence, and each stream.
+fn told(run: &Value, due: Option<&str>) -> Expected {
+    let (last, left) = (&run["witness"]["last"], &run["witness"]["left"]);
+    ensure(last["access"].is_string() && last["pc"].is_string(), || format!("last seen: {last}"))?;
+    ensure(left["expected"].as_str() == due, || format!("it left its sequence at {left}, not where {due:?} was due"))?;
+    for stream in expect::array(run, "streams")? {
+        expect::delivered(stream, "before")?;
+        let since = ["delivered", "blocked"].iter().filter_map(|key| expect::count(stream, "blackout", key));
+        ensure(since.sum::<u64>() > 0, || format!("nothing is known of {} since the crash: {stream}", stream["bdf"]))?;
+    }
+    Ok(())
 }

@@ -71,6 +71,8 @@ pub struct Followed {
     pub profile: Option<Profile>,
     /// Where it is left; `None`: nowhere.
     pub left: Option<Departure>,
+    /// What was due where a log was cut; `None`: the sequence is complete, or the log is whole.
+    pub due: Option<String>,
 }
 
 /// Fewer steps than these are no sequence, where anything else came too.
@@ -186,6 +188,7 @@ impl Profiles {
         if is_whole {
             track.end(entries);
         }
-        Followed { profile: Some(profile), left: track.left.take() }
+        let due = track.due().filter(|_| !is_whole);
+        Followed { profile: Some(profile), left: track.left.take(), due }
     }
 }

@@ -34,7 +34,7 @@ pub struct Witness {
     /// Reads of tables were watched; without them revisions 7 and 10 look alike.
     #[serde(default)]
     pub reads: bool,
-    /// Where it left its profile.
+    /// Where it left its profile; of a kernel without an end, where it was in it.
     #[serde(default)]
     pub left: Option<Departure>,
     /// The last entry of its takeover.

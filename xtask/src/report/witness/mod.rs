@@ -180,7 +180,10 @@ fn last(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Option<Last> {
         let logged = kinds.iter().find(|logged| u64::from(logged.index) == seen.at)?;
         Some(format!("{} of {}, {:#x}, log entry {}", logged.kind, logged.name, logged.value.0, seen.at))
     });
-    let pc = told.end.as_ref().map(|end| end.pc).or(told.alive.map(|alive| alive.pc))?;
+    let alive = told.alive.map(|alive| (alive.ticks, alive.pc));
+    let accessed = access.and_then(|seen| Some((seen.entry.ticks, seen.foreign?.pc.0)));
+    let later = alive.into_iter().chain(accessed).max_by_key(|(ticks, _)| *ticks);
+    let pc = told.end.as_ref().map(|end| end.pc).or(later.map(|(_, pc)| pc))?;
     Some(Last { access: words, pc: Hex(pc), symbol: log.name(pc) })
 }
 
@@ -231,6 +234,7 @@ fn section(
         expected: left.expected.clone(),
         found: left.found.clone(),
     });
+    let left = left.or_else(|| stopped_at(report).filter(|_| told.end.is_none()));
     let cost = |end: &End| {
         let End { ticks, cost, traps, visits, forwarded, .. } = *end;
         Cost { ticks, trap_ticks: cost, traps, visits, forwarded }
@@ -254,6 +258,12 @@ fn section(
         cost: told.end.as_ref().map(cost),
         symbols,
     }
+}
+
+/// Where a kernel was in its sequence when it was heard of last.
+fn stopped_at(report: &Judged) -> Option<Departure> {
+    let expected = report.followed.values().find_map(|followed| followed.due.clone())?;
+    Some(Departure { entry: report.entries, expected, found: "nothing more".into() })
 }
 
 /// The profile as `report.json` has it.

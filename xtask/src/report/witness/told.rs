@@ -49,6 +49,7 @@ pub struct End {
 /// As [`Record::Watching`].
 #[derive(Clone, Copy, Debug)]
 pub struct Alive {
+    pub ticks: u64,
     pub pc: u64,
     pub traps: u32,
     pub accesses: u32,
@@ -93,7 +94,9 @@ impl Told {
                     End { ended, reason, pc, first_call, ticks, cost, traps, visits, forwarded, partial, overflowed };
                 self.end = Some(end);
             }
-            Record::Watching { pc, traps, accesses, .. } => self.alive = Some(Alive { pc, traps, accesses }),
+            Record::Watching { ticks, pc, traps, accesses, .. } => {
+                self.alive = Some(Alive { ticks, pc, traps, accesses });
+            }
             _ => {}
         }
     }

@@ -5,20 +5,22 @@
 //! itself at once: the page of its configuration space and the first one of its registers are closed to the kernel. Registers
 //! that the kernel gives another address are followed.
 
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 use arch::{
     bus::{Ecam, EcamWindow},
+    console,
     frames::FrameRange,
     remap, timer,
 };
 use handover::{
     boot::Boot,
-    oracle::{OracleView, Stream},
+    oracle::{OracleView, STREAM_NO_ATTEMPTS, Stream},
 };
-use kdump::{errors::Errors, given, streams::Streams};
+use kdump::{errors::Errors, given, streams::Streams, tell::Cycle};
 use pci::{Command, Found, Function};
 use scenario::quiesce::Means;
 use tables::iort::Iort;
+use wire::Record;
 use witness::course::{Course, Cut};
 use witness::watch::Seen;
 
@@ -211,6 +213,27 @@ impl<'a> Counting<'a> {
             None => {}
         }
         cut == Some(Cut::Takeover)
+    }
+
+    /// What became of the streams so far, as if the kernel ended now.
+    pub(crate) fn tell(&self, Cycle { run, cycle }: Cycle) {
+        for watched in &self.streams.all {
+            let (totals, mut cuts) = (watched.stream.totals, watched.cuts);
+            if self.takeover.is_none() {
+                cuts.takeover = totals;
+            }
+            if !self.is_over {
+                cuts.end = totals;
+            }
+            let has_attempts = watched.stream.flags & STREAM_NO_ATTEMPTS == 0;
+            let bdf = &watched.stream.bdf.to_string();
+            let phases = cuts.phases(has_attempts).map(|delta| delta.phase);
+            console::record(&Record::CycleStream { run, cycle, bdf, phases });
+            let (delivered, mis_steered) = (totals.delivered, totals.mis_steered);
+            let blocked = has_attempts.then(|| totals.attempted.saturating_sub(delivered.saturating_add(mis_steered)));
+            let ticks = timer::now();
+            console::record(&Record::Sample { run, cycle, ticks, bdf, delivered, blocked, mis_steered });
+        }
     }
 
     fn cut_takeover(&mut self) {

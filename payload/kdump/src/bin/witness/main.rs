@@ -111,6 +111,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     }) {
         Ok((map, loaded, attention)) => {
             cycle_kernel(cycle, boot, &loaded, ids.midr);
+            telling.tell_found(&counting, &before, boot.crash_tick);
             let watch = Watch::new(
                 Cpus::new(boot, attention),
                 &mut hw,

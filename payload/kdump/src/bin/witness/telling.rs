@@ -1,11 +1,13 @@
 //! What the kernel does is told while it does it: of one that hangs the host knows the last access.
 //!
-//! Kernel and witness share a console. A line of the kernel's may be half written, so each telling begins with a new one.
+//! Kernel and witness share a console. A line of the kernel's may be half written, so each telling begins with a new one. What is
+//! told in the end takes the place of counts that were told before it.
 
+use crate::counting::Counting;
 use alloc::vec::Vec;
 use arch::{console, timer};
 use embedded_io::Write;
-use kdump::tell::Cycle;
+use kdump::{observe::Before, tell::Cycle};
 use wire::{Record, record::Severity};
 use witness::watch::{How, Seen, Witness};
 
@@ -13,6 +15,8 @@ use witness::watch::{How, Seen, Witness};
 const AGE_US: u64 = 20_000;
 /// Longest telling between two instructions of the kernel: a slow console must not take the time of its takeover.
 const BUDGET_US: u64 = 5_000;
+/// What is older than this is told at any trap: the kernel may poll until it is given up.
+const LATE_US: u64 = 200_000;
 /// Time between two signs of life.
 const SIGN_US: u64 = 1_000_000;
 
@@ -25,11 +29,13 @@ pub(crate) struct Telling {
     /// Counter when the first entry came that is not told yet.
     oldest: u64,
     last_sign: u64,
+    /// A takeover was over since streams were told last.
+    is_count_due: bool,
 }
 
 impl Telling {
     pub(crate) fn new(cycle: Cycle) -> Self {
-        Self { cycle, told: 0, costs: Vec::new(), oldest: 0, last_sign: timer::now() }
+        Self { cycle, told: 0, costs: Vec::new(), oldest: 0, last_sign: timer::now(), is_count_due: false }
     }
 
     /// A trap has made entries up to the end of the log, and took `cost` ticks.
@@ -41,11 +47,20 @@ impl Telling {
         self.costs.resize(entries.len(), cost);
     }
 
+    /// The streams as they are before the kernel runs; its SMMUs' registers likewise: they are judged by.
+    pub(crate) fn tell_found(&self, counting: &Counting<'_>, before: &[Before], crash_tick: u64) {
+        self.cycle.streams(&counting.streams, crash_tick);
+        for old in before {
+            self.cycle.registers(&old.registers, &old.registers);
+        }
+    }
+
     /// Tells what is old enough, and that the kernel lives.
-    pub(crate) fn visit(&mut self, witness: &mut Witness, pc: u64, traps: u32) {
+    pub(crate) fn visit(&mut self, witness: &mut Witness, counting: &Counting<'_>, pc: u64, traps: u32) {
         let now = timer::now();
-        if self.told < witness.log().entries().len() && now - self.oldest >= timer::ticks_of_us(AGE_US) {
-            self.tell(witness, now + timer::ticks_of_us(BUDGET_US));
+        let is_old = self.told < witness.log().entries().len() && now - self.oldest >= timer::ticks_of_us(AGE_US);
+        if is_old || self.is_count_due {
+            self.tell_some(witness, counting);
         }
         if now - self.last_sign >= timer::ticks_of_us(SIGN_US) {
             self.last_sign = now;
@@ -53,7 +68,16 @@ impl Telling {
             let accesses = witness.log().entries().len() as u32;
             begin();
             console::record(&Record::Watching { run, cycle, ticks: now, pc, traps, accesses });
+            counting.tell(self.cycle);
         }
+    }
+
+    /// Whether the kernel made no occasion for so long that any trap is one.
+    pub(crate) fn is_late(&self, witness: &Witness) -> bool {
+        let now = timer::now();
+        let is_untold = self.told < witness.log().entries().len();
+        is_untold && now - self.oldest >= timer::ticks_of_us(LATE_US)
+            || now - self.last_sign >= timer::ticks_of_us(SIGN_US)
     }
 
     /// Tells the rest, as far as it goes before `deadline`.
@@ -82,9 +106,19 @@ impl Telling {
         }
     }
 
-    /// Tells soon after the takeover, whatever its age.
-    pub(crate) fn tell_some(&mut self, witness: &mut Witness) {
-        self.tell(witness, timer::now() + timer::ticks_of_us(BUDGET_US));
+    /// Tells soon after the takeover, whatever its age; and then the streams, now or at the next occasion.
+    pub(crate) fn tell_taken(&mut self, witness: &mut Witness, counting: &Counting<'_>) {
+        self.is_count_due = true;
+        self.tell_some(witness, counting);
+    }
+
+    fn tell_some(&mut self, witness: &mut Witness, counting: &Counting<'_>) {
+        let deadline = timer::now() + timer::ticks_of_us(BUDGET_US);
+        self.tell(witness, deadline);
+        if self.is_count_due && self.told == witness.log().entries().len() && timer::now() < deadline {
+            self.is_count_due = false;
+            counting.tell(self.cycle);
+        }
     }
 }
 

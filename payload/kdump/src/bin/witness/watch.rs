@@ -154,6 +154,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         let Vcpu { esr, pc, .. } = self.vcpu;
         if cause == Cause::Interrupt {
             self.early.interrupt();
+            self.occasion();
             return Ok(Next::GoOn);
         }
         if cause != Cause::Synchronous {
@@ -191,7 +192,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// What this trap has added to the log: counted, told, and its tables watched.
     fn follow(&mut self, known: usize, began: u64) -> Result<(), String> {
-        let Self { witness, counting, map, telling, .. } = self;
+        let Self { witness, counting, map, telling, vcpu, traps, .. } = self;
         let mut is_taken = false;
         for seen in witness.log().entries().get(known..).unwrap_or_default() {
             is_taken |= counting.follow(seen);
@@ -199,7 +200,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         map.follow(witness)?;
         telling.add(witness.log().entries(), timer::now() - began);
         if is_taken {
-            telling.tell_some(witness);
+            telling.tell_taken(witness, counting);
+        } else if telling.is_late(witness) {
+            telling.visit(witness, counting, vcpu.pc, traps.all);
         }
         counting.look();
         // A look may have used the timer.
@@ -219,14 +222,14 @@ impl<'a, 'c> Watch<'a, 'c> {
         let is_needed = self.counting.is_needed();
         if is_needed {
             self.counting.look();
-            self.telling.visit(self.witness, pc, self.traps.all);
+            self.telling.visit(self.witness, self.counting, pc, self.traps.all);
         }
         is_needed
     }
 
     /// Tells, if there is something to tell.
     fn occasion(&mut self) {
-        self.telling.visit(self.witness, self.vcpu.pc, self.traps.all);
+        self.telling.visit(self.witness, self.counting, self.vcpu.pc, self.traps.all);
     }
 
     fn step_over(&mut self) {

@@ -187,6 +187,11 @@ impl Track {
         }
     }
 
+    /// The next step, in words.
+    pub(super) fn due(&self) -> Option<String> {
+        self.step().as_ref().map(words)
+    }
+
     /// The log ends.
     pub(super) fn end(&mut self, entries: u64) {
         // A result that nobody waited for is missing all the same.

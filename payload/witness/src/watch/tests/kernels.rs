@@ -27,7 +27,11 @@ fn a_stock_kernel_resets_and_breaks_nothing() {
     let mut kernel = Kernel::new();
     kernel.stock();
     let report = kernel.report(false);
-    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::Reset), left: None }), "{report:#?}");
+    assert_eq!(
+        followed(&report),
+        Some(&Followed { profile: Some(Profile::Reset), left: None, due: None }),
+        "{report:#?}"
+    );
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
     let count = |is: fn(&Entry) -> bool| kernel.witness.log().entries().iter().filter(|seen| is(&seen.entry)).count();
     // Two commands with CMD_SYNC, of two words each.
@@ -73,7 +77,11 @@ fn an_adopting_kernel_reads_level_1_once_and_writes_no_table() {
     let mut kernel = Kernel::new();
     kernel.adopt_v7();
     let report = kernel.report(true);
-    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), left: None }), "{report:#?}");
+    assert_eq!(
+        followed(&report),
+        Some(&Followed { profile: Some(Profile::AdoptV7), left: None, due: None }),
+        "{report:#?}"
+    );
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
     assert_eq!(kernel.table_stores(), []);
     // The scan of one register and 256 descriptors is three entries, not 257: the first one leads on, the others are 0.
@@ -89,7 +97,7 @@ fn its_attach_is_one_store_to_the_dead_table() {
     kernel.adopted_attach(0x10, 2);
     assert_eq!(kernel.table_stores(), [(ste, 0b1011 | (CDS + 128), 0b1011 | cds)]);
     let report = kernel.report(true);
-    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), left: None }));
+    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), left: None, due: None }));
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
     // The dead kernel's CD is still watched: it is evidence.
     assert!(kernel.witness.tables().any(|region| region.owner == Owner::Dead && region.target.start == CDS + 128));
