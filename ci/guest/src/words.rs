@@ -50,7 +50,7 @@ impl Words {
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let (policies, streams) = (Vec::new(), [StreamId(0x10)].to_vec());
         let (rmr_streams, actions) = (Vec::new(), Vec::new());
-        let mut words = Self { policies, fault: None, streams, rmr_streams, actions, watch_us: 20_000, end: End::Off };
+        let mut words = Self { policies, fault: None, streams, rmr_streams, actions, watch_us: 100_000, end: End::Off };
         for word in text.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=') else { continue };
             let wrong = |known: &str| format!("{word}: known are {known}");

@@ -71,6 +71,11 @@ impl Units {
     const fn arrived(self) -> u64 {
         self.delivered.saturating_add(self.mis_steered)
     }
+
+    /// Something was attempted, as far as one can see.
+    fn moved(self) -> bool {
+        self.arrived() > 0 || self.blocked.is_some_and(|blocked| blocked > 0)
+    }
 }
 
 fn course<'a>(case: &Case<'_>, cycle: &Cycle, stream: &'a Stream) -> Course<'a> {
@@ -80,7 +85,7 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, stream: &'a Stream) -> Course<'a> 
         case.log.smmus().into_iter().filter_map(|smmu| case.log.shut_down(smmu)).map(|seen| seen.entry.ticks).min();
     let last = sample(cycle, bdf, |_| true, true);
     // What an attached stream does is no longer the takeover's; nor is what any does when the SMMU is off.
-    let cut = attach.map(|attach| attach.done).into_iter().chain(off).min();
+    let cut = attach.map(|attach| attach.begun).into_iter().chain(off).min();
     let at_cut = cut.and_then(|cut| sample(cycle, bdf, |ticks| ticks <= cut, true));
     let nothing = Units { blocked: Some(0), ..Units::default() };
     let later = at_cut.zip(last).map_or(nothing, |(cut, last)| last.less(cut));
@@ -91,7 +96,6 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, stream: &'a Stream) -> Course<'a> 
     let (until, after) = (Units::of(stream.phases.since_crash()), Units::of(stream.phases.after));
     let requester = cycle.requesters.iter().find(|requester| requester.bdf == *bdf);
     let stopped_by = requester.and_then(|requester| Some(requester.stopped.as_ref()?.means.clone()));
-    let moves = after.arrived() > 0 || after.blocked.is_some_and(|blocked| blocked > 0);
     Course {
         stream,
         until: until.less(later),
@@ -99,7 +103,7 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, stream: &'a Stream) -> Course<'a> 
         stale: attached.zip(end).map(|(from, to)| to.less(from).arrived()),
         when_off: at_off.zip(later_off).map(|(from, to)| to.less(from).mis_steered),
         attach,
-        is_live_after: moves,
+        is_live_after: after.moved(),
         stopped_by,
         is_lost: requester.is_some_and(|requester| !requester.answers),
     }
@@ -168,11 +172,11 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint]) -> Vec<Che
         |it: &Course<'_>| it.until.mis_steered > 0 && !of(it.stream).is_some_and(|after| after == After::Untranslated);
     let may_stray = mis_steered.is_failure() && !courses.iter().any(strays);
     let delivered = each(&courses, |it| {
-        let has_none = it.after.delivered == 0 && it.is_live_after;
+        let has_none = it.after.delivered == 0 && it.after.moved();
         has_none.then(|| format!("{}: nothing delivered after the takeover", it.stream.bdf))
     });
     // Nor is a delivery owed where nobody attempted one.
-    let is_owed = courses.is_empty() || courses.iter().any(|it| it.is_live_after);
+    let is_owed = courses.is_empty() || courses.iter().any(|it| it.after.moved());
     let delivered = if is_owed { delivered } else { Saw::skip(NONE_ATTEMPTED) };
     let loses = any(&|after, stream| !after.delivers(stream.rmr)) && delivered.is_failure();
     let is_counted = blocked.due() != Verdict::Skip;

@@ -46,6 +46,8 @@ pub struct Attach {
     pub at: u64,
     pub smmu: SmmuIndex,
     pub stream: u32,
+    /// When the first command or store of it was seen: from there on a device may follow either tables.
+    pub begun: u64,
     /// When the SMMU had no more of the old STE, as far as the log shows.
     pub done: u64,
 }
@@ -138,9 +140,29 @@ impl<'a> Log<'a> {
                 is_read && later.entry.smmu == seen.entry.smmu && (later.entry.value == end || later.at > next)
             };
             let done = self.all.iter().find(consumed)?.entry.ticks;
-            Some(Attach { at: seen.at, smmu: seen.entry.smmu, stream: command.stream(), done })
+            let (smmu, stream) = (seen.entry.smmu, command.stream());
+            Some(Attach { at: seen.at, smmu, stream, begun: self.begun(seen, stream), done })
         };
         stored.filter_map(attach).collect()
+    }
+
+    /// When an attach began of which this store is the one that counts: at the first word of its STE that was stored behind the
+    /// takeover, or at the first invalidation for its stream.
+    fn begun(&self, stored: &Seen<'_>, stream: u32) -> u64 {
+        let smmu = stored.entry.smmu;
+        let since = self.taken_over(smmu).unwrap_or(0);
+        let is_of_attach = |at: u64, of: SmmuIndex| (since..=stored.at).contains(&at) && of == smmu;
+        let is_own_ste = |seen: &&Seen<'_>| {
+            seen.is(Structure::Ste) && seen.entry.address / STE_BYTES == stored.entry.address / STE_BYTES
+        };
+        let stores = self.table_stores().filter(is_own_ste).map(|seen| seen.at);
+        let is_own = |command: &&Command| {
+            matches!(command.opcode(), opcode::CFGI_STE | opcode::CFGI_CD) && command.stream() == stream
+        };
+        let commands = self.commands.iter().filter(is_own);
+        let commands = commands.filter(|command| is_of_attach(command.at, command.smmu)).map(|command| command.at);
+        let first = stores.filter(|at| is_of_attach(*at, smmu)).chain(commands).min().unwrap_or(stored.at);
+        usize::try_from(first).ok().and_then(|at| self.all.get(at)).map_or(stored.entry.ticks, |seen| seen.entry.ticks)
     }
 }
 

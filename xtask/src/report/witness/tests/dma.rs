@@ -139,3 +139,26 @@ fn what_goes_astray_when_the_smmu_is_off_is_told_apart() {
     let report = ends(Kernel::stock);
     assert_eq!(verdict(&report.runs[0], "dma.no-mis-steer-when-off"), (Verdict::Fail, Verdict::Pass));
 }
+
+#[test]
+fn what_is_refused_while_a_device_is_attached_is_not_the_takeovers() {
+    // A device that nobody has stopped: all that it lost it lost between the first step of the attach and the last.
+    let refused_at = |in_attach: bool| {
+        let mut kernel = Kernel::new();
+        kernel.witness.tell_found(&mut kernel.hw);
+        kernel.adopt_v7();
+        let before = ticks(&mut kernel);
+        kernel.command([0x05 | 0x10 << 32, 1]);
+        let begun = ticks(&mut kernel);
+        kernel.adopted_attach(0x10, 300);
+        let end = ticks(&mut kernel) + 10;
+        let refused = if in_attach { begun } else { before };
+        let samples = [(1, 0), (before - 1, 0), (refused, 100), (end, 100)];
+        let mut boot = boot(Recorded::of(&mut kernel), [phase(0, 6, 0), phase(30, 0, 0)], &samples);
+        boot.request.kernel.as_mut().unwrap().watch_reads = true;
+        let report = judged(&boot);
+        unexpected(&report.runs[0]).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(refused_at(true), ["dma.delivered-after"; 0]);
+    assert!(refused_at(false).contains(&"dma.no-blocked".to_owned()));
+}
