@@ -92,7 +92,10 @@ impl Capture {
 impl State {
     fn take(&mut self, item: Item<'_>, seen: &mut impl FnMut(&Record<'_>)) {
         let is_new = match item {
-            Item::Record { record, .. } => !matches!(record, Record::Watching { .. }),
+            // Counts come with each sign of life.
+            Item::Record { record, .. } => {
+                !matches!(record, Record::Watching { .. } | Record::CycleStream { .. } | Record::Sample { .. })
+            }
             Item::Text(text) => !text.trim_ascii().is_empty(),
             Item::Anomaly(_) => true,
         };

@@ -23,7 +23,7 @@ pub use run::{
     Abort, Access, Attach, Check, Crash, CycleLine, CycleStream, Event, FailedCycle, Register, Run, Stream, Timing,
     Waived,
 };
-pub use witness::{Cost, Foreign, Kernel, Last, Offence, Witness};
+pub use witness::{Cost, Foreign, Kernel, Last, Offence, OnSmmu, Witness};
 
 /// Value of the key `schema`.
 pub const SCHEMA: &str = "inflight-report/1";

@@ -160,7 +160,9 @@ fn one_run(text: &mut String, run: &Run) {
 
 /// What a kernel did that was watched.
 fn kernel(text: &mut String, witness: &Witness) {
-    let Witness { profile, accesses, commands, table_stores, ended, .. } = witness;
+    let Witness { accesses, commands, table_stores, ended, .. } = witness;
+    // An older report has it in one word alone.
+    let profile = if witness.followed.is_empty() { &*witness.profile } else { &witness.followed };
     let name = witness.kernel.version.as_ref().or(witness.kernel.name.as_ref()).map_or("a kernel", |name| name);
     line(
         text,

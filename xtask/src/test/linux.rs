@@ -29,6 +29,7 @@ pub fn all() -> Vec<Case> {
         with(OLD, Case::new("witness-debian-gicv2", gicv2)),
         with(OLD, Case::new("witness-hang", hang)),
         with(OLD, Case::new("witness-hang-idle", idle)),
+        Case { lacks: || setup::lacks_qemu((11, 0)), ..with(OLD, Case::new("witness-debian-two-smmus", two_smmus)) },
         Case::new("witness-refused", refused),
     ]
 }
@@ -133,6 +134,26 @@ fn gicv2(session: &Session<'_>) -> Expected {
     let told = (&witness["profile"], &witness["ended"]);
     ensure(told == (&json!("RESET"), &json!("off")), || format!("{told:?}"))?;
     expect::finding(&ended, "several-cpus")
+}
+
+/// Each of two SMMUs is reset, and what is behind either is refused from then on.
+fn two_smmus(session: &Session<'_>) -> Expected {
+    let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
+    let initrd = initrd(&linux.busybox, &session.folder.with_extension("initrd"), "poweroff -f")?;
+    let ended = session.run(&arguments("qemu-virt-two-smmus", &[&linux.kernel, &initrd], ""))?;
+    expect::outcome(&ended, 0, "pass")?;
+    let run = expect::run(&ended, "witness")?;
+    let (profile, profiles) = (&run["witness"]["profile"], expect::array(&run["witness"], "profiles")?);
+    let each: Vec<_> = profiles.iter().map(|it| (&it["smmu"], &it["profile"])).collect();
+    let reset = json!("RESET");
+    ensure(*profile == reset && each == [(&json!(0), &reset), (&json!(1), &reset)], || format!("{profile}: {each:?}"))?;
+    for stream in expect::array(run, "streams")?.iter().filter(|stream| stream["rmr"] != true) {
+        let blocked = expect::count(stream, "after", "blocked");
+        ensure(blocked.is_some_and(|units| units > 0), || {
+            format!("stream {} after: {}", stream["bdf"], stream["after"])
+        })?;
+    }
+    Ok(())
 }
 
 /// A kernel that panics and has not been told to reset spins, and takes its interrupts: the host ends that when nothing new comes,

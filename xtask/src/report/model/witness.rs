@@ -10,7 +10,8 @@ use super::{Artifact, Broken, Departure, Hex, Name};
 pub struct Witness {
     /// The kernel.
     pub kernel: Kernel,
-    /// The reference sequence that it followed: `RESET`, `ADOPT-v7`, `ADOPT-v10` or `none`.
+    /// The reference sequence that it followed: `RESET`, `ADOPT-v7`, `ADOPT-v10`, or `none`; where that is not one and the same on
+    /// every SMMU that it touched it is `none`, and `profiles` says which.
     pub profile: Name,
     /// Register accesses, each of a poll counted.
     pub accesses: u64,
@@ -28,6 +29,12 @@ pub struct Witness {
     /// The cycle.
     #[serde(default)]
     pub cycle: u32,
+    /// The same in words, with what was not told apart, and of several SMMUs which followed which.
+    #[serde(default)]
+    pub followed: String,
+    /// The same of each SMMU that it touched.
+    #[serde(default)]
+    pub profiles: Vec<OnSmmu>,
     /// Of a reset: it looked at GERROR as kernels do that can adopt.
     #[serde(default)]
     pub fallback: bool,
@@ -85,6 +92,18 @@ pub struct Kernel {
     pub e2h: Option<bool>,
     /// MIDR_EL1.
     pub cpu: Option<Hex>,
+}
+
+/// What a kernel followed on one SMMU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OnSmmu {
+    pub smmu: u8,
+    /// As `profile` of the kernel.
+    pub profile: Name,
+    /// As `fallback` of the kernel.
+    #[serde(default)]
+    pub fallback: bool,
 }
 
 /// A broken rule, and who broke it.

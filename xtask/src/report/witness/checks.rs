@@ -62,6 +62,10 @@ impl Saw {
         Self { verdict: Verdict::NotCovered, reason: Some(reason.into()) }
     }
 
+    pub fn is_pass(&self) -> bool {
+        self.verdict == Verdict::Pass
+    }
+
     pub fn is_failure(&self) -> bool {
         self.verdict == Verdict::Fail
     }
@@ -117,9 +121,16 @@ impl<'a> Case<'a> {
         Self { log, report, found, reads, missing, partial, claimed: BTreeSet::new(), taken: BTreeSet::new() }
     }
 
-    /// The profile: of several SMMUs the first that has one.
+    /// The profiles, of each SMMU that was touched.
+    pub fn profiles(&self) -> impl Iterator<Item = (SmmuIndex, Option<Profile>)> {
+        self.log.smmus().into_iter().map(|smmu| (smmu, self.profile_of(smmu)))
+    }
+
+    /// The profile that is one on every SMMU that was touched.
     pub fn profile(&self) -> Option<Profile> {
-        self.report.followed.values().find_map(|followed| followed.profile)
+        let mut all = self.profiles().map(|(_, profile)| profile);
+        let first = all.next()??;
+        all.all(|profile| super::profile_word(profile) == super::profile_word(Some(first))).then_some(first)
     }
 
     /// The profile on one SMMU.
@@ -127,7 +138,7 @@ impl<'a> Case<'a> {
         self.report.followed.get(&smmu)?.profile
     }
 
-    fn adopts(&self, smmu: SmmuIndex) -> bool {
+    pub fn adopts(&self, smmu: SmmuIndex) -> bool {
         self.profile_of(smmu).is_some_and(Profile::is_adoption)
     }
 
@@ -223,16 +234,16 @@ impl<'a> Case<'a> {
 
     /// What the crashed image left broken is refused by a kernel that adopts, which resets instead.
     pub fn refused(&self, damage: Damage) -> Option<Check> {
-        let profile = self.profile()?;
-        let is_due = damage.must_be_refused(profile == Profile::AdoptV10);
-        let saw = match profile {
-            _ if damage == Damage::NONE => return None,
-            Profile::Reset => Saw::skip("the kernel resets whatever it finds"),
-            Profile::AdoptV7 | Profile::AdoptV10 if is_due => {
-                Saw::fail(format!("{} is adopted all the same, as {}", damage.name(), profile.name()))
+        let all: Vec<Profile> = self.profiles().filter_map(|(_, profile)| profile).collect();
+        let is_wrong = |it: &&Profile| it.is_adoption() && damage.must_be_refused(**it == Profile::AdoptV10);
+        let saw = match all.iter().find(is_wrong) {
+            _ if damage == Damage::NONE || all.is_empty() => return None,
+            Some(profile) => Saw::fail(format!("{} is adopted all the same, as {}", damage.name(), profile.name())),
+            None if self.has_adopted() => Saw::skip("such a table is adopted"),
+            None if all.contains(&Profile::Fallback) => {
+                Saw { reason: Some("the kernel fell back to a reset".into()), ..Saw::PASS }
             }
-            Profile::AdoptV7 | Profile::AdoptV10 => Saw::skip("such a table is adopted"),
-            Profile::Fallback => Saw { reason: Some("the kernel fell back to a reset".into()), ..Saw::PASS },
+            None => Saw::skip("the kernel resets whatever it finds"),
         };
         Some(saw.check("damage.rule-fired", "Chen v7 1/7, 7/7; v10"))
     }
@@ -305,16 +316,22 @@ impl<'a> Case<'a> {
     /// GERROR and GERRORN are read, and what is active is acknowledged, before a command is sent.
     fn gerror(&mut self) -> Check {
         let under_error = self.take(|violation| violation.rule == "enable.cmdq-error").map(|broken| self.told(broken));
-        let unread = self.log.smmus().into_iter().find_map(|smmu| self.unread_errors(smmu));
-        let is_needed = self.found.iter().any(|found| (found.gerror ^ found.gerrorn) & ERRORS != 0);
-        let is_reset = self.profile() == Some(Profile::Reset);
-        let saw = match under_error.or_else(|| unread.as_ref().map(|(text, _)| text.clone())) {
-            _ if is_reset && !is_needed => {
+        // A reset owes no such look where no error is active.
+        let has_error = |smmu: SmmuIndex| {
+            self.found.iter().any(|found| found.smmu == smmu && (found.gerror ^ found.gerrorn) & ERRORS != 0)
+        };
+        let owing: Vec<_> =
+            self.profiles().filter(|(smmu, profile)| *profile != Some(Profile::Reset) || has_error(*smmu)).collect();
+        let unread = |is_known| {
+            let own = owing.iter().filter(move |(_, profile)| profile.is_some() == is_known);
+            own.clone().find_map(|(smmu, _)| self.unread_errors(*smmu))
+        };
+        let saw = match under_error.or_else(|| unread(true)) {
+            _ if owing.is_empty() && !self.log.smmus().is_empty() => {
                 Saw::skip("a released kernel's reset does not look at GERROR, and no error was active")
             }
             _ if self.log.commands.is_empty() => Saw::not_covered("the kernel sent no command"),
-            // A reset owes no such look where no error is active.
-            Some(_) if self.profile().is_none() => Saw::not_covered("the kernel follows no reference sequence"),
+            None if unread(false).is_some() => Saw::not_covered("the kernel follows no reference sequence"),
             Some(text) => {
                 let is_about_it = |left: &smmu::checker::Departure| left.expected.starts_with("GERROR and");
                 let left = self.report.departures().map(|(_, left)| left).find(|left| is_about_it(left));
@@ -327,7 +344,7 @@ impl<'a> Case<'a> {
     }
 
     /// What of the errors of an SMMU was not read or acknowledged since its first write, when its first command goes out.
-    fn unread_errors(&self, smmu: SmmuIndex) -> Option<(String, u64)> {
+    fn unread_errors(&self, smmu: SmmuIndex) -> Option<String> {
         let first = self.log.commands.iter().find(|command| command.smmu == smmu)?.at;
         let own = || self.log.all.iter().filter(move |seen| seen.entry.smmu == smmu && seen.at < first);
         let begun = own().find(|seen| seen.is_register() && seen.entry.op.is_write()).map_or(0, |seen| seen.at);
@@ -335,7 +352,7 @@ impl<'a> Case<'a> {
             own().rfind(|seen| seen.is_read_of(register) && seen.at > begun).map(|seen| seen.entry.value as u32)
         };
         let place = self.log.place(first);
-        let text = match (read(reg::GERROR), read(reg::GERRORN)) {
+        Some(match (read(reg::GERROR), read(reg::GERRORN)) {
             (Some(gerror), Some(gerrorn)) => {
                 let active = (gerror ^ gerrorn) & ERRORS;
                 let is_acknowledged =
@@ -345,8 +362,7 @@ impl<'a> Case<'a> {
                 })?
             }
             _ => format!("GERROR and GERRORN are not both read before the first command, {place}"),
-        };
-        Some((text, first))
+        })
     }
 
     /// A live STE or CD changes in steps of which the SMMU may see each.

@@ -9,6 +9,7 @@ mod tests;
 mod told;
 
 use scenario::{Damage, Work};
+use smmu::access::SmmuIndex;
 use smmu::checker::{Coverage, Profile, Report as Judged, Severity, Violation};
 use smmu::log::Op;
 
@@ -17,7 +18,7 @@ pub use told::Told;
 
 use super::collect::{Cycle, RawRun};
 use super::model::{
-    Access, Check, Cost, Departure, Endpoint, Hex, Kernel, Last, Name, Offence, Protocol, Run, Verdict, Witness,
+    Access, Check, Cost, Departure, Endpoint, Hex, Kernel, Last, Name, Offence, OnSmmu, Protocol, Run, Verdict, Witness,
 };
 use super::{merge, protocol};
 use crate::capture;
@@ -93,17 +94,17 @@ fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, a
     let names = placed.as_ref().and_then(|placed| placed.as_ref().ok()).copied();
     let partial = told.end.as_ref().filter(|end| end.partial).map(|_| "not all tables were watched".to_owned());
     let log = Log::of(cycle, names);
-    let off = log.smmus().into_iter().filter_map(|smmu| log.shut_down(smmu)).map(|seen| seen.at).min();
-    if let Some(off) = off.and_then(|off| usize::try_from(off).ok()) {
+    for (smmu, off) in log.smmus().into_iter().filter_map(|smmu| Some((smmu, log.shut_down(smmu)?.at))) {
         // An SMMU that is off forgets what it was owed; DMA met it before.
-        let (until, _) = protocol::checked(cycle, is_damaged, coverage, off);
-        let owed = until.found.into_iter().filter(|it| it.rule.starts_with(checks::ORDER));
+        let length = usize::try_from(off).unwrap_or(usize::MAX);
+        let (until, _) = protocol::checked(cycle, is_damaged, coverage, length);
+        let owed = until.found.into_iter().filter(|it| it.smmu == smmu && it.rule.starts_with(checks::ORDER));
         let owed: Vec<_> = owed.filter(|it| !report.found.contains(it)).collect();
         report.found.extend(owed);
     }
     let found = protocol::found(&cycle.registers);
     let mut case = Case::new(log, &report, found, reads, missing.clone(), partial);
-    let effect = dma::effect(&case, cycle);
+    let effect = dma::effect(&case, cycle, asked.endpoints);
     let mut checks = vec![survived(cycle, &told, &case.log)];
     checks.extend(case.checks(effect));
     if let Some(torn) = protocol::torn(cycle, is_damaged) {
@@ -220,7 +221,6 @@ fn section(
     symbols: Option<String>,
 ) -> Witness {
     let log = &case.log;
-    let profile = case.profile();
     let count = |is: &dyn Fn(&&seen::Seen<'_>) -> bool| {
         log.all.iter().filter(is).map(|seen| u64::from(seen.entry.count)).fold(0, u64::saturating_add)
     };
@@ -241,7 +241,9 @@ fn section(
     };
     Witness {
         kernel: kernel(asked, told),
-        profile: profile_word(profile),
+        profile: profile_word(case.profile()),
+        followed: followed(case),
+        profiles: case.profiles().map(|(smmu, profile)| on_smmu(smmu, profile)).collect(),
         accesses: count(&|seen| seen.is_register() && seen.is_trapped()),
         commands: log.commands.len() as u64,
         table_stores: log.table_stores().count() as u64,
@@ -249,7 +251,7 @@ fn section(
         ended: ended(told).into(),
         reason: reason(told),
         cycle: number,
-        fallback: profile == Some(Profile::Fallback),
+        fallback: case.profile() == Some(Profile::Fallback),
         reads: case.reads,
         left,
         taken_over: log.smmus().into_iter().filter_map(|smmu| log.taken_over(smmu)).max(),
@@ -264,6 +266,21 @@ fn section(
 fn stopped_at(report: &Judged) -> Option<Departure> {
     let expected = report.followed.values().find_map(|followed| followed.due.clone())?;
     Some(Departure { entry: report.entries, expected, found: "nothing more".into() })
+}
+
+/// The profile in words; of SMMUs that differ, each its own.
+fn followed(case: &Case<'_>) -> String {
+    let words: Vec<(SmmuIndex, Name)> = case.profiles().map(|(smmu, it)| (smmu, profile_word(it))).collect();
+    match words.first() {
+        None => profile_word(None).into_owned(),
+        Some((_, first)) if words.iter().all(|(_, word)| word == first) => first.to_string(),
+        Some(_) => words.iter().map(|(smmu, word)| format!("{word} on SMMU {}", smmu.0)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn on_smmu(smmu: SmmuIndex, profile: Option<Profile>) -> OnSmmu {
+    let fallback = profile == Some(Profile::Fallback);
+    OnSmmu { smmu: smmu.0, profile: profile_word(profile), fallback }
 }
 
 /// The profile as `report.json` has it.
