@@ -140,7 +140,12 @@ const ACCESSES: &[Taker] = &[
     breaks(
         "policy=adopt-v7 do=stores",
         V7,
-        &["adopt.table-unchanged-until-attach", "linux.rmr-bypass-in-live-table", "ste.hitless-order"],
+        &[
+            "adopt.table-unchanged-until-attach",
+            "linux.rmr-bypass-in-live-table",
+            "ste.hitless-order",
+            "protocol.no-violation",
+        ],
     )
     .says(&["stores: 28 tried"]),
     breaks("policy=adopt-v7 do=frame-byte", V7, STOPPED).ends("stopped"),

@@ -212,7 +212,7 @@ impl<'a> Case<'a> {
         let saw = match self.take(|_| true) {
             Some(broken) => Saw::fail(self.told(broken)),
             None if self.log.smmus().is_empty() => Saw::not_covered("no access"),
-            None => Saw::PASS.unless(self.missing.as_ref()),
+            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check(crate::report::protocol::CHECK, crate::report::protocol::SOURCE)
     }

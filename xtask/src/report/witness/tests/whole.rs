@@ -32,7 +32,9 @@ fn nothing_passes_because_nothing_was_seen() {
         }
     });
     assert_eq!(verdict(&run, "adopt.table-unchanged-until-attach").0, Verdict::NotCovered);
-    assert_eq!(verdict(&run, "protocol.no-violation").0, Verdict::Pass);
+    // What was stored to a page that is open may have broken any rule; registers and commands were all seen.
+    assert_eq!(verdict(&run, "protocol.no-violation"), (Verdict::NotCovered, Verdict::Pass));
+    assert_eq!(verdict(&run, "witness.profile-followed").0, Verdict::Pass);
     // Without reads or samples nobody can say which identifiers are used again.
     let mut unseen = watched(
         |kernel| {
