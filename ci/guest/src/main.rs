@@ -97,7 +97,10 @@ fn watch(board: &Board, us: u64) {
 fn finish(how: End, board: &Board) -> ! {
     match how {
         End::Off => arch::power::off(board.conduit),
-        End::Reset => {
+        End::Reset | End::Restart => {
+            if how == End::Restart {
+                say!("reboot: Restarting system");
+            }
             board.call(actions::PSCI_SYSTEM_RESET, [0; 3]);
         }
         End::Panic => panic!("as it was told to"),

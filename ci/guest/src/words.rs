@@ -14,8 +14,10 @@ use smmu::takeover::Policy;
 pub(crate) enum End {
     /// PSCI SYSTEM_OFF.
     Off,
-    /// PSCI SYSTEM_RESET.
+    /// PSCI SYSTEM_RESET, without a word.
     Reset,
+    /// The same, as Linux announces it.
+    Restart,
     /// A panic, which says so and resets.
     Panic,
     /// It spins, and never traps again.
@@ -24,8 +26,14 @@ pub(crate) enum End {
     WfiHang,
 }
 
-const ENDS: [(&str, End); 5] =
-    [("off", End::Off), ("reset", End::Reset), ("panic", End::Panic), ("hang", End::Hang), ("wfi-hang", End::WfiHang)];
+const ENDS: [(&str, End); 6] = [
+    ("off", End::Off),
+    ("reset", End::Reset),
+    ("restart", End::Restart),
+    ("panic", End::Panic),
+    ("hang", End::Hang),
+    ("wfi-hang", End::WfiHang),
+];
 
 /// What the kernel is told to do.
 pub(crate) struct Words {

@@ -158,17 +158,24 @@ const ACCESSES: &[Taker] = &[
 const NOTHING_NEW: &str = "nothing new of SMMUs, tables and console for ";
 
 const ENDS: &[Taker] = &[
-    follows("policy=adopt-v7 end=reset", V7).ends("reset"),
+    follows("policy=adopt-v7 end=restart", V7).ends("reset"),
+    breaks("policy=adopt-v7 end=reset", V7, &["kdump.survived"]).ends("reset"),
     // A GICv2: EL2 has no register of its CPU interface.
     follows("policy=adopt-v7 do=cpu-on", V7)
         .run_with("-- -machine virt,gic-version=2 -cpu cortex-a72")
         .says(&["cpu-on: answer 0x0, EL1 at 0x1"]),
     breaks("policy=adopt-v7 end=panic", V7, &["kdump.survived"]).ends("panic"),
-    // It never touches the SMMU.
+    // It never touches the SMMU, and its takeover never ends.
     breaks(
         "policy=none",
         "none",
-        &["witness.saw-accesses", "witness.profile-followed", "protocol.no-violation", "gerror.read-before-cmdq"],
+        &[
+            "witness.saw-accesses",
+            "witness.profile-followed",
+            "protocol.no-violation",
+            "gerror.read-before-cmdq",
+            "dma.live-after",
+        ],
     ),
     hangs("policy=reset end=hang", "RESET", None),
     hangs("policy=adopt-v7 end=hang", V7, None).run_with("--timeout 10"),

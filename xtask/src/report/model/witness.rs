@@ -21,7 +21,7 @@ pub struct Witness {
     pub table_stores: u64,
     /// Broken rules.
     pub violations: Vec<Offence>,
-    /// `off`, `reset`, `panic` (a reset after the console said so), `hang`, or `stopped`: the witness could not go on.
+    /// `off`, `reset` (also where nobody knows why; `kdump.survived` is not covered then), `panic` (a reset after the console said so), `hang`, or `stopped`: the witness could not go on.
     pub ended: Name,
     /// Why, where somebody says so: the words of the panic, or of the witness.
     #[serde(default)]

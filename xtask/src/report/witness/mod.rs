@@ -29,6 +29,9 @@ use told::End;
 
 /// What the images themselves say of a kernel's end; the host has it said.
 const SURVIVED: &str = "kdump.survived";
+/// Of a reset without a word nobody knows whether a panic led to it.
+const RESET_UNASKED: &str = "the kernel reset the machine, and nothing shows that it was asked to: with `panic=1`, and no console that \
+     works, a panic looks the same; end it by power off, or by a restart that says so";
 /// How a kernel ended of which no end was told.
 const HANG: &str = "hang";
 
@@ -188,6 +191,13 @@ fn last(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Option<Last> {
     Some(Last { access: words, pc: Hex(pc), symbol: log.name(pc) })
 }
 
+/// Somebody wanted the reset: the console says so, or the SMMUs were turned off before, as `device_shutdown()` does on the way to a
+/// restart and `emergency_restart()`, which ends a panic, does not (Linux, kernel/reboot.c).
+fn is_asked_for(told: &Told, log: &Log<'_>) -> bool {
+    let smmus = log.smmus();
+    told.restarts || (!smmus.is_empty() && smmus.into_iter().all(|smmu| log.shut_down(smmu).is_some()))
+}
+
 /// It came to its own end. The image says so of a kernel that did; that another did not only the host may see.
 fn survived(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Check {
     let own = cycle.checks.iter().find(|check| check.id == SURVIVED);
@@ -203,6 +213,7 @@ fn survived(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Check {
         "panic" => Saw::fail(format!("the kernel panicked{because}{at}")),
         HANG => Saw::fail(format!("the kernel was not heard of again{alive}{because}{at}")),
         "stopped" => Saw::not_covered(format!("the witness could not go on{because}{at}")),
+        "reset" if !is_asked_for(told, log) => Saw::not_covered(format!("{RESET_UNASKED}{at}")),
         _ => match own {
             Some(check) if check.verdict == Verdict::Pass => Saw::PASS,
             Some(check) => Saw::said(check),

@@ -8,6 +8,8 @@ use crate::report::model::{Foreign, Hex, Kernel};
 
 /// What a kernel says before it gives up (Linux, kernel/panic.c).
 const PANIC: &str = "Kernel panic - ";
+/// What it says before a reset that somebody asked for (Linux, kernel/reboot.c, drivers/tty/sysrq.c).
+const RESTARTS: [&str; 2] = ["reboot: Restarting system", "sysrq: Resetting"];
 /// `Foreign::how` as a number, in words.
 const HOW: [&str; 3] = ["trapped", "announced", "found"];
 /// The access itself trapped.
@@ -28,6 +30,8 @@ pub struct Told {
     pub alive: Option<Alive>,
     /// The words of its panic.
     pub panic: Option<String>,
+    /// It said that it restarts.
+    pub restarts: bool,
 }
 
 /// As [`Record::Witnessed`].
@@ -103,9 +107,11 @@ impl Told {
 
     /// Takes a line of the console while the kernel runs.
     pub fn console(&mut self, line: &str) {
-        if self.end.is_none()
-            && let Some(at) = line.find(PANIC)
-        {
+        if self.end.is_some() {
+            return;
+        }
+        self.restarts |= RESTARTS.iter().any(|words| line.contains(words));
+        if let Some(at) = line.find(PANIC) {
             let printable = |c: &char| !c.is_control();
             self.panic.get_or_insert_with(|| line[at..].chars().filter(printable).take(200).collect());
         }
