@@ -21,6 +21,8 @@ const LEAF: &str = "structure.l1std-leaf";
 const OFF: &str = "disable.without-abort";
 /// How the checker tells that a table was adopted that ought to have been refused, or was not looked at.
 const REFUSAL: &str = "a refusal of the table";
+/// A new CD or stage 2 has an identifier of the crashed kernel's.
+pub const REUSED: &str = "adopt.identifier-reused";
 /// GERROR bits that a kernel acknowledges (Chen v3).
 const ERRORS: u32 = 0x1FD;
 
@@ -408,7 +410,7 @@ impl<'a> Case<'a> {
     /// By sets: no new CD has an ASID of the crashed kernel's, no new stage 2 a VMID. And by effect: no DMA lands where a stale
     /// translation leads.
     fn not_reused(&mut self, effect: Effect) -> Check {
-        let broken = self.take(|violation| violation.rule == "adopt.identifier-reused");
+        let broken = self.take(|violation| violation.rule == REUSED);
         let is_known = self.log.all.iter().any(|seen| seen.is(Structure::Cd) && seen.entry.op == Op::Load);
         let saw = match (broken, effect) {
             (Some(broken), Effect::Stale(text)) => Saw::fail(format!("{}; and {text}", self.told(broken))),

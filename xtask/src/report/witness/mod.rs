@@ -123,7 +123,7 @@ fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, a
         Ok(names) => format!("the kernel ran {:#x} above where it was linked", names.offset()),
         Err(reason) => reason.clone(),
     });
-    let witness = section(number, cycle, &told, (&case, &report), asked.kernel, symbols);
+    let witness = section(number, cycle, &told, (&case, &report, damage), asked.kernel, symbols);
     let mut access_log = merge::access_log(cycle);
     for foreign in access_log.iter_mut().filter_map(|access| access.foreign.as_mut()) {
         foreign.symbol = case.log.name(foreign.pc.0);
@@ -227,7 +227,7 @@ fn section(
     number: u32,
     cycle: &Cycle,
     told: &Told,
-    (case, report): (&Case<'_>, &Judged),
+    (case, report, damage): (&Case<'_>, &Judged, Damage),
     asked: Option<&capture::Kernel>,
     symbols: Option<String>,
 ) -> Witness {
@@ -246,6 +246,10 @@ fn section(
         found: left.found.clone(),
     });
     let left = left.or_else(|| stopped_at(report).filter(|_| told.end.is_none()));
+    // Registers of both revisions are the same (facts: smmu-kdump.md 6.1); an identifier used again, or a table that revision 10
+    // refuses, is revision 7.
+    let is_reused = report.found.iter().any(|it| it.rule == checks::REUSED);
+    let is_told_apart = case.reads || is_reused || damage.must_be_refused(true);
     let cost = |end: &End| {
         let End { ticks, cost, traps, visits, forwarded, .. } = *end;
         Cost { ticks, trap_ticks: cost, traps, visits, forwarded }
@@ -253,7 +257,7 @@ fn section(
     Witness {
         kernel: kernel(asked, told),
         profile: profile_word(case.profile()),
-        followed: followed(case),
+        followed: followed(case, is_told_apart),
         profiles: case.profiles().map(|(smmu, profile)| on_smmu(smmu, profile)).collect(),
         accesses: count(&|seen| seen.is_register() && seen.is_trapped()),
         commands: log.commands.len() as u64,
@@ -280,12 +284,19 @@ fn stopped_at(report: &Judged) -> Option<Departure> {
 }
 
 /// The profile in words; of SMMUs that differ, each its own.
-fn followed(case: &Case<'_>) -> String {
-    let words: Vec<(SmmuIndex, Name)> = case.profiles().map(|(smmu, it)| (smmu, profile_word(it))).collect();
-    match words.first() {
-        None => profile_word(None).into_owned(),
-        Some((_, first)) if words.iter().all(|(_, word)| word == first) => first.to_string(),
-        Some(_) => words.iter().map(|(smmu, word)| format!("{word} on SMMU {}", smmu.0)).collect::<Vec<_>>().join(", "),
+fn followed(case: &Case<'_>, is_told_apart: bool) -> String {
+    let profiles: Vec<_> = case.profiles().collect();
+    let word = |profile: Option<Profile>| match profile {
+        Some(Profile::AdoptV7) if !is_told_apart => "ADOPT-v7 (v10 not told apart without --watch-reads)".into(),
+        profile => profile_word(profile),
+    };
+    match profiles.first() {
+        None => word(None).into_owned(),
+        Some((_, first)) if case.profile().is_some() => word(*first).into_owned(),
+        Some(_) => {
+            let each = profiles.iter().map(|(smmu, profile)| format!("{} on SMMU {}", word(*profile), smmu.0));
+            each.collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

@@ -74,3 +74,26 @@ fn debians_kernel_as_it_was_recorded_resets_and_breaks_no_rule() {
         "{reason}"
     );
 }
+
+#[test]
+fn two_revisions_of_an_adoption_are_one_where_nobody_saw_the_reads() {
+    let followed = |boot: &Boot| judged(boot).runs[0].witness.clone().unwrap().followed;
+    let unread = |act: fn(&mut Kernel)| {
+        let mut boot = adopting(act);
+        boot.request.kernel.as_mut().unwrap().watch_reads = false;
+        boot
+    };
+    let blind = unread(Kernel::adopt_v7);
+    assert_eq!(followed(&blind), "ADOPT-v7 (v10 not told apart without --watch-reads)");
+    assert_eq!(judged(&blind).runs[0].witness.as_ref().unwrap().profile, "ADOPT-v7");
+    let page = crate::report::html::render(&judged(&blind)).unwrap();
+    assert!(page.contains("It followed <b>ADOPT-v7 (v10 not told apart without --watch-reads)</b>"));
+    assert_eq!(followed(&adopting(Kernel::adopt_v7)), "ADOPT-v7");
+    // No kernel of revision 10 uses an identifier again.
+    let reused = unread(|kernel| {
+        kernel.adopt_v7();
+        kernel.adopted_attach(0x10, 3);
+    });
+    assert_eq!(followed(&reused), "ADOPT-v7");
+    assert_eq!(followed(&stock(resets)), "RESET");
+}
