@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the record set; the host refuses another.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// Verdict of a check. `Skip`: it does not apply here. `NotCovered`: it ought to have run here and could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,11 +313,12 @@ pub enum Record<'a> {
     },
     /// What a witness knows beside of the `Access` with the same run, cycle and index. `pc` is the kernel's own address of the
     /// instruction; `old` what a stored word held before; `how`: 0 the access itself trapped, 1 a command read when it was announced, 2 a
-    /// table read when something began to point to it. `cost`: ticks that the trap took.
-    Foreign { run: u32, cycle: u32, index: u32, pc: u64, old: Option<u64>, how: u8, cost: u32 },
+    /// table read when something began to point to it. `cost`: ticks that the trap took. `cpu` made it: affinity fields of MPIDR_EL1.
+    Foreign { run: u32, cycle: u32, index: u32, pc: u64, old: Option<u64>, how: u8, cost: u32, cpu: u64 },
     /// How the kernel ended. `ended`: 0 SYSTEM_OFF, 1 SYSTEM_RESET, 2 the witness could not go on (`reason`). `pc`: at its last trap;
     /// `first_call`: of its first call of firmware. `traps`: all, `visits`: of them WFI and WFE; `forwarded`: calls that firmware
     /// answered. `cost`: ticks in all traps. `partial`: not all tables were watched; `overflowed`: not all accesses were kept.
+    /// `cpu` made that trap, of `cpus` that the kernel had.
     Witnessed {
         run: u32,
         cycle: u32,
@@ -332,7 +333,19 @@ pub enum Record<'a> {
         forwarded: u32,
         partial: bool,
         overflowed: bool,
+        cpu: u64,
+        cpus: u32,
     },
-    /// A kernel that is watched lives: what it did so far, told now and then.
-    Watching { run: u32, cycle: u32, ticks: u64, pc: u64, traps: u32, accesses: u32 },
+    /// A kernel that is watched lives: what it did so far, told now and then; `pc` on `cpu`, `first_call` and `cpus` as in `Witnessed`.
+    Watching {
+        run: u32,
+        cycle: u32,
+        ticks: u64,
+        pc: u64,
+        traps: u32,
+        accesses: u32,
+        cpu: u64,
+        first_call: u64,
+        cpus: u32,
+    },
 }

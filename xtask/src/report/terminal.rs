@@ -164,10 +164,11 @@ fn kernel(text: &mut String, witness: &Witness) {
     // An older report has it in one word alone.
     let profile = if witness.followed.is_empty() { &*witness.profile } else { &witness.followed };
     let name = witness.kernel.version.as_ref().or(witness.kernel.name.as_ref()).map_or("a kernel", |name| name);
+    let cpus = if witness.cpus > 1 { format!(" on {} CPUs", witness.cpus) } else { String::new() };
     line(
         text,
         &format!(
-            "  {name}: {profile}, {accesses} register accesses, {commands} commands, {table_stores} stores to tables in force, \
+            "  {name}{cpus}: {profile}, {accesses} register accesses, {commands} commands, {table_stores} stores to tables in force, \
              ended by {ended}"
         ),
     );

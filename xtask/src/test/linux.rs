@@ -119,6 +119,8 @@ fn two_cpus(session: &Session<'_>) -> Expected {
     let witness = &expect::run(&ended, "witness")?["witness"];
     let told = (&witness["profile"], &witness["ended"], &witness["violations"]);
     ensure(told == (&json!("RESET"), &json!("reset"), &json!([])), || format!("{told:?}"))?;
+    let told = (&witness["cpus"], &witness["last"]["cpu"]);
+    ensure(told == (&json!(2), &json!("0x1")), || format!("CPUs, and the one it ended on: {told:?}"))?;
     expect::finding(&ended, "several-cpus")
 }
 

@@ -68,7 +68,7 @@ impl Witness {
         for unit in &mut units {
             unit.watch_found(&mut Trap { hw, log: None, smmu: unit.smmu(), pc: 0 });
         }
-        Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0 } }
+        Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0, cpu: 0 } }
     }
 
     /// Logs the crashed kernel's structures as they are, as loads that nobody made: to be called before a kernel runs.
@@ -76,6 +76,17 @@ impl Witness {
         for unit in &self.units {
             unit.tell_found(&mut Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc: 0 });
         }
+    }
+
+    /// From here on the CPU with this affinity traps.
+    pub const fn running_on(&mut self, cpu: u64) {
+        self.journal.cpu = cpu;
+    }
+
+    /// The one that trapped last.
+    #[must_use]
+    pub const fn cpu(&self) -> u64 {
+        self.journal.cpu
     }
 
     /// What was seen, in order.

@@ -21,6 +21,8 @@ pub struct Seen {
     pub entry: Entry,
     /// Virtual address of the instruction, in the kernel's own terms; of the one that announced or published otherwise.
     pub pc: u64,
+    /// Affinity of the CPU that made it.
+    pub cpu: u64,
     /// What a stored word held before.
     pub old: Option<u64>,
     /// How it is known.
@@ -28,9 +30,12 @@ pub struct Seen {
 }
 
 impl Merge for Seen {
-    /// A poll is one entry as long as it is one instruction that polls.
+    /// A poll is one entry as long as it is one instruction of one CPU that polls.
     fn merge(&mut self, next: &Self) -> bool {
-        let is_alike = self.pc == next.pc && self.how == next.how && self.old.is_none() && next.old.is_none();
+        let is_alike = (self.pc, self.cpu) == (next.pc, next.cpu)
+            && self.how == next.how
+            && self.old.is_none()
+            && next.old.is_none();
         is_alike && self.entry.merge(&next.entry)
     }
 }
@@ -41,6 +46,8 @@ pub(super) struct Journal {
     pub(super) log: Log<Seen>,
     /// So many entries stay as they are.
     pub(super) closed: usize,
+    /// The CPU whose trap is handled.
+    pub(super) cpu: u64,
 }
 
 impl Journal {

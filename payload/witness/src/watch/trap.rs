@@ -22,7 +22,7 @@ impl Trap<'_> {
 
     pub(super) fn record(&mut self, entry: Entry, how: How, old: Option<u64>) {
         if let Some(log) = &mut self.log {
-            log.record(Seen { entry, pc: self.pc, old, how });
+            log.record(Seen { entry, pc: self.pc, cpu: log.cpu, old, how });
         }
     }
 }

@@ -22,13 +22,15 @@ pub fn of(old: &Run, new: &Run) -> Vec<Change> {
     put("kernel", &|it| told(&it.kernel.version));
     put("image", &|it| told(&it.kernel.sha256));
     put("command line", &|it| told(&it.kernel.command_line));
+    put("CPUs", &|it| it.cpus.to_string());
     put("profile", &|it| it.profile.to_string());
     put("end of the kernel", &|it| it.ended.to_string());
     let parting = parting(&old.access_log, &new.access_log);
+    let are_several = before.cpus > 1 || after.cpus > 1;
     changes.extend(parting.map(|(before, after)| Change {
         what: format!("{scenario} first access that differs"),
-        before: words(before),
-        after: words(after),
+        before: words(before, are_several),
+        after: words(after, are_several),
     }));
     let is_another = !changes.is_empty();
     for stream in &new.streams {
@@ -108,10 +110,13 @@ const fn is_by_address(word: u64) -> bool {
     word > 0xFFF
 }
 
-fn words(access: Option<&Access>) -> String {
+/// An access in words; on which CPU, where there are several.
+fn words(access: Option<&Access>, are_several: bool) -> String {
     let Some(Access { index, kind, name, value, foreign, .. }) = access else { return "nothing more".into() };
     let at = foreign.as_ref().map_or_else(String::new, |foreign| {
-        format!(" at {}", foreign.symbol.clone().unwrap_or_else(|| format!("{:#x}", foreign.pc.0)))
+        let place = foreign.symbol.clone().unwrap_or_else(|| format!("{:#x}", foreign.pc.0));
+        let cpu = foreign.cpu.filter(|_| are_several);
+        format!(" at {place}{}", cpu.map_or_else(String::new, |cpu| format!(" on CPU {:#x}", cpu.0)))
     });
     format!("entry {index}, {kind} of {name}, {:#x}{at}", value.0)
 }

@@ -227,6 +227,15 @@ fn two_kernels_part_at_their_first_other_access() {
 }
 
 #[test]
+fn of_kernels_with_several_cpus_the_first_other_access_says_which_made_it() {
+    let diff = kernels([Kernel::stock, Kernel::adopt_v7], |after| after.runs[0].witness.as_mut().unwrap().cpus = 2);
+    let told = told(&diff);
+    assert_eq!(told[0], ("witness CPUs", "1", "2"));
+    let parting = told.iter().find(|it| it.0.ends_with("first access that differs")).unwrap();
+    assert!(parting.1.ends_with(" on CPU 0x0") && parting.2.ends_with(" on CPU 0x0"), "{parting:?}");
+}
+
+#[test]
 fn a_kernel_that_stops_earlier_parts_there_and_values_count() {
     let diff = kernels([Kernel::stock, Kernel::reset_begins], |_| {});
     let parting = diff.kernels.iter().find(|it| it.what.ends_with("first access that differs")).unwrap();

@@ -35,6 +35,9 @@ pub struct Witness {
     /// The same of each SMMU that it touched.
     #[serde(default)]
     pub profiles: Vec<OnSmmu>,
+    /// CPUs that it had; 0 where nobody says.
+    #[serde(default)]
+    pub cpus: u32,
     /// Of a reset: it looked at GERROR as kernels do that can adopt.
     #[serde(default)]
     pub fallback: bool,
@@ -127,6 +130,9 @@ pub struct Last {
     pub access: Option<String>,
     /// At its last trap.
     pub pc: Hex,
+    /// Of the CPU with these affinity fields of MPIDR_EL1.
+    #[serde(default)]
+    pub cpu: Option<Hex>,
     #[serde(default)]
     pub symbol: Option<String>,
 }
@@ -161,4 +167,7 @@ pub struct Foreign {
     pub how: Name,
     /// Ticks that the trap took.
     pub cost: u32,
+    /// The CPU that made it: affinity fields of MPIDR_EL1.
+    #[serde(default)]
+    pub cpu: Option<Hex>,
 }

@@ -150,13 +150,15 @@ fn unwatched(cycle: &Cycle, told: &Told) -> Option<String> {
 
 fn place<'a>(symbols: Result<&'a Symbols, &String>, told: &Told, cycle: &Cycle) -> Result<Names<'a>, String> {
     let symbols = symbols.map_err(Clone::clone)?;
-    let end = told.end.as_ref().ok_or("the kernel's end was not told, and with it its first call of firmware")?;
+    if told.end.is_none() && told.first_call == 0 {
+        return Err("neither the kernel's end was told, nor its first call of firmware".into());
+    }
     let is_register = |(_, entry): &&(u32, smmu::log::Entry)| entry.what == smmu::log::What::Register;
     let registers = cycle.entries.iter().filter(is_register);
     let mut driver: Vec<u64> = registers.filter_map(|(index, _)| Some(told.foreign.get(index)?.pc.0)).collect();
     driver.sort_unstable();
     driver.dedup();
-    symbols.place(end.first_call, &driver)
+    symbols.place(told.first_call, &driver)
 }
 
 /// How a kernel ended.
@@ -184,11 +186,14 @@ fn last(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Option<Last> {
         let logged = kinds.iter().find(|logged| u64::from(logged.index) == seen.at)?;
         Some(format!("{} of {}, {:#x}, log entry {}", logged.kind, logged.name, logged.value.0, seen.at))
     });
-    let alive = told.alive.map(|alive| (alive.ticks, alive.pc));
-    let accessed = access.and_then(|seen| Some((seen.entry.ticks, seen.foreign?.pc.0)));
-    let later = alive.into_iter().chain(accessed).max_by_key(|(ticks, _)| *ticks);
-    let pc = told.end.as_ref().map(|end| end.pc).or(later.map(|(_, pc)| pc))?;
-    Some(Last { access: words, pc: Hex(pc), symbol: log.name(pc) })
+    let alive = told.alive.map(|alive| (alive.ticks, (alive.pc, Some(alive.cpu))));
+    let accessed = access.and_then(|seen| {
+        let foreign = seen.foreign?;
+        Some((seen.entry.ticks, (foreign.pc.0, foreign.cpu.map(|cpu| cpu.0))))
+    });
+    let later = alive.into_iter().chain(accessed).max_by_key(|(ticks, _)| *ticks).map(|(_, place)| place);
+    let (pc, cpu) = told.end.as_ref().map(|end| (end.pc, Some(end.cpu))).or(later)?;
+    Some(Last { access: words, pc: Hex(pc), cpu: cpu.map(Hex), symbol: log.name(pc) })
 }
 
 /// Somebody wanted the reset: the console says so, or the SMMUs were turned off before, as `device_shutdown()` does on the way to a
@@ -266,6 +271,7 @@ fn section(
         ended: ended(told).into(),
         reason: reason(told),
         cycle: number,
+        cpus: told.cpus,
         fallback: case.profile() == Some(Profile::Fallback),
         reads: case.reads,
         left,

@@ -28,6 +28,10 @@ pub struct Told {
     pub end: Option<End>,
     /// The last sign of life.
     pub alive: Option<Alive>,
+    /// How many CPUs it had; 0 until somebody says so.
+    pub cpus: u32,
+    /// Where it called firmware first; 0 until it did.
+    pub first_call: u64,
     /// The words of its panic.
     pub panic: Option<String>,
     /// It said that it restarts.
@@ -40,7 +44,7 @@ pub struct End {
     pub ended: u8,
     pub reason: String,
     pub pc: u64,
-    pub first_call: u64,
+    pub cpu: u64,
     pub ticks: u64,
     pub cost: u64,
     pub traps: u32,
@@ -55,6 +59,7 @@ pub struct End {
 pub struct Alive {
     pub ticks: u64,
     pub pc: u64,
+    pub cpu: u64,
     pub traps: u32,
     pub accesses: u32,
 }
@@ -75,9 +80,10 @@ impl Told {
                     ..Kernel::default()
                 });
             }
-            Record::Foreign { index, pc, old, how, cost, .. } => {
+            Record::Foreign { index, pc, old, how, cost, cpu, .. } => {
                 let how = HOW.get(usize::from(how)).map_or_else(|| format!("way {how}").into(), |how| (*how).into());
-                self.foreign.insert(index, Foreign { pc: Hex(pc), symbol: None, old: old.map(Hex), how, cost });
+                let (pc, old, cpu) = (Hex(pc), old.map(Hex), Some(Hex(cpu)));
+                self.foreign.insert(index, Foreign { pc, symbol: None, old, how, cost, cpu });
             }
             Record::Witnessed {
                 ended,
@@ -91,15 +97,18 @@ impl Told {
                 forwarded,
                 partial,
                 overflowed,
+                cpu,
+                cpus,
                 ..
             } => {
+                (self.cpus, self.first_call) = (cpus, first_call);
                 let reason = reason.to_owned();
-                let end =
-                    End { ended, reason, pc, first_call, ticks, cost, traps, visits, forwarded, partial, overflowed };
+                let end = End { ended, reason, pc, cpu, ticks, cost, traps, visits, forwarded, partial, overflowed };
                 self.end = Some(end);
             }
-            Record::Watching { ticks, pc, traps, accesses, .. } => {
-                self.alive = Some(Alive { ticks, pc, traps, accesses });
+            Record::Watching { ticks, pc, traps, accesses, cpu, first_call, cpus, .. } => {
+                (self.cpus, self.first_call) = (cpus, first_call);
+                self.alive = Some(Alive { ticks, pc, cpu, traps, accesses });
             }
             _ => {}
         }

@@ -104,6 +104,11 @@ impl Cpus {
         !self.seats.is_empty()
     }
 
+    /// All that were started.
+    pub(crate) fn count(&self) -> u32 {
+        1 + self.seats.len() as u32
+    }
+
     /// Affinity of each but the running one.
     pub(crate) fn others(&self) -> impl Iterator<Item = u64> + '_ {
         let all = self.seats.iter().map(|seat| seat.affinity).chain([self.first]);
@@ -188,7 +193,7 @@ impl Cpus {
                 note(
                     "several-cpus",
                     "the kernel runs on several CPUs: what they do stands in the order of their traps, which need not be that in \
-                     which they would have done it alone, and which CPU did it is not told",
+                     which they would have done it alone",
                 );
             }
             let stack: &mut [u128] = vec![0; STACK_BYTES / size_of::<u128>()].leak();

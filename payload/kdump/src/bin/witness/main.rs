@@ -132,7 +132,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
                 Err(reason) => Some(Ended::stopped(reason)),
             };
             let mut watch = share::lock(shared);
-            seen = Seen { pc: watch.vcpu.pc, is_partial: watch.map.is_partial, traps: mem::take(&mut watch.traps) };
+            let (pc, is_partial, cpu) = (watch.vcpu.pc, watch.map.is_partial, watch.witness.cpu());
+            seen = Seen { pc, is_partial, cpu, cpus: watch.cpus.count(), traps: mem::take(&mut watch.traps) };
             telling = mem::replace(&mut watch.telling, Telling::new(cycle));
             unfit.or(watch.ended.take()).unwrap_or_else(|| Ended::stopped("nobody has seen the end".into()))
         }
@@ -148,7 +149,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     telling.tell(&mut witness, u64::MAX);
     let notes = [note, note, observe::note(boot.crash_note)];
     tell(cycle, boot, &mut hw, &before, &mut counting, &notes);
-    let Seen { pc, is_partial, traps } = seen;
+    let Seen { pc, is_partial, cpu, cpus, traps } = seen;
     console::record(&Record::Witnessed {
         run: cycle.run,
         cycle: cycle.cycle,
@@ -163,6 +164,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         forwarded: traps.forwarded,
         partial: witness.is_partial() || is_partial,
         overflowed: witness.log().overflowed(),
+        cpu,
+        cpus,
     });
     if options.plant == Some(Plant::KdumpOverwritten) {
         survival.damage();
@@ -202,6 +205,8 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
 struct Seen {
     pc: u64,
     is_partial: bool,
+    cpu: u64,
+    cpus: u32,
     traps: Traps,
 }
 

@@ -3,9 +3,9 @@
 //! Kernel and witness share a console. A line of the kernel's may be half written, so each telling begins with a new one. What is
 //! told in the end takes the place of counts that were told before it.
 
-use crate::counting::Counting;
+use crate::{counting::Counting, watch::Traps};
 use alloc::vec::Vec;
-use arch::{console, timer};
+use arch::{console, cpu, timer};
 use embedded_io::Write;
 use kdump::{observe::Before, tell::Cycle};
 use wire::{Record, record::Severity};
@@ -56,7 +56,7 @@ impl Telling {
     }
 
     /// Tells what is old enough, and that the kernel lives.
-    pub(crate) fn visit(&mut self, witness: &mut Witness, counting: &Counting<'_>, pc: u64, traps: u32) {
+    pub(crate) fn visit(&mut self, witness: &mut Witness, counting: &Counting<'_>, pc: u64, traps: &Traps, cpus: u32) {
         let now = timer::now();
         let is_old = self.told < witness.log().entries().len() && now - self.oldest >= timer::ticks_of_us(AGE_US);
         if is_old || self.is_count_due {
@@ -67,7 +67,8 @@ impl Telling {
             let Cycle { run, cycle } = self.cycle;
             let accesses = witness.log().entries().len() as u32;
             begin();
-            console::record(&Record::Watching { run, cycle, ticks: now, pc, traps, accesses });
+            let (ticks, cpu, first_call, traps) = (now, cpu::affinity(), traps.first_call, traps.all);
+            console::record(&Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call, cpus });
             counting.tell(self.cycle);
         }
     }
@@ -101,7 +102,8 @@ impl Telling {
                 How::Snapshot => 2,
             };
             let cost = self.costs.get(at).copied().unwrap_or(0);
-            console::record(&Record::Foreign { run, cycle, index, pc: seen.pc, old: seen.old, how, cost });
+            let Seen { pc, old, cpu, .. } = *seen;
+            console::record(&Record::Foreign { run, cycle, index, pc, old, how, cost, cpu });
             self.told = at + 1;
         }
     }

@@ -16,6 +16,7 @@ use alloc::{
 };
 use arch::{
     bus::Smmus,
+    cpu,
     el1::{Cause, Vcpu},
     lost,
     power::{self, Conduit},
@@ -131,6 +132,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         mem::swap(&mut self.vcpu, vcpu);
         let began = timer::now();
         self.traps.all = self.traps.all.saturating_add(1);
+        self.witness.running_on(cpu::affinity());
         let known = self.witness.log().entries().len();
         let next = self.trap(cause).and_then(|next| self.follow(known, began).map(|()| next));
         self.traps.cost = self.traps.cost.saturating_add(timer::now() - began);
@@ -192,7 +194,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// What this trap has added to the log: counted, told, and its tables watched.
     fn follow(&mut self, known: usize, began: u64) -> Result<(), String> {
-        let Self { witness, counting, map, telling, vcpu, traps, .. } = self;
+        let Self { witness, counting, map, telling, vcpu, traps, cpus, .. } = self;
         let mut is_taken = false;
         for seen in witness.log().entries().get(known..).unwrap_or_default() {
             is_taken |= counting.follow(seen);
@@ -202,7 +204,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         if is_taken {
             telling.tell_taken(witness, counting);
         } else if telling.is_late(witness) {
-            telling.visit(witness, counting, vcpu.pc, traps.all);
+            telling.visit(witness, counting, vcpu.pc, traps, cpus.count());
         }
         counting.look();
         // A look may have used the timer.
@@ -222,14 +224,14 @@ impl<'a, 'c> Watch<'a, 'c> {
         let is_needed = self.counting.is_needed();
         if is_needed {
             self.counting.look();
-            self.telling.visit(self.witness, self.counting, pc, self.traps.all);
+            self.telling.visit(self.witness, self.counting, pc, &self.traps, self.cpus.count());
         }
         is_needed
     }
 
     /// Tells, if there is something to tell.
     fn occasion(&mut self) {
-        self.telling.visit(self.witness, self.counting, self.vcpu.pc, self.traps.all);
+        self.telling.visit(self.witness, self.counting, self.vcpu.pc, &self.traps, self.cpus.count());
     }
 
     fn step_over(&mut self) {

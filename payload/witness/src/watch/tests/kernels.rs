@@ -131,13 +131,16 @@ fn each_fault_of_a_kernel_is_told_with_its_pc() {
 }
 
 #[test]
-fn a_poll_is_one_entry_until_another_instruction_polls() {
+fn a_poll_is_one_entry_until_another_instruction_or_cpu_polls() {
     let mut kernel = Kernel::new();
     for _ in 0..1000 {
         kernel.read(reg::CR0ACK);
     }
     let at = PhysAddr(FRAME + u64::from(reg::CR0ACK));
     assert_eq!(kernel.witness.load(&mut kernel.hw, PC + 0x40, at, 4), Ok(0xD));
+    kernel.witness.running_on(0x101);
+    assert_eq!(kernel.witness.load(&mut kernel.hw, PC + 0x40, at, 4), Ok(0xD));
     let entries = kernel.witness.log().entries().iter();
-    assert_eq!(entries.map(|seen| (seen.pc, seen.entry.count)).collect::<Vec<_>>(), [(PC, 1000), (PC + 0x40, 1)]);
+    let told: Vec<_> = entries.map(|seen| (seen.pc, seen.cpu, seen.entry.count)).collect();
+    assert_eq!(told, [(PC, 0, 1000), (PC + 0x40, 0, 1), (PC + 0x40, 0x101, 1)]);
 }

@@ -81,3 +81,52 @@ fn every_check_has_its_name_among_those_of_the_boards() {
         check(&report.runs[0], name);
     }
 }
+
+#[test]
+fn where_several_cpus_ran_each_access_says_which() {
+    let page = |boot: &Boot| crate::report::html::render(&judged(boot)).unwrap();
+    let mut boot = stock(|kernel| {
+        kernel.stock();
+        kernel.witness.running_on(0x101);
+        kernel.attach(0x10, false);
+        shuts_down(kernel);
+    });
+    assert!(!page(&boot).contains("<th>CPU</th>") && !page(&boot).contains("CPUs: accesses stand in the order"));
+    boot.retain(|record| {
+        if let Record::Witnessed { cpu, cpus, .. } = record {
+            (*cpu, *cpus) = (0x101, 2);
+        }
+        true
+    });
+    let report = judged(&boot);
+    let witness = report.runs[0].witness.as_ref().unwrap();
+    assert_eq!((witness.cpus, witness.last.as_ref().unwrap().cpu.map(|cpu| cpu.0)), (2, Some(0x101)));
+    let cpus = report.runs[0].access_log.iter().filter_map(|access| access.foreign.as_ref()?.cpu);
+    let changes: Vec<u64> = cpus.map(|cpu| cpu.0).collect();
+    assert!(changes.is_sorted() && changes.first() == Some(&0) && changes.last() == Some(&0x101), "{changes:?}");
+    let page = page(&boot);
+    for words in [
+        "<th>CPU</th>",
+        "<td class=\"code\">0x101</td>",
+        "It ran on 2 CPUs: accesses stand in the order",
+        "on CPU 0x101",
+    ] {
+        assert!(page.contains(words), "no `{words}`");
+    }
+}
+
+#[test]
+fn a_kernel_without_an_end_has_names_once_it_has_called_firmware() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("System.map");
+    let map = "ffff800080000000 T _text\nffff80007feb2340 T __arm_smccc_smc\nffff80007feb2380 T next\n\
+               ffff8000804ffff0 t arm_smmu_device_reset\nffff800080501000 T behind\n";
+    std::fs::write(&path, map).unwrap();
+    let mut boot = stock(resets);
+    boot.request.kernel.as_mut().unwrap().system_map = Some(path);
+    let at = boot.records.iter().position(|record| matches!(record, Record::Witnessed { .. })).unwrap();
+    boot.records.truncate(at);
+    let report = judged(&boot);
+    let last = report.runs[0].witness.as_ref().unwrap().last.clone().unwrap();
+    assert!(last.symbol.as_deref().is_some_and(|symbol| symbol.starts_with("arm_smmu_device_reset+")), "{last:?}");
+}
