@@ -1,6 +1,6 @@
 //! RSDP to table addresses, by the `acpi` crate and for nothing else: it finds tables, `tables` reads them.
 
-use acpi::{AcpiTables, Handler, PciAddress, RawPhysicalMapping};
+use acpi::{AcpiError, AcpiTables, Handler, PciAddress, RawPhysicalMapping};
 use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
 use core::ptr::NonNull;
@@ -19,7 +19,7 @@ const LONGEST: usize = 4 << 20;
 pub(crate) unsafe fn copy_all(rsdp: PhysAddr) -> Result<Vec<Found>, String> {
     // SAFETY: the caller's promise; the handler maps nothing because all is mapped.
     let root = unsafe { AcpiTables::from_rsdp(Mapped, rsdp.0 as usize) }
-        .map_err(|error| format!("the RSDP at {rsdp} or its XSDT cannot be used: {error:?}"))?;
+        .map_err(|error| format!("the RSDP at {rsdp} or its XSDT cannot be used: {}", reason(&error)))?;
     let mut found = Vec::new();
     for at in root.table_entries().filter(|at| *at != 0) {
         // SAFETY: an entry of a validated XSDT: a table with a 36-byte header, in memory that the identity map covers.
@@ -33,6 +33,15 @@ pub(crate) unsafe fn copy_all(rsdp: PhysAddr) -> Result<Vec<Found>, String> {
         found.push(Found { signature: *bytes.first_chunk::<4>().unwrap_or(&[0; 4]), bytes: bytes.to_vec() });
     }
     Ok(found)
+}
+
+/// What `from_rsdp` does not accept: the crate's own names of all its errors would take half a kilobyte of the image.
+const fn reason(error: &AcpiError) -> &'static str {
+    match error {
+        AcpiError::RsdpIncorrectSignature => "no RSDP there",
+        AcpiError::SdtInvalidChecksum(_) => "checksum",
+        _ => "header",
+    }
 }
 
 /// Physical addresses are mapped to themselves. There are no I/O ports here, and AML, which alone would use ports and
