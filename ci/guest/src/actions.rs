@@ -1,21 +1,17 @@
 //! What a kernel may do beside a takeover: awkward accesses, calls of firmware, other CPUs.
 
-use crate::{board::Board, classes, console::say, stores, takeover, vectors::attempt, words::Words};
+use crate::{board::Board, classes, console::say, others, stores, takeover, vectors::attempt, words::Words};
 use addr::{PhysAddr, StreamId};
 use alloc::{format, string::String};
-use arch::{bus::Smmus, cache, cpu, mmio, power::Conduit, timer};
-use core::{
-    arch::{asm, naked_asm},
-    fmt::Debug,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use arch::{bus::Smmus, mmio, power::Conduit};
+use core::{arch::asm, fmt::Debug};
 use smccc::Hvc;
 use smmu::access::SmmuIndex;
 
 /// Functions of firmware (DEN 0022, 5; DEN 0054, 5).
 pub(crate) const PSCI_VERSION: u32 = 0x8400_0000;
 pub(crate) const PSCI_SYSTEM_RESET: u32 = 0x8400_0009;
-const PSCI_CPU_ON: u32 = 0xC400_0003;
+pub(crate) const PSCI_CPU_ON: u32 = 0xC400_0003;
 const SDEI_VERSION: u32 = 0xC400_0020;
 
 /// EVENTQ_PROD and EVENTQ_CONS, in page 1 (IHI 0070, 6.2).
@@ -49,13 +45,17 @@ pub(crate) enum Action {
     Sdei,
     /// CPU 1 is turned on, and goes off again.
     CpuOn,
+    /// CPU 1 writes to the console from here on, and never ends.
+    Talk,
+    /// CPUs 1 and 2 reach for the same places at the same time, where nobody has been before.
+    Race,
     /// A store over the border of two words of such an STE.
     StoreCrossing,
 }
 
 impl Action {
     /// All of them, by name.
-    pub(crate) const ALL: [(&'static str, Self); 15] = [
+    pub(crate) const ALL: [(&'static str, Self); 17] = [
         ("stores", Self::Stores),
         ("classes", Self::Classes),
         ("hidden", Self::Hidden),
@@ -70,6 +70,8 @@ impl Action {
         ("hvc", Self::Hvc),
         ("sdei", Self::Sdei),
         ("cpu-on", Self::CpuOn),
+        ("talk", Self::Talk),
+        ("race", Self::Race),
         ("store-crossing", Self::StoreCrossing),
     ];
 
@@ -128,7 +130,9 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::Hvc if board.conduit == Conduit::Hvc => "answered as PSCI".into(),
         Action::Hvc => attempted(|| <Hvc as smccc::Call>::call64(PSCI_VERSION, [0; 17])[0]),
         Action::Sdei => attempted(|| board.call(SDEI_VERSION, [0; 3])),
-        Action::CpuOn => cpu_on(board)?,
+        Action::CpuOn => others::cpu_on(board)?,
+        Action::Talk => others::talk(board)?,
+        Action::Race => others::race(board)?,
         Action::StoreCrossing => {
             let at = spare_stes(words, board, hw)?;
             // SAFETY: as above.
@@ -148,53 +152,4 @@ fn attempted<T: Debug>(job: impl FnOnce() -> T) -> String {
         Ok(value) => format!("{value:x?}"),
         Err(syndrome) => format!("exception {syndrome:#x}"),
     }
-}
-
-/// Where the other CPU says that it came in: its exception level, and its affinity above.
-static CAME: AtomicU64 = AtomicU64::new(0);
-/// Affinity of the other CPU.
-const OTHER: u64 = 1;
-/// It is on within this time, or not at all.
-const ON_US: u64 = 200_000;
-
-fn cpu_on(board: &Board) -> Result<String, &'static str> {
-    let place = PhysAddr((&raw const CAME).addr() as u64);
-    CAME.store(0, Ordering::Relaxed);
-    // It stores past the caches.
-    cache::clean_invalidate(place, 8);
-    let entry = (other_cpu as *const ()).addr() as u64;
-    cache::clean_invalidate(PhysAddr(entry & !63), 128);
-    let answer = board.call(PSCI_CPU_ON, [OTHER, entry, place.0]);
-    let deadline = timer::now() + timer::ticks_of_us(ON_US);
-    let came = loop {
-        cache::refetch_line(place);
-        match CAME.load(Ordering::Relaxed) {
-            0 if timer::now() > deadline => break 0,
-            0 => core::hint::spin_loop(),
-            came => break came,
-        }
-    };
-    cpu::dsb();
-    Ok(format!("answer {answer:#x}, EL{} at {:#x}", came >> 62, came & 0xFF_FFFF))
-}
-
-/// Entered by PSCI with the MMU off and `CAME`'s address in x0: stores CurrentEL and affinity there, and turns itself off.
-#[unsafe(naked)]
-unsafe extern "C" fn other_cpu() {
-    naked_asm!(
-        "mrs x1, CurrentEL",
-        "lsl x1, x1, #60",
-        "mrs x2, mpidr_el1",
-        "and x2, x2, #0xffffff",
-        "orr x1, x1, x2",
-        "orr x1, x1, #(1 << 32)",
-        "str x1, [x0]",
-        "dsb sy",
-        // PSCI CPU_OFF, by whatever instruction reaches it: the other is not implemented, or changes nothing.
-        "mov w0, #2",
-        "movk w0, #0x8400, lsl #16",
-        "smc #0",
-        "2: wfi",
-        "b 2b",
-    )
 }

@@ -15,9 +15,14 @@ pub(crate) unsafe fn init(base: u64) {
     BASE.store(base, Ordering::Relaxed);
 }
 
+/// Its address; 0: there is none.
+pub(crate) fn base() -> u64 {
+    BASE.load(Ordering::Relaxed)
+}
+
 /// Writes one line.
 pub(crate) fn line(text: Arguments<'_>) {
-    let base = BASE.load(Ordering::Relaxed);
+    let base = base();
     if base == 0 {
         return;
     }

@@ -24,6 +24,7 @@ mod classes;
 mod console;
 mod fault;
 mod hostile;
+mod others;
 mod stores;
 mod takeover;
 mod vectors;

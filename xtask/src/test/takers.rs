@@ -160,6 +160,14 @@ const NOTHING_NEW: &str = "nothing new of SMMUs, tables and console for ";
 const ENDS: &[Taker] = &[
     follows("policy=adopt-v7 end=restart", V7).ends("reset"),
     breaks("policy=adopt-v7 end=reset", V7, &["kdump.survived"]).ends("reset"),
+    // What several CPUs do at once. One never ends by itself, and writes to the console while the witness tells what another does.
+    follows(
+        "policy=adopt-v7 do=talk,event-queue,frame-pair,event-queue,frame-pair,event-queue,frame-pair watch_us=100000",
+        V7,
+    ),
+    follows("policy=adopt-v7 do=race", V7)
+        .run_with("-- -smp 3")
+        .says(&["race: 256 loads by each, 0 not as they ought to be"]),
     // A GICv2: EL2 has no register of its CPU interface.
     follows("policy=adopt-v7 do=cpu-on", V7)
         .run_with("-- -machine virt,gic-version=2 -cpu cortex-a72")
