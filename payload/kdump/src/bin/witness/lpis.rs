@@ -29,8 +29,14 @@ impl Lpis {
         // SAFETY: the primary mapped the ranges that can be mapped, and the tables say what is there.
         let in_range = |range: &madt::Gicr| unsafe { lpi::redistributors(range.base.0, range.bytes.into()) };
         let redistributors = gic.redistributors.iter().flat_map(in_range).collect();
-        // SAFETY: the map is the primary's, made for this image; the tables say that there is an ITS.
-        let is_mapped = |its: &madt::Its| unsafe { remap::map_like(distributor, its.base, PAGE, frames) };
+        let is_mapped = |its: &madt::Its| {
+            // SAFETY: the map is the primary's, made for this image; the tables say that there is an ITS.
+            let is_mapped = unsafe { remap::map_like(distributor, its.base, PAGE, frames) };
+            if !is_mapped {
+                note("its-stays-on", &format!("the ITS at {} cannot be mapped, and is not turned off", its.base));
+            }
+            is_mapped
+        };
         let its = gic.its.iter().copied().filter(is_mapped).map(|its| its.base.0).collect();
         Self { redistributors, its }
     }

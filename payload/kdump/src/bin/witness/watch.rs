@@ -238,12 +238,22 @@ impl<'a, 'c> Watch<'a, 'c> {
         self.vcpu.pc = self.vcpu.pc.wrapping_add(4);
     }
 
+    /// Keeps where the first call of firmware stands: by that names are found for addresses.
+    const fn first_call(&mut self, pc: u64) {
+        if self.traps.first_call == 0 {
+            self.traps.first_call = pc;
+        }
+    }
+
     /// A call of a hypervisor: nobody answers but the firmware below. Where there is none, the devicetree says that this is PSCI.
     fn hypercall(&mut self) -> Next {
         let [x0, x1, x2, x3, ..] = self.vcpu.x;
-        let call = match lost::conduit() {
-            Conduit::None => psci::alone(self.vcpu.esr as u16, [x0, x1, x2, x3]),
-            _ => Call::Answer(psci::NOT_SUPPORTED),
+        let call = if lost::conduit() == Conduit::None {
+            // The kernel goes on behind the instruction.
+            self.first_call(self.vcpu.pc.wrapping_sub(4));
+            psci::alone(self.vcpu.esr as u16, [x0, x1, x2, x3])
+        } else {
+            Call::Answer(psci::NOT_SUPPORTED)
         };
         match call {
             Call::End(ended) => return end(ended),
@@ -256,9 +266,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// A call of firmware.
     fn call(&mut self) -> Result<Next, String> {
-        if self.traps.first_call == 0 {
-            self.traps.first_call = self.vcpu.pc;
-        }
+        self.first_call(self.vcpu.pc);
         self.occasion();
         let [x0, x1, x2, x3, ..] = self.vcpu.x;
         match psci::decide(self.vcpu.esr as u16, [x0, x1, x2, x3], self.is_extended) {
