@@ -31,6 +31,8 @@ struct State {
     has_ended: bool,
     /// Lines that told something new.
     news: u64,
+    /// Kind, address and value.
+    last_access: Option<(u8, u64, u64)>,
 }
 
 impl Default for Capture {
@@ -50,6 +52,7 @@ impl Capture {
             is_text_last: false,
             has_ended: false,
             news: 0,
+            last_access: None,
         };
         Self { reader: Reader::new(), state }
     }
@@ -65,7 +68,7 @@ impl Capture {
         self.state.has_ended
     }
 
-    /// Lines so far, but for blank ones and mere signs of life.
+    /// Lines so far, but for blank ones, mere signs of life, and what a poll sees again and again.
     pub fn news(&self) -> u64 {
         self.state.news
     }
@@ -91,15 +94,7 @@ impl Capture {
 
 impl State {
     fn take(&mut self, item: Item<'_>, seen: &mut impl FnMut(&Record<'_>)) {
-        let is_new = match item {
-            // Counts come with each sign of life.
-            Item::Record { record, .. } => {
-                !matches!(record, Record::Watching { .. } | Record::CycleStream { .. } | Record::Sample { .. })
-            }
-            Item::Text(text) => !text.trim_ascii().is_empty(),
-            Item::Anomaly(_) => true,
-        };
-        self.news += u64::from(is_new);
+        self.news += u64::from(self.is_new(&item));
         match item {
             Item::Record { record, .. } => {
                 self.is_text_last = false;
@@ -110,6 +105,24 @@ impl State {
             }
             Item::Anomaly(anomaly) => self.builder.anomaly(anomaly.to_string()),
             Item::Text(text) => self.text(&String::from_utf8_lossy(text)),
+        }
+    }
+
+    /// Whether it shows progress.
+    fn is_new(&mut self, item: &Item<'_>) -> bool {
+        match item {
+            // A poll that is told more than once has an access for each time.
+            Item::Record { record: Record::Access { kind, address, value, .. }, .. } => {
+                let access = Some((*kind, *address, *value));
+                core::mem::replace(&mut self.last_access, access) != access
+            }
+            // This belongs to an access, and counts come with each sign of life.
+            Item::Record { record, .. } => !matches!(
+                record,
+                Record::Foreign { .. } | Record::Watching { .. } | Record::CycleStream { .. } | Record::Sample { .. }
+            ),
+            Item::Text(text) => !text.trim_ascii().is_empty(),
+            Item::Anomaly(_) => true,
         }
     }
 

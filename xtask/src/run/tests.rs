@@ -335,8 +335,29 @@ fn signs_of_life_of_a_kernel_are_nothing_new() {
         e2h: false,
         cpu: 0,
     });
-    let alive = |ticks| wire::Record::Watching { run, cycle, ticks, pc: 0xFFFF_8000_8000_1234, traps: 7, accesses: 0 };
-    records.extend((0..200).map(alive));
+    // It polls, and lives.
+    let again = |index| {
+        let (kind, name, address, value, count, stride) = (0, "IRQ_CTRLACK", 0x54, 0, 1, 0);
+        let (ticks, smmu, unbacked) = (1, 0, false);
+        let access = wire::Record::Access {
+            run,
+            cycle,
+            index,
+            ticks,
+            smmu,
+            kind,
+            name,
+            address,
+            value,
+            count,
+            stride,
+            unbacked,
+        };
+        let (ticks, pc, accesses) = (u64::from(index), 0xFFFF_8000_8000_1234, index);
+        let (traps, cpu, first_call, cpus) = (7, 0, 0, 1);
+        [access, wire::Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call, cpus }]
+    };
+    records.extend((0..100).flat_map(again));
     // As the image tells them: each behind a new line.
     let slowly = |more: &str| {
         let (folder, mut job) = job(&format!(
