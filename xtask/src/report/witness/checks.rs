@@ -77,6 +77,11 @@ impl Saw {
         if self.verdict == Verdict::Skip { Verdict::Skip } else { Verdict::Pass }
     }
 
+    /// What was seen does not prove it.
+    pub fn doubted(self, why: &str) -> Self {
+        Self::not_covered(format!("{}; {why}", self.reason.unwrap_or_default()))
+    }
+
     /// As a check of the board says it.
     pub fn said(check: &Check) -> Self {
         Self { verdict: check.verdict, reason: check.reason.clone() }

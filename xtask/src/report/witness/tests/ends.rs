@@ -104,6 +104,25 @@ fn failures(run: &Run) -> Vec<&str> {
 }
 
 #[test]
+fn what_was_blocked_is_no_failure_where_nobody_says_that_samples_were_in_time() {
+    let mut boot = adopting(Kernel::adopt_v7);
+    boot.retain(|record| {
+        if let Record::CycleStream { phases, .. } | Record::Stream { phases, .. } = record {
+            phases[1] = phase(20, 3, 0);
+        }
+        true
+    });
+    assert!(failures(&judged(&boot).runs[0]).contains(&"dma.no-blocked"));
+    let at = boot.records.iter().position(|record| matches!(record, Record::Witnessed { .. })).unwrap();
+    boot.records.truncate(at);
+    let run = judged(&boot).runs.swap_remove(0);
+    assert_eq!(failures(&run), ["kdump.survived"]);
+    let blocked = check(&run, "dma.no-blocked");
+    assert_eq!((blocked.verdict, blocked.expected), (Verdict::NotCovered, Verdict::Pass));
+    assert!(blocked.reason.as_deref().is_some_and(|reason| reason.starts_with("0000:00:02.0: 3 blocked")));
+}
+
+#[test]
 fn a_kernel_that_hangs_half_way_says_where_it_left_and_what_it_broke_until_then() {
     let hung = |act: fn(&mut Kernel)| {
         let mut boot = watched(act, phase(0, 25, 0), 100);
