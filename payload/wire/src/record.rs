@@ -318,7 +318,7 @@ pub enum Record<'a> {
     /// How the kernel ended. `ended`: 0 SYSTEM_OFF, 1 SYSTEM_RESET, 2 the witness could not go on (`reason`). `pc`: at its last trap;
     /// `first_call`: of its first call of firmware. `traps`: all, `visits`: of them WFI and WFE; `forwarded`: calls that firmware
     /// answered. `cost`: ticks in all traps. `partial`: not all tables were watched; `overflowed`: not all accesses were kept.
-    /// `cpu` made that trap, of `cpus` that the kernel had.
+    /// `cpu` made that trap.
     Witnessed {
         run: u32,
         cycle: u32,
@@ -334,18 +334,7 @@ pub enum Record<'a> {
         partial: bool,
         overflowed: bool,
         cpu: u64,
-        cpus: u32,
     },
-    /// A kernel that is watched lives: what it did so far, told now and then; `pc` on `cpu`, `first_call` and `cpus` as in `Witnessed`.
-    Watching {
-        run: u32,
-        cycle: u32,
-        ticks: u64,
-        pc: u64,
-        traps: u32,
-        accesses: u32,
-        cpu: u64,
-        first_call: u64,
-        cpus: u32,
-    },
+    /// A kernel that is watched lives: what it did so far, told now and then; `pc` on `cpu`, `first_call` as in `Witnessed`.
+    Watching { run: u32, cycle: u32, ticks: u64, pc: u64, traps: u32, accesses: u32, cpu: u64, first_call: u64 },
 }

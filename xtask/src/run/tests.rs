@@ -354,8 +354,8 @@ fn signs_of_life_of_a_kernel_are_nothing_new() {
             unbacked,
         };
         let (ticks, pc, accesses) = (u64::from(index), 0xFFFF_8000_8000_1234, index);
-        let (traps, cpu, first_call, cpus) = (7, 0, 0, 1);
-        [access, wire::Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call, cpus }]
+        let (traps, cpu, first_call) = (7, 0, 0);
+        [access, wire::Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call }]
     };
     records.extend((0..100).flat_map(again));
     // As the image tells them: each behind a new line.

@@ -35,7 +35,7 @@ pub struct Witness {
     /// The same of each SMMU that it touched.
     #[serde(default)]
     pub profiles: Vec<OnSmmu>,
-    /// CPUs that it had; 0 where nobody says.
+    /// CPUs of it that were heard of, by an access, a sign of life or its end; 0 where nobody says.
     #[serde(default)]
     pub cpus: u32,
     /// Of a reset: it looked at GERROR as kernels do that can adopt.

@@ -271,7 +271,7 @@ fn section(
         ended: ended(told).into(),
         reason: reason(told),
         cycle: number,
-        cpus: told.cpus,
+        cpus: u32::try_from(told.cpus()).unwrap_or(u32::MAX),
         fallback: case.profile() == Some(Profile::Fallback),
         reads: case.reads,
         left,

@@ -28,8 +28,6 @@ pub struct Told {
     pub end: Option<End>,
     /// The last sign of life.
     pub alive: Option<Alive>,
-    /// How many CPUs it had; 0 until somebody says so.
-    pub cpus: u32,
     /// Where it called firmware first; 0 until it did.
     pub first_call: u64,
     /// The words of its panic.
@@ -65,6 +63,16 @@ pub struct Alive {
 }
 
 impl Told {
+    /// CPUs of which an access, a sign of life or the end was told.
+    pub fn cpus(&self) -> usize {
+        let made = self.foreign.values().filter(|foreign| foreign.how != FOUND).filter_map(|foreign| foreign.cpu);
+        let ends = self.end.as_ref().map(|end| end.cpu).into_iter().chain(self.alive.map(|alive| alive.cpu));
+        let mut all: Vec<u64> = made.map(|cpu| cpu.0).chain(ends).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.len()
+    }
+
     /// Takes one of its records.
     pub fn take(&mut self, record: &Record<'_>) {
         match *record {
@@ -98,16 +106,15 @@ impl Told {
                 partial,
                 overflowed,
                 cpu,
-                cpus,
                 ..
             } => {
-                (self.cpus, self.first_call) = (cpus, first_call);
+                self.first_call = first_call;
                 let reason = reason.to_owned();
                 let end = End { ended, reason, pc, cpu, ticks, cost, traps, visits, forwarded, partial, overflowed };
                 self.end = Some(end);
             }
-            Record::Watching { ticks, pc, traps, accesses, cpu, first_call, cpus, .. } => {
-                (self.cpus, self.first_call) = (cpus, first_call);
+            Record::Watching { ticks, pc, traps, accesses, cpu, first_call, .. } => {
+                self.first_call = first_call;
                 self.alive = Some(Alive { ticks, pc, cpu, traps, accesses });
             }
             _ => {}

@@ -104,11 +104,6 @@ impl Cpus {
         !self.seats.is_empty()
     }
 
-    /// All that were started.
-    pub(crate) fn count(&self) -> u32 {
-        1 + self.seats.len() as u32
-    }
-
     /// Affinity of each but the running one.
     pub(crate) fn others(&self) -> impl Iterator<Item = u64> + '_ {
         let all = self.seats.iter().map(|seat| seat.affinity).chain([self.first]);

@@ -133,7 +133,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
             };
             let mut watch = share::lock(shared);
             let (pc, is_partial, cpu) = (watch.vcpu.pc, watch.map.is_partial, watch.witness.cpu());
-            seen = Seen { pc, is_partial, cpu, cpus: watch.cpus.count(), traps: mem::take(&mut watch.traps) };
+            seen = Seen { pc, is_partial, cpu, traps: mem::take(&mut watch.traps) };
             telling = mem::replace(&mut watch.telling, Telling::new(cycle));
             unfit.or(watch.ended.take()).unwrap_or_else(|| Ended::stopped("nobody has seen the end".into()))
         }
@@ -149,7 +149,7 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
     telling.tell(&mut witness, u64::MAX);
     let notes = [note, note, observe::note(boot.crash_note)];
     tell(cycle, boot, &mut hw, &before, &mut counting, &notes);
-    let Seen { pc, is_partial, cpu, cpus, traps } = seen;
+    let Seen { pc, is_partial, cpu, traps } = seen;
     console::record(&Record::Witnessed {
         run: cycle.run,
         cycle: cycle.cycle,
@@ -165,7 +165,6 @@ fn take_over(boot: &'static Boot, mut frames: FrameRange, entered: u64) -> Repor
         partial: witness.is_partial() || is_partial,
         overflowed: witness.log().overflowed(),
         cpu,
-        cpus,
     });
     if options.plant == Some(Plant::KdumpOverwritten) {
         survival.damage();
@@ -206,7 +205,6 @@ struct Seen {
     pc: u64,
     is_partial: bool,
     cpu: u64,
-    cpus: u32,
     traps: Traps,
 }
 

@@ -56,7 +56,7 @@ impl Telling {
     }
 
     /// Tells what is old enough, and that the kernel lives.
-    pub(crate) fn visit(&mut self, witness: &mut Witness, counting: &Counting<'_>, pc: u64, traps: &Traps, cpus: u32) {
+    pub(crate) fn visit(&mut self, witness: &mut Witness, counting: &Counting<'_>, pc: u64, traps: &Traps) {
         let now = timer::now();
         let is_old = self.told < witness.log().entries().len() && now - self.oldest >= timer::ticks_of_us(AGE_US);
         if is_old || self.is_count_due {
@@ -68,7 +68,7 @@ impl Telling {
             let accesses = witness.log().entries().len() as u32;
             begin();
             let (ticks, cpu, first_call, traps) = (now, cpu::affinity(), traps.first_call, traps.all);
-            console::record(&Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call, cpus });
+            console::record(&Record::Watching { run, cycle, ticks, pc, traps, accesses, cpu, first_call });
             counting.tell(self.cycle);
         }
     }

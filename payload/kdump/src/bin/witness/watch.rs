@@ -194,7 +194,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// What this trap has added to the log: counted, told, and its tables watched.
     fn follow(&mut self, known: usize, began: u64) -> Result<(), String> {
-        let Self { witness, counting, map, telling, vcpu, traps, cpus, .. } = self;
+        let Self { witness, counting, map, telling, vcpu, traps, .. } = self;
         let mut is_taken = false;
         for seen in witness.log().entries().get(known..).unwrap_or_default() {
             is_taken |= counting.follow(seen);
@@ -204,7 +204,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         if is_taken {
             telling.tell_taken(witness, counting);
         } else if telling.is_late(witness) {
-            telling.visit(witness, counting, vcpu.pc, traps, cpus.count());
+            telling.visit(witness, counting, vcpu.pc, traps);
         }
         counting.look();
         // A look may have used the timer.
@@ -224,14 +224,14 @@ impl<'a, 'c> Watch<'a, 'c> {
         let is_needed = self.counting.is_needed();
         if is_needed {
             self.counting.look();
-            self.telling.visit(self.witness, self.counting, pc, &self.traps, self.cpus.count());
+            self.telling.visit(self.witness, self.counting, pc, &self.traps);
         }
         is_needed
     }
 
     /// Tells, if there is something to tell.
     fn occasion(&mut self) {
-        self.telling.visit(self.witness, self.counting, self.vcpu.pc, &self.traps, self.cpus.count());
+        self.telling.visit(self.witness, self.counting, self.vcpu.pc, &self.traps);
     }
 
     fn step_over(&mut self) {
