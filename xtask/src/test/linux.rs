@@ -180,8 +180,17 @@ fn idle(session: &Session<'_>) -> Expected {
 /// Given up before the boot's own deadline: why, in one line.
 fn hung(ended: &Ended) -> Result<String, String> {
     expect::outcome(ended, 3, "lost")?;
-    let witness = &expect::run(ended, "witness")?["witness"];
-    ensure(witness["ended"] == "hang", || format!("ended: {}", witness["ended"]))?;
+    let run = expect::run(ended, "witness")?;
+    let witness = &run["witness"];
+    let told = (&witness["ended"], &witness["profile"], &witness["left"]);
+    ensure(told == (&json!("hang"), &json!("RESET"), &json!(null)), || format!("{told:?}"))?;
+    // Each stream as it was a second ago.
+    for stream in expect::array(run, "streams")?.iter().filter(|stream| stream["rmr"] != true) {
+        let blocked = expect::count(stream, "after", "blocked");
+        ensure(blocked.is_some_and(|units| units > 0), || {
+            format!("stream {} after: {}", stream["bdf"], stream["after"])
+        })?;
+    }
     ensure(hex(&witness["last"]["pc"]).is_some_and(|pc| pc >> 63 == 1), || {
         format!("last seen at {}, no address of a kernel", witness["last"])
     })?;
