@@ -17,6 +17,7 @@ use crate::log::Entry;
 use crate::spec::registers as reg;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::vec::Vec;
 use fresh::Fresh;
 use scan::Scan;
 use track::{Reads, Track};
@@ -73,6 +74,8 @@ pub struct Followed {
     pub left: Option<Departure>,
     /// What was due where a log was cut; `None`: the sequence is complete, or the log is whole.
     pub due: Option<String>,
+    /// Without a profile: where each sequence was left.
+    pub parted: Vec<(Profile, Departure)>,
 }
 
 /// Fewer steps than these are no sequence, where anything else came too.
@@ -178,17 +181,19 @@ impl Profiles {
         let adopt = if self.scan.has_identifiers() { Profile::AdoptV10 } else { Profile::AdoptV7 };
         let recognised = |track: &Track| track.matched >= FEWEST || (track.matched > 0 && track.left.is_none());
         let (mut best, mut score) = (None, (0, 0));
+        let mut parted = Vec::new();
         for (profile, track) in [adopt, Profile::Reset, Profile::Fallback].into_iter().zip(self.tracks()) {
             let this = (track.matched, track.left.as_ref().map_or(u64::MAX, |left| left.at));
+            parted.extend(track.left.clone().map(|left| (profile, left)));
             if recognised(track) && this > score {
                 (best, score) = (Some((profile, track)), this);
             }
         }
-        let Some((profile, track)) = best else { return Followed::default() };
+        let Some((profile, track)) = best else { return Followed { parted, ..Followed::default() } };
         if is_whole {
             track.end(entries);
         }
         let due = track.due().filter(|_| !is_whole);
-        Followed { profile: Some(profile), left: track.left.take(), due }
+        Followed { profile: Some(profile), left: track.left.take(), due, parted: Vec::new() }
     }
 }

@@ -107,6 +107,9 @@ pub struct OnSmmu {
     /// As `fallback` of the kernel.
     #[serde(default)]
     pub fallback: bool,
+    /// Where it left that; without a profile, where it left each of those that are known.
+    #[serde(default)]
+    pub left: Vec<Departure>,
 }
 
 /// A broken rule, and who broke it.

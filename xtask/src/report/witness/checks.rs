@@ -10,8 +10,10 @@ use smmu::log::Op;
 use smmu::spec::registers as reg;
 
 use super::dma::Effect;
+use super::saw::Saw;
+use super::section::profile_word;
 use super::seen::{Attach, Log, Seen};
-use crate::report::model::{Check, Verdict};
+use crate::report::model::Check;
 
 /// Rules about the order of stores to live structures (IHI 0070, 3.21.3).
 pub const ORDER: &str = "structure.";
@@ -43,77 +45,6 @@ pub struct Case<'a> {
     taken: BTreeSet<usize>,
 }
 
-/// What a check saw.
-pub struct Saw {
-    verdict: Verdict,
-    reason: Option<String>,
-}
-
-impl Saw {
-    pub const PASS: Self = Self { verdict: Verdict::Pass, reason: None };
-
-    pub fn fail(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fail, reason: Some(reason.into()) }
-    }
-
-    pub fn skip(reason: &str) -> Self {
-        Self { verdict: Verdict::Skip, reason: Some(reason.into()) }
-    }
-
-    pub fn not_covered(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::NotCovered, reason: Some(reason.into()) }
-    }
-
-    pub fn is_pass(&self) -> bool {
-        self.verdict == Verdict::Pass
-    }
-
-    pub fn is_failure(&self) -> bool {
-        self.verdict == Verdict::Fail
-    }
-
-    /// What is expected where nothing is documented: that it passes, where it applies.
-    pub fn due(&self) -> Verdict {
-        if self.verdict == Verdict::Skip { Verdict::Skip } else { Verdict::Pass }
-    }
-
-    /// What was seen does not prove it.
-    pub fn doubted(self, why: &str) -> Self {
-        Self::not_covered(format!("{}; {why}", self.reason.unwrap_or_default()))
-    }
-
-    /// As a check of the board says it.
-    pub fn said(check: &Check) -> Self {
-        Self { verdict: check.verdict, reason: check.reason.clone() }
-    }
-
-    /// Where nothing is wrong, but something was not seen.
-    fn unless(self, lacking: Option<&String>) -> Self {
-        match (self.verdict, lacking) {
-            (Verdict::Pass, Some(reason)) => Self::not_covered(reason),
-            _ => self,
-        }
-    }
-
-    /// With the failure or skip that is documented.
-    pub fn expecting(self, id: &str, source: &str, expected: Verdict) -> Check {
-        let Self { verdict, reason } = self;
-        let must_run = expected != Verdict::Skip;
-        Check { id: id.into(), verdict, expected, must_run, reason, source: source.into(), waived: None }
-    }
-
-    /// Takes the place of what a check saw.
-    pub fn replace(self, check: &mut Check) {
-        (check.verdict, check.reason) = (self.verdict, self.reason);
-    }
-
-    /// A check that is to pass, where it applies.
-    pub fn check(self, id: &str, source: &str) -> Check {
-        let expected = self.due();
-        self.expecting(id, source, expected)
-    }
-}
-
 const NO_ADOPTION: &str = "the kernel adopts no table";
 
 impl<'a> Case<'a> {
@@ -137,7 +68,7 @@ impl<'a> Case<'a> {
     pub fn profile(&self) -> Option<Profile> {
         let mut all = self.profiles().map(|(_, profile)| profile);
         let first = all.next()??;
-        all.all(|profile| super::profile_word(profile) == super::profile_word(Some(first))).then_some(first)
+        all.all(|profile| profile_word(profile) == profile_word(Some(first))).then_some(first)
     }
 
     /// The profile on one SMMU.
@@ -201,7 +132,14 @@ impl<'a> Case<'a> {
     fn followed(&self) -> Check {
         let left = self.report.followed.iter().filter(|(smmu, _)| self.log.smmus().contains(smmu));
         let left = left.filter_map(|(smmu, followed)| match (&followed.profile, &followed.left) {
-            (None, _) => Some(format!("SMMU {}: the accesses follow no reference sequence", smmu.0)),
+            (None, _) => {
+                let each = followed.parted.iter().map(|(profile, left)| {
+                    let (place, found, expected) = (self.log.place(left.at), &left.found, &left.expected);
+                    format!("; not {}: {found} at {place}, expected: {expected}", profile.name())
+                });
+                let each: String = each.collect();
+                Some(format!("SMMU {}: the accesses follow no reference sequence{each}", smmu.0))
+            }
             (Some(_), Some(left)) if self.claimed.contains(&left.at) => None,
             (Some(profile), Some(left)) => {
                 let place = self.log.place(left.at);
@@ -247,9 +185,7 @@ impl<'a> Case<'a> {
             _ if damage == Damage::NONE || all.is_empty() => return None,
             Some(profile) => Saw::fail(format!("{} is adopted all the same, as {}", damage.name(), profile.name())),
             None if self.has_adopted() => Saw::skip("such a table is adopted"),
-            None if all.contains(&Profile::Fallback) => {
-                Saw { reason: Some("the kernel fell back to a reset".into()), ..Saw::PASS }
-            }
+            None if all.contains(&Profile::Fallback) => Saw::pass("the kernel fell back to a reset"),
             None => Saw::skip("the kernel resets whatever it finds"),
         };
         Some(saw.check("damage.rule-fired", "Chen v7 1/7, 7/7; v10"))
@@ -393,7 +329,7 @@ impl<'a> Case<'a> {
             None if !has_stored => Saw::skip("no level-1 descriptor in force was stored to"),
             None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
         };
-        let expected = either(&saw);
+        let expected = saw.either();
         saw.expecting("linux.l1std-leaf", "IHI 0070 5.1.1; Linux 6.1 to 7.3, arm_smmu_init_l2_strtab()", expected)
     }
 
@@ -408,7 +344,7 @@ impl<'a> Case<'a> {
             None if !self.is_shut_down() => Saw::skip("the kernel left the SMMU enabled"),
             None => Saw::PASS.unless(self.missing.as_ref()),
         };
-        let expected = either(&saw);
+        let expected = saw.either();
         saw.expecting("linux.off-behind-abort", "IHI 0070 6.3.14; Linux, arm_smmu_device_shutdown()", expected)
     }
 
@@ -448,14 +384,6 @@ impl<'a> Case<'a> {
         let mut all = self.log.attaches();
         all.retain(|attach| self.adopts(attach.smmu));
         all
-    }
-}
-
-/// Told, and documented whichever way it is; that it could not be seen is not.
-const fn either(saw: &Saw) -> Verdict {
-    match saw.verdict {
-        Verdict::NotCovered => Verdict::Pass,
-        verdict => verdict,
     }
 }
 

@@ -7,7 +7,8 @@ use scenario::policy::{After, Expectation};
 use smmu::access::SmmuIndex;
 use smmu::checker::Profile;
 
-use super::checks::{Case, Saw};
+use super::checks::Case;
+use super::saw::Saw;
 use super::seen::Attach;
 use crate::report::collect::Cycle;
 use crate::report::model::{Check, Endpoint, Stream, Verdict};

@@ -2,6 +2,8 @@
 
 mod checks;
 mod dma;
+mod saw;
+mod section;
 mod seen;
 mod symbols;
 #[cfg(test)]
@@ -9,23 +11,20 @@ mod tests;
 mod told;
 
 use scenario::{Damage, Work};
-use smmu::access::SmmuIndex;
-use smmu::checker::{Coverage, Profile, Report as Judged, Severity, Violation};
+use smmu::checker::Coverage;
 use smmu::log::Op;
 
 pub use symbols::Symbols;
 pub use told::Told;
 
 use super::collect::{Cycle, RawRun};
-use super::model::{
-    Access, Check, Cost, Departure, Endpoint, Hex, Kernel, Last, Name, Offence, OnSmmu, Protocol, Run, Verdict, Witness,
-};
+use super::model::{Access, Check, Endpoint, Hex, Last, Protocol, Run, Verdict, Witness};
 use super::{merge, protocol};
 use crate::capture;
-use checks::{Case, Saw};
+use checks::Case;
+use saw::Saw;
 use seen::Log;
 use symbols::Names;
-use told::End;
 
 /// What the images themselves say of a kernel's end; the host has it said.
 const SURVIVED: &str = "kdump.survived";
@@ -123,7 +122,7 @@ fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, a
         Ok(names) => format!("the kernel ran {:#x} above where it was linked", names.offset()),
         Err(reason) => reason.clone(),
     });
-    let witness = section(number, cycle, &told, (&case, &report, damage), asked.kernel, symbols);
+    let witness = section::section(number, cycle, &told, (&case, &report, damage), asked.kernel, symbols);
     let mut access_log = merge::access_log(cycle);
     for foreign in access_log.iter_mut().filter_map(|access| access.foreign.as_mut()) {
         foreign.symbol = case.log.name(foreign.pc.0);
@@ -226,118 +225,4 @@ fn survived(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Check {
         },
     };
     saw.check(SURVIVED, "Shrivastava, 1 Jul 2026: the crash kernel itself is hit")
-}
-
-fn section(
-    number: u32,
-    cycle: &Cycle,
-    told: &Told,
-    (case, report, damage): (&Case<'_>, &Judged, Damage),
-    asked: Option<&capture::Kernel>,
-    symbols: Option<String>,
-) -> Witness {
-    let log = &case.log;
-    let count = |is: &dyn Fn(&&seen::Seen<'_>) -> bool| {
-        log.all.iter().filter(is).map(|seen| u64::from(seen.entry.count)).fold(0, u64::saturating_add)
-    };
-    let offences = |is_known| {
-        let own = report.found.iter().enumerate().filter(|(_, it)| it.severity == Severity::Violation);
-        let own = own.filter(move |(_, it)| case.is_known(it) == is_known);
-        own.map(|(_, violation)| offence(violation, log)).collect()
-    };
-    let left = report.departures().next().map(|(_, left)| Departure {
-        entry: left.at,
-        expected: left.expected.clone(),
-        found: left.found.clone(),
-    });
-    let left = left.or_else(|| stopped_at(report).filter(|_| told.end.is_none()));
-    // Registers of both revisions are the same (facts: smmu-kdump.md 6.1); an identifier used again, or a table that revision 10
-    // refuses, is revision 7.
-    let is_reused = report.found.iter().any(|it| it.rule == checks::REUSED);
-    let is_told_apart = case.reads || is_reused || damage.must_be_refused(true);
-    let cost = |end: &End| {
-        let End { ticks, cost, traps, visits, forwarded, .. } = *end;
-        Cost { ticks, trap_ticks: cost, traps, visits, forwarded }
-    };
-    Witness {
-        kernel: kernel(asked, told),
-        profile: profile_word(case.profile()),
-        followed: followed(case, is_told_apart),
-        profiles: case.profiles().map(|(smmu, profile)| on_smmu(smmu, profile)).collect(),
-        accesses: count(&|seen| seen.is_register() && seen.is_trapped()),
-        commands: log.commands.len() as u64,
-        table_stores: log.table_stores().count() as u64,
-        violations: offences(false),
-        ended: ended(told).into(),
-        reason: reason(told),
-        cycle: number,
-        cpus: u32::try_from(told.cpus()).unwrap_or(u32::MAX),
-        fallback: case.profile() == Some(Profile::Fallback),
-        reads: case.reads,
-        left,
-        taken_over: log.smmus().into_iter().filter_map(|smmu| log.taken_over(smmu)).max(),
-        known: offences(true),
-        last: last(cycle, told, log),
-        cost: told.end.as_ref().map(cost),
-        symbols,
-    }
-}
-
-/// Where a kernel was in its sequence when it was heard of last.
-fn stopped_at(report: &Judged) -> Option<Departure> {
-    let expected = report.followed.values().find_map(|followed| followed.due.clone())?;
-    Some(Departure { entry: report.entries, expected, found: "nothing more".into() })
-}
-
-/// The profile in words; of SMMUs that differ, each its own.
-fn followed(case: &Case<'_>, is_told_apart: bool) -> String {
-    let profiles: Vec<_> = case.profiles().collect();
-    let word = |profile: Option<Profile>| match profile {
-        Some(Profile::AdoptV7) if !is_told_apart => "ADOPT-v7 (v10 not told apart without --watch-reads)".into(),
-        profile => profile_word(profile),
-    };
-    match profiles.first() {
-        None => word(None).into_owned(),
-        Some((_, first)) if case.profile().is_some() => word(*first).into_owned(),
-        Some(_) => {
-            let each = profiles.iter().map(|(smmu, profile)| format!("{} on SMMU {}", word(*profile), smmu.0));
-            each.collect::<Vec<_>>().join(", ")
-        }
-    }
-}
-
-fn on_smmu(smmu: SmmuIndex, profile: Option<Profile>) -> OnSmmu {
-    let fallback = profile == Some(Profile::Fallback);
-    OnSmmu { smmu: smmu.0, profile: profile_word(profile), fallback }
-}
-
-/// The profile as `report.json` has it.
-const fn profile_word(profile: Option<Profile>) -> Name {
-    Name::Borrowed(match profile {
-        Some(Profile::AdoptV7) => "ADOPT-v7",
-        Some(Profile::AdoptV10) => "ADOPT-v10",
-        Some(Profile::Reset | Profile::Fallback) => "RESET",
-        None => "none",
-    })
-}
-
-fn kernel(asked: Option<&capture::Kernel>, told: &Told) -> Kernel {
-    let start = told.start.clone().unwrap_or_default();
-    let Some(asked) = asked else { return start };
-    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    Kernel {
-        name: text(&asked.name),
-        sha256: text(&asked.sha256),
-        version: asked.version.clone(),
-        command_line: text(&asked.command_line),
-        pages: asked.pages.clone(),
-        initrd: asked.initrd.clone(),
-        ..start
-    }
-}
-
-fn offence(violation: &Violation, log: &Log<'_>) -> Offence {
-    let at = violation.entries.last().and_then(|at| usize::try_from(*at).ok());
-    let pc = at.and_then(|at| Some(log.all.get(at)?.foreign?.pc));
-    Offence { broken: protocol::broken(violation), pc, symbol: pc.and_then(|pc| log.name(pc.0)) }
 }

@@ -13,7 +13,7 @@ use world::{L2, crashed, taken, variants};
 fn clean(name: &str, (found, entries): (Found, Vec<Entry>), profile: Profile) {
     let report = judged(found, &entries);
     assert_eq!(report.violations().collect::<Vec<_>>(), Vec::<&Violation>::new(), "{name}");
-    assert_eq!(report.followed[&SMMU], Followed { profile: Some(profile), left: None, due: None }, "{name}");
+    assert_eq!(report.followed[&SMMU], Followed { profile: Some(profile), ..Followed::default() }, "{name}");
     assert_eq!((report.entries, report.unjudged), (entries.len() as u64, 0));
 }
 
@@ -84,15 +84,15 @@ fn passed_over_results_are_named_where_they_are_relied_on() {
     };
     let (names, followed) = rules(Policy::Reset, &|fake| fake.unit(SMMU).raise(Gerror::new().with_cmdq_err(true)));
     assert!(names.contains(&"enable.cmdq-error") && names.contains(&"enable.not-invalidated"), "{names:?}");
-    assert_eq!(followed, Followed { profile: Some(Profile::Reset), left: None, due: None });
+    assert_eq!(followed, Followed { profile: Some(Profile::Reset), ..Followed::default() });
     let (names, followed) = rules(Policy::Reset, &|fake| fake.unit(SMMU).freeze_gbpa = true);
     assert_eq!(names, ["disable.without-abort"]);
-    assert_eq!(followed, Followed { profile: Some(Profile::Reset), left: None, due: None });
+    assert_eq!(followed, Followed { profile: Some(Profile::Reset), ..Followed::default() });
     let (names, _) = rules(Policy::Reset, &|fake| fake.unit(SMMU).freeze_irq_ctrlack = true);
     assert_eq!(names, ["guard.gerror-irq-cfg", "guard.eventq-irq-cfg"]);
     let (names, followed) = rules(Policy::Adopt, &|fake| fake.unit(SMMU).freeze_cmdq = true);
     assert_eq!(names, ["sync.incomplete"]);
-    assert_eq!(followed, Followed { profile: Some(Profile::AdoptV10), left: None, due: None });
+    assert_eq!(followed, Followed { profile: Some(Profile::AdoptV10), ..Followed::default() });
     // Nothing more is written after the acknowledge that never came.
     let (names, _) = rules(Policy::Adopt, &|fake| fake.unit(SMMU).freeze_cr0ack = true);
     assert_eq!(names, [""; 0]);

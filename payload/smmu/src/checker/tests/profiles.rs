@@ -45,8 +45,8 @@ fn revision_7_reads_no_stes() {
     let (found, entries) = adopted();
     let v7: Vec<Entry> =
         entries.iter().filter(|entry| entry.op != Op::Load || entry.name() == "L1STD").copied().collect();
-    assert_eq!(followed(found, &v7), Followed { profile: Some(Profile::AdoptV7), left: None, due: None });
-    assert_eq!(followed(found, &entries), Followed { profile: Some(Profile::AdoptV10), left: None, due: None });
+    assert_eq!(followed(found, &v7), Followed { profile: Some(Profile::AdoptV7), ..Followed::default() });
+    assert_eq!(followed(found, &entries), Followed { profile: Some(Profile::AdoptV10), ..Followed::default() });
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_trace_of_the_real_adopting_kernel_is_adopt_v7() {
          {MESSAGES}; W IRQ_CTRL 1; R IRQ_CTRLACK 1; W CR0 9; R CR0ACK 9"
     );
     let report = traced(enabled(), &text);
-    assert_eq!(report.followed[&SMMU], Followed { profile: Some(Profile::AdoptV7), left: None, due: None });
+    assert_eq!(report.followed[&SMMU], Followed { profile: Some(Profile::AdoptV7), ..Followed::default() });
     assert_eq!(report.found, []);
 }
 
@@ -151,7 +151,7 @@ fn the_traces_of_its_fallback_and_of_the_released_kernel_are_resets() {
     );
     for (text, profile) in [(fallback, Profile::Fallback), (released, Profile::Reset)] {
         let report = traced(enabled(), &text);
-        assert_eq!(report.followed[&SMMU], Followed { profile: Some(profile), left: None, due: None });
+        assert_eq!(report.followed[&SMMU], Followed { profile: Some(profile), ..Followed::default() });
         assert_eq!(report.found, []);
     }
 }

@@ -29,7 +29,7 @@ fn a_stock_kernel_resets_and_breaks_nothing() {
     let report = kernel.report(false);
     assert_eq!(
         followed(&report),
-        Some(&Followed { profile: Some(Profile::Reset), left: None, due: None }),
+        Some(&Followed { profile: Some(Profile::Reset), ..Followed::default() }),
         "{report:#?}"
     );
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
@@ -79,7 +79,7 @@ fn an_adopting_kernel_reads_level_1_once_and_writes_no_table() {
     let report = kernel.report(true);
     assert_eq!(
         followed(&report),
-        Some(&Followed { profile: Some(Profile::AdoptV7), left: None, due: None }),
+        Some(&Followed { profile: Some(Profile::AdoptV7), ..Followed::default() }),
         "{report:#?}"
     );
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
@@ -97,7 +97,7 @@ fn its_attach_is_one_store_to_the_dead_table() {
     kernel.adopted_attach(0x10, 2);
     assert_eq!(kernel.table_stores(), [(ste, 0b1011 | (CDS + 128), 0b1011 | cds)]);
     let report = kernel.report(true);
-    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), left: None, due: None }));
+    assert_eq!(followed(&report), Some(&Followed { profile: Some(Profile::AdoptV7), ..Followed::default() }));
     assert_eq!(rules(&report), [""; 0], "{report:#?}");
     // The dead kernel's CD is still watched: it is evidence.
     assert!(kernel.witness.tables().any(|region| region.owner == Owner::Dead && region.target.start == CDS + 128));

@@ -84,7 +84,7 @@ fn the_checker_recognises_what_was_watched() {
         let (found, witness) = watched(policy, None, loads);
         let report = judged(found, &witness, loads);
         let followed = report.followed.get(&SMMU);
-        assert_eq!(followed, Some(&Followed { profile: Some(profile), left: None, due: None }), "{policy:?}");
+        assert_eq!(followed, Some(&Followed { profile: Some(profile), ..Followed::default() }), "{policy:?}");
         assert_eq!(rules(&report), [""; 0], "{policy:?}: {:#?}", report.found);
         assert_eq!(report.unjudged, 0);
     }

@@ -88,3 +88,29 @@ fn a_stream_of_another_smmu_is_not_attached_by_its_number() {
     let run = judged(&two(attaches, Kernel::adopt_v7, delivered, &samples)).runs.swap_remove(0);
     assert_eq!(verdict(&run, "asid.not-reused").0, Verdict::Fail);
 }
+
+#[test]
+fn each_smmu_says_where_it_was_left_and_without_a_profile_where_each_sequence_was() {
+    let half = |kernel: &mut Kernel| {
+        kernel.reset_begins();
+        kernel.write64(reg::STRTAB_BASE, 1 << 62 | 0x6110_0000);
+    };
+    let mut boot = two(Kernel::stock, half, [phase(0, 25, 0); 2], &[]);
+    let end = boot.records.iter().position(|record| matches!(record, Record::Witnessed { .. })).unwrap();
+    boot.records.truncate(end);
+    let witness = judged(&boot).runs.swap_remove(0).witness.unwrap();
+    let left = |smmu: usize| witness.profiles[smmu].left.iter().map(|left| &*left.expected).collect::<Vec<_>>();
+    assert_eq!((left(0), left(1)), (vec![], vec!["STRTAB_BASE_CFG written"]));
+    // It follows none.
+    let other = |kernel: &mut Kernel| {
+        kernel.read(reg::CR0);
+        kernel.write(reg::CR1, 0xD75);
+        kernel.acked(reg::CR0, 0);
+    };
+    let run = judged(&stock(other)).runs.swap_remove(0);
+    let reason = check(&run, "witness.profile-followed").reason.clone().unwrap();
+    assert!(reason.contains("follow no reference sequence; not ADOPT v7: CR1 written 0xd75 at log entry "), "{reason}");
+    assert!(reason.contains("; not RESET: CR1 written 0xd75 at log entry "), "{reason}");
+    let witness = run.witness.unwrap();
+    assert_eq!((&*witness.profile, witness.profiles[0].left.len()), ("none", 3));
+}
