@@ -264,12 +264,12 @@ extern "C" fn come_up() -> ! {
     // from then on.
     let shared = unsafe { &*shared };
     let watch = share::lock(shared);
-    let (starting, first, (vtcr, vttbr)) = (watch.cpus.starting(), watch.cpus.first, watch.map.registers());
+    let (starting, first, map) = (watch.cpus.starting(), watch.cpus.first, watch.map.registers());
     drop(watch);
     if let Some(mut vcpu) = starting {
         let plan = Attention::Watched.plan(&registers::ids(), cpu::is_e2h());
         // SAFETY: as for the first CPU.
-        let before = unsafe { registers::enter(&plan, vtcr, vttbr) };
+        let before = unsafe { registers::enter(&plan, map, |_| {}) };
         // SAFETY: it was just set up so.
         let left = unsafe { share::run(shared, &mut vcpu) };
         if left == Left::End && !wakes_until(first, &|| FIRST_IS_BACK.load(Ordering::Acquire)) {

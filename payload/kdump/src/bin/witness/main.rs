@@ -240,9 +240,9 @@ fn start(
         }
     }
     watch.map.follow(watch.witness)?;
-    let (vtcr, vttbr) = watch.map.registers();
+    let map = watch.map.registers();
     // SAFETY: the map gives the kernel its memory, and closes ours and the crashed image's; nothing else runs at EL1.
-    let before = unsafe { registers::enter(&attention.plan(ids, arch::cpu::is_e2h()), vtcr, vttbr) };
+    let before = unsafe { registers::enter(&attention.plan(ids, arch::cpu::is_e2h()), map, exceptions::step) };
     watch.early.begin();
     drop(guard);
     cpus::open_door(shared);

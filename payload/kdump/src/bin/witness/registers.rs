@@ -9,6 +9,7 @@ use arch::{
 use core::arch::asm;
 use witness::trap::{
     feature::{self, IdRegisters},
+    firmware,
     plan::Write,
     register::Register,
     system::System,
@@ -85,11 +86,12 @@ fn set_control(value: u64) {
     unsafe { asm!("msr sctlr_el2, {0}", "isb", in(reg) value, options(nostack, preserves_flags)) }
 }
 
-/// Puts a plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2.
+/// Puts a plan in force, with stage 2 by these VTCR_EL2 and VTTBR_EL2. `step` says what is done, where the running CPU is the one that
+/// tells.
 ///
 /// # Safety
 /// The plan is this CPU's. The tables are a map of what may run at EL1, and this CPU runs nothing else there.
-pub(crate) unsafe fn enter(plan: &[Write], vtcr: u64, vttbr: u64) -> Before {
+pub(crate) unsafe fn enter(plan: &[Write], (vtcr, vttbr): (u64, u64), step: fn(&'static str)) -> Before {
     let e2h = cpu::is_e2h();
     // SAFETY: without effect before HCR_EL2.VM is set; then the caller's promise.
     unsafe { asm!("msr vtcr_el2, {0}", "msr vttbr_el2, {1}", in(reg) vtcr, in(reg) vttbr, options(nostack)) }
@@ -99,11 +101,14 @@ pub(crate) unsafe fn enter(plan: &[Write], vtcr: u64, vttbr: u64) -> Before {
     let control = leave_context_numbers(&ids(), e2h);
     let mut registers = Vec::with_capacity(plan.len());
     for write in plan {
+        // Firmware may keep it from EL2: a run that is lost here says by its step what to look at.
+        step(firmware::control(&write.register).unwrap_or("EL2's registers"));
         registers.push(Write { value: get(write.register), ..*write });
         // SAFETY: the plan names only registers that this CPU announces; the rest is the caller's promise.
         unsafe { put(write.register, write.value) }
         cpu::isb();
     }
+    step("kernel");
     el1::install();
     Before { registers, e2h, control }
 }

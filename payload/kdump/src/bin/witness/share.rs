@@ -91,12 +91,12 @@ fn while_off(shared: &Shared<'_, '_>, pc: u64) -> Option<Vcpu> {
             return None;
         }
         if let Some(vcpu) = watch.cpus.first_comes_on() {
-            let (vtcr, vttbr) = watch.map.registers();
+            let map = watch.map.registers();
             drop(watch);
             let plan = Attention::Watched.plan(&registers::ids(), cpu::is_e2h());
             // SAFETY: as when the kernel was started; what EL2 was before is kept since then. The kernel counts on the registers of a
             // CPU that was off.
-            drop(unsafe { registers::enter(&plan, vtcr, vttbr) });
+            drop(unsafe { registers::enter(&plan, map, |_| {}) });
             return Some(vcpu);
         }
         let is_needed = watch.look_idle(pc);
