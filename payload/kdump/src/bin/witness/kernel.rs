@@ -69,10 +69,9 @@ impl Kernel for AtTrap {
 
     fn translate(&mut self, address: u64) -> Option<u64> {
         let par: u64;
-        // SAFETY: PAR_EL1 is the kernel's, and is put back; the rest reads its tables.
+        // SAFETY: PAR_EL1 is the kernel's, and is put back before it goes on; the rest reads its tables.
         unsafe {
             asm!(
-                "mrs {old}, par_el1",
                 "cbz {user}, 2f",
                 "at s1e0r, {address}",
                 "b 3f",
@@ -81,8 +80,6 @@ impl Kernel for AtTrap {
                 "3:",
                 "isb",
                 "mrs {par}, par_el1",
-                "msr par_el1, {old}",
-                old = out(reg) _,
                 user = in(reg) u64::from(self.is_user),
                 address = in(reg) address,
                 par = out(reg) par,
@@ -125,6 +122,20 @@ fn is_mapped(at: PhysAddr) -> bool {
 /// How many bytes one access may have there; `None`: they do not lie together.
 fn width(at: PhysAddr, bytes: u8) -> Option<usize> {
     (matches!(bytes, 1 | 2 | 4 | 8) && at.is_aligned(bytes.into())).then_some(bytes.into())
+}
+
+/// PAR_EL1: EL2 translates addresses, too, and the kernel may be about to read what its own AT has left.
+pub(crate) fn translated() -> u64 {
+    let par: u64;
+    // SAFETY: PAR_EL1 is only read.
+    unsafe { asm!("mrs {0}, par_el1", out(reg) par, options(nomem, nostack, preserves_flags)) }
+    par
+}
+
+/// Has the kernel find it as it was.
+pub(crate) fn set_translated(par: u64) {
+    // SAFETY: nobody but the kernel reads it from here on.
+    unsafe { asm!("msr par_el1, {0}", in(reg) par, options(nomem, nostack, preserves_flags)) }
 }
 
 /// An interrupt is pending at this CPU; masked or not, it is the kernel's.

@@ -3,7 +3,7 @@
 use crate::{
     attention::Attention,
     early,
-    kernel::{can_be_woken, has_interrupt},
+    kernel::{can_be_woken, has_interrupt, set_translated, translated},
     registers,
     watch::{Next, Watch, ask_firmware},
 };
@@ -37,6 +37,7 @@ pub(crate) unsafe fn run(shared: &Shared<'_, '_>, vcpu: &mut Vcpu) -> Left {
     loop {
         // SAFETY: the caller's promise; what the kernel reaches is set apart for it, or was never ours.
         let cause = unsafe { vcpu.run() };
+        let par = translated();
         let mut watch = lock(shared);
         match watch.handle(vcpu, cause) {
             Next::GoOn => {}
@@ -65,6 +66,7 @@ pub(crate) unsafe fn run(shared: &Shared<'_, '_>, vcpu: &mut Vcpu) -> Left {
             Next::Off => return Left::Off,
             Next::Over => return Left::Over,
         }
+        set_translated(par);
     }
 }
 
