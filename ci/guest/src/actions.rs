@@ -2,8 +2,8 @@
 
 use crate::{board::Board, classes, console::say, others, stores, takeover, vectors::attempt, words::Words};
 use addr::{PhysAddr, StreamId};
-use alloc::{format, string::String};
-use arch::{bus::Smmus, mmio, power::Conduit};
+use alloc::{format, string::String, vec::Vec};
+use arch::{bus::Smmus, cpu, mmio, power::Conduit};
 use core::{arch::asm, fmt::Debug};
 use smccc::Hvc;
 use smmu::access::SmmuIndex;
@@ -16,6 +16,9 @@ const SDEI_VERSION: u32 = 0xC400_0020;
 
 /// EVENTQ_PROD and EVENTQ_CONS, in page 1 (IHI 0070, 6.2).
 const EVENTQ_INDICES: [u64; 2] = [0x1_00A8, 0x1_00AC];
+/// STRTAB_BASE (6.3.24), and a level-1 descriptor that leads nowhere.
+const STRTAB_BASE: u64 = 0x80;
+const UNUSED: u64 = 200;
 /// CR0, and IDR0, whose neighbour is IDR1.
 const CR0: u64 = 0x20;
 
@@ -49,13 +52,20 @@ pub(crate) enum Action {
     Talk,
     /// CPUs 1 and 2 reach for the same places at the same time, where nobody has been before.
     Race,
-    /// A store over the border of two words of such an STE.
-    StoreCrossing,
+    /// A store of two words, to the last of a page with a table, and to what nobody may write to.
+    StoreHidden,
+    /// A loop of exclusives at such an STE that reads a register in between, which no architecture promises to come to an end.
+    Endless,
+    /// CR0 is written by an atomic, with what it has; and read by an exclusive.
+    FrameAtomic,
+    FrameExclusive,
+    /// What AT leaves in PAR_EL1 is read behind accesses that trap.
+    Translated,
 }
 
 impl Action {
     /// All of them, by name.
-    pub(crate) const ALL: [(&'static str, Self); 17] = [
+    pub(crate) const ALL: [(&'static str, Self); 21] = [
         ("stores", Self::Stores),
         ("classes", Self::Classes),
         ("hidden", Self::Hidden),
@@ -72,7 +82,11 @@ impl Action {
         ("cpu-on", Self::CpuOn),
         ("talk", Self::Talk),
         ("race", Self::Race),
-        ("store-crossing", Self::StoreCrossing),
+        ("store-hidden", Self::StoreHidden),
+        ("endless", Self::Endless),
+        ("frame-atomic", Self::FrameAtomic),
+        ("frame-exclusive", Self::FrameExclusive),
+        ("translated", Self::Translated),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -99,7 +113,7 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::Stores => {
             let at = spare_stes(words, board, hw)?;
             // SAFETY: STEs of streams that no device has, in a table that is mapped; 8 × 64 bytes at a multiple of that.
-            let tried = unsafe { stores::try_all(at.0, |name| say!("store {name}: wrong")) };
+            let tried = unsafe { stores::try_all(at.0, tell_store) };
             format!("{tried} tried at {at}")
         }
         Action::Classes => format!("{} exceptions", classes::run_all()),
@@ -133,12 +147,57 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::CpuOn => others::cpu_on(board)?,
         Action::Talk => others::talk(board)?,
         Action::Race => others::race(board)?,
-        Action::StoreCrossing => {
+        Action::StoreHidden => {
+            let hidden = board.hidden().ok_or("nothing is hidden")?.0;
+            // A level-1 descriptor of 64 STEs, for streams that no device has, makes the page before it one that is watched.
+            // SAFETY: a register of page 0.
+            let table = unsafe { mmio::read64(frame()? + STRTAB_BASE) } & 0x000F_FFFF_FFFF_FFC0;
+            // SAFETY: one of its descriptors, which leads nowhere.
+            unsafe { mmio::write64(table + 8 * UNUSED, (hidden - 4096) | 7) }
+            cpu::dsb();
+            // SAFETY: the first word is stored as it is; the second is not stored.
+            attempted(|| unsafe {
+                asm!("ldr {word}, [{at}]", "stp {word}, xzr, [{at}]", at = in(reg) hidden - 8, word = out(reg) _, options(nostack));
+            })
+        }
+        Action::Endless => {
             let at = spare_stes(words, board, hw)?;
-            // SAFETY: as above.
-            attempted(|| unsafe { asm!("stur xzr, [{}, #3]", in(reg) at.0, options(nostack)) })
+            // SAFETY: a word of such STEs is stored as it is. The register in between is only read.
+            attempted(|| unsafe {
+                let mut refused = 0_u64;
+                asm!(
+                    "2: ldxr {word}, [{at}]", "mrs {status}, midr_el1", "stxr {status:w}, {word}, [{at}]",
+                    "add {refused}, {refused}, {status}", "cbnz {status:w}, 2b",
+                    at = in(reg) at.0, word = out(reg) _, status = out(reg) _, refused = inout(reg) refused, options(nostack)
+                );
+                refused
+            })
+        }
+        Action::FrameAtomic => access!(".arch_extension lse\n ldadd wzr, w1, [x0]", CR0),
+        Action::FrameExclusive => access!("ldxr w1, [x0]", CR0),
+        Action::Translated => {
+            let at = spare_stes(words, board, hw)?;
+            let frame = frame()?;
+            let (before, after): (u64, u64);
+            // SAFETY: an STE is written by a pair, with what it has, and a register is read.
+            unsafe {
+                asm!(
+                    "at s1e1r, {at}", "isb", "mrs {before}, par_el1", "ldp {low}, {high}, [{at}]", "stp {low}, {high}, [{at}], #0",
+                    "ldr {low:w}, [{frame}]", "mrs {after}, par_el1",
+                    at = in(reg) at.0, frame = in(reg) frame, low = out(reg) _, high = out(reg) _, before = out(reg) before,
+                    after = out(reg) after, options(nostack)
+                );
+            }
+            let verdict = if before == after { "kept" } else { "lost" };
+            format!("{verdict} ({before:#x}, {after:#x})")
         }
     })
+}
+
+fn tell_store(name: &'static str, is_right: bool, changes: stores::Changes) {
+    let verdict = if is_right { "right" } else { "wrong" };
+    let changes: Vec<_> = changes.iter().map(|(at, old, new)| format!("{at:#x} {old:#x} {new:#x}")).collect();
+    say!("store {name}: {verdict}: {}", changes.join(", "));
 }
 
 /// The last eight STEs of the level-2 table that has the stream's.

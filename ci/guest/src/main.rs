@@ -68,6 +68,12 @@ extern "C" fn raw_main(devicetree: PhysAddr, start: PhysAddr) -> ! {
         hostile::rounds(&board, devicetree);
     }
     let words = Words::read(board.arguments()).unwrap_or_else(|problem| panic!("{problem}"));
+    if words.actions.contains(&actions::Action::StoreHidden)
+        && let Some(hidden) = board.hidden()
+    {
+        // What no kernel has reason to do.
+        map.memory(hidden, 4096).unwrap_or_else(|_| panic!("no table to map {hidden}"));
+    }
     say!("image {start} to {end}, {} at EL{}", board.arguments(), arch::cpu::current_el());
 
     let frame = |smmu: &board::Smmu| SmmuFrame { base: smmu.base, coherent: smmu.coherent != Some(false) };

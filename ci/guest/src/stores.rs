@@ -1,6 +1,7 @@
 //! Every kind of store to memory that a kernel may use on a table, and some loads. Most leave no syndrome when they trap
 //! (ISV=0): whoever watches the page has to find out by other means what was stored.
 
+use alloc::vec::Vec;
 use arch::mmio;
 use core::arch::asm;
 
@@ -67,8 +68,16 @@ const CASES: &[Case] = cases! {
     ("str-post", always, "str x1, [x0], #8", |m| { m[0] = A; [8, 0, 0] }),
     ("str-pre", always, "str x1, [x0, #8]!", |m| { m[1] = A; [8, 0, 0] }),
     ("str-indexed", always, "mov x5, #3\n str x1, [x0, x5, lsl #3]", |m| { m[3] = A; [0, 0, 0] }),
+    ("strb-indexed", always, "mov x5, #-3\n add x0, x0, #16\n strb w1, [x0, w5, sxtw]", |m| {
+        m[1] = m[1] & !(0xFF << 40) | (A & 0xFF) << 40;
+        [16, 0, 0]
+    }),
     ("str-unaligned", always, "stur w1, [x0, #3]", |m| {
         m[0] = m[0] & !(0xFFFF_FFFF << 24) | (A & 0xFFFF_FFFF) << 24;
+        [0, 0, 0]
+    }),
+    ("str-crossing", always, "stur x1, [x0, #3]", |m| {
+        (m[0], m[1]) = (m[0] & 0xFF_FFFF | A << 24, m[1] & !0xFF_FFFF | A >> 40);
         [0, 0, 0]
     }),
     ("stp", always, "stp x1, x2, [x0]", |m| { (m[0], m[1]) = (A, B); [0, 0, 0] }),
@@ -84,6 +93,27 @@ const CASES: &[Case] = cases! {
     ("stp-q", always, ".inst 0x9e670020\n .inst 0x4e181c40\n .inst 0xad000000", |m| {
         (m[0], m[1], m[2], m[3]) = (A, B, A, B);
         [0, 0, 0]
+    }),
+    // FMOV D0, X1; STR D0, [X0, W5, SXTW #3].
+    ("str-d-indexed", always, "mov w5, #-2\n add x0, x0, #32\n .inst 0x9e670020\n .inst 0xfc25d800", |m| {
+        m[2] = A;
+        [32, 0, 0]
+    }),
+    // FMOV D0, X1; INS V0.D[1], X2; STUR Q0, [X0, #5].
+    ("str-q-crossing", always, ".inst 0x9e670020\n .inst 0x4e181c40\n .inst 0x3c805000", |m| {
+        m[0] = m[0] & 0xFF_FFFF_FFFF | A << 40;
+        m[1] = A >> 24 | B << 40;
+        m[2] = m[2] & !0xFF_FFFF_FFFF | B >> 24;
+        [0, 0, 0]
+    }),
+    // STP S0, S0, [X0, #-8]!
+    ("stp-s-pre", always, ".inst 0x9e670020\n add x0, x0, #16\n .inst 0x2dbf0000", |m| {
+        m[1] = A << 32 | A & 0xFFFF_FFFF;
+        [8, 0, 0]
+    }),
+    ("exclusive-byte", always, "2: ldaxrb w3, [x0]\n eor w3, w3, #0x80\n stlxrb w4, w3, [x0]\n cbnz w4, 2b", |m| {
+        m[0] ^= 0x80;
+        [0, m[0] & 0xFF, 0]
     }),
     ("exclusive-loop", always, "2: ldxr x3, [x0]\n add x3, x3, #16\n stxr w4, x3, [x0]\n cbnz w4, 2b", |m| {
         m[0] = m[0].wrapping_add(16);
@@ -108,8 +138,38 @@ const CASES: &[Case] = cases! {
         m[0] = A;
         [0, old, 0]
     }),
+    ("casp", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n mov x4, x1\n mov x5, x2\n ldp x2, x3, [x0]\n \
+        caspal x2, x3, x4, x5, [x0]\n mov x4, #0", |m| {
+        let old = m[1];
+        (m[0], m[1]) = (A, B);
+        [0, old, 0]
+    }),
+    ("ldclrb", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n mov w5, #0x11\n ldclrab w5, w3, [x0]", |m| {
+        let old = m[0];
+        m[0] &= !0x11;
+        [0, old & 0xFF, 0]
+    }),
+    ("ldsmax", field!("id_aa64isar0_el1", 20, 2), ".arch_extension lse\n ldsmaxl w1, w3, [x0]", |m| {
+        let old = m[0];
+        m[0] = m[0] & !0xFFFF_FFFF | u64::from((old as i32).max(A as i32) as u32);
+        [0, old & 0xFFFF_FFFF, 0]
+    }),
+    // STLUR X1, [X0, #8]; LDAPUR X3, [X0, #8].
+    ("stlur", field!("id_aa64isar1_el1", 20, 2), ".inst 0xd9008001\n .inst 0xd9408003", |m| {
+        m[1] = A;
+        [0, A, 0]
+    }),
     ("dc-zva", always, "dc zva, x0", |m| {
         m[..zeroed()].fill(0);
+        [0, 0, 0]
+    }),
+    // ST1 { V0.2D }}, [X0].
+    ("st1", always, ".inst 0x9e670020\n .inst 0x4e181c40\n .inst 0x4c007c00", |m| {
+        (m[0], m[1]) = (A, B);
+        [0, 0, 0]
+    }),
+    ("st1d", field!("id_aa64pfr0_el1", 32, 1), ".arch_extension sve\n mov z0.d, x1\n ptrue p0.d, vl2\n st1d {{ z0.d }}, p0, [x0]", |m| {
+        (m[0], m[1]) = (A, A);
         [0, 0, 0]
     }),
     ("set", field!("s3_0_c0_c6_2", 16, 1), ".arch_extension mops\n mov x5, #24\n setp [x0]!, x5!, x1\n setm [x0]!, x5!, x1\n \
@@ -132,31 +192,41 @@ fn zeroed() -> usize {
     ((4_usize << (dczid & 0xF)) / 8).min(WORDS)
 }
 
-/// Tries them all at `at`, whose words are as they were afterwards. `tell` is called with the name of each that was wrong; how
-/// many were tried.
+/// What a case was meant to change: address, before, after.
+pub(crate) type Changes = Vec<(u64, u64, u64)>;
+
+/// Tries them all at `at`, whose words are as they were afterwards. `tell` is called with each one's name, whether it did what it is
+/// for, and what that was; how many were tried.
 ///
 /// # Safety
 /// [`WORDS`] words at `at`, aligned to as many bytes, are memory, and neither Rust's nor in use.
-pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str)) -> usize {
+pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str, bool, Changes)) -> usize {
     let place = |index: usize| at + 8 * index as u64;
     // SAFETY: the caller's promise.
     let read = || core::array::from_fn(|index| unsafe { mmio::read64(place(index)) });
+    let write = |words: &Words, than: &Words| {
+        for index in (0..WORDS).filter(|index| words[*index] != than[*index]) {
+            // SAFETY: the caller's promise.
+            unsafe { mmio::write64(place(index), words[index]) }
+        }
+    };
     let found: Words = read();
+    // No two are the same, and none is 0 or has its lowest bit.
+    let filled: Words = core::array::from_fn(|index| 0x0102_0304_0506_0708_u64.wrapping_mul(2 * index as u64 + 2));
+    write(&filled, &found);
     let mut tried = 0;
     for case in CASES.iter().filter(|case| (case.has)()) {
-        let mut meant = found;
+        let mut meant = filled;
         let registers = (case.means)(&mut meant);
         // SAFETY: the caller's promise.
         let is_right = unsafe { (case.run)(at) } == registers;
         let words: Words = read();
-        if !is_right || words != meant {
-            tell(case.name);
-        }
-        for index in (0..WORDS).filter(|index| words[*index] != found[*index]) {
-            // SAFETY: the caller's promise.
-            unsafe { mmio::write64(place(index), found[index]) }
-        }
+        let changed = (0..WORDS).filter(|index| meant[*index] != filled[*index]);
+        let changes = changed.map(|index| (place(index), filled[index], meant[index])).collect();
+        tell(case.name, is_right && words == meant, changes);
+        write(&filled, &words);
         tried += 1;
     }
+    write(&found, &filled);
     tried
 }

@@ -60,10 +60,10 @@ fn alone(session: &Session<'_>) -> Expected {
         ("adopt-v7-attach", vec![0, 8, 0xC, 0xD, 1, 9, 9], "Asid(1) after Some(Asid(1))"),
         ("adopt-attach", vec![0, 8, 0xC, 0xD, 1, 9, 9], "Asid(2) after Some(Asid(1))"),
     ] {
-        let arguments = format!("policy=reset-attach,{policy} do=stores,cpu-on watch_us=1000");
+        let arguments = format!("policy=reset-attach,{policy} do=stores,endless,cpu-on watch_us=1000");
         let said = boot(&image, "virtualization=off", "neoverse-n1", &arguments, &trace_to)?;
         for line in
-            [&format!("SMMU 0: {policy} did {policy}"), asid, "stores: 28 tried", "cpu-on: answer 0x0, EL1 at 0x1"]
+            [&format!("SMMU 0: {policy} did {policy}"), asid, "stores: 38 tried", "cpu-on: answer 0x0, EL1 at 0x1"]
         {
             ensure(said.contains(line), || format!("{policy}: no `{line}` in\n{said}"))?;
         }

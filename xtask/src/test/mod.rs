@@ -35,6 +35,7 @@ mod session;
 mod soak;
 mod stops;
 mod storage;
+mod stored;
 mod sushy;
 mod takers;
 pub mod tally;

@@ -41,6 +41,8 @@ pub struct Abort {
     pub is_table_walk: bool,
     /// By a cache maintenance or address translation instruction.
     pub is_maintenance: bool,
+    /// With acquire or release semantics, by the syndrome.
+    pub is_ordered: bool,
     /// What the instruction moves, where the syndrome says so; else the instruction has to be looked at.
     pub transfer: Option<Transfer>,
 }
@@ -78,8 +80,17 @@ pub fn decode(esr: u64, far: u64, hpfar: u64) -> Option<Abort> {
         bytes: 1 << (esr >> 22 & 3),
         is_signed: is(21),
         is_wide: is(15),
+        is_vector: false,
     });
-    Some(Abort { fault, place, is_write: is(6), is_table_walk, is_maintenance, transfer })
+    Some(Abort {
+        fault,
+        place,
+        is_write: is(6),
+        is_table_walk,
+        is_maintenance,
+        is_ordered: has_syndrome && is(14),
+        transfer,
+    })
 }
 
 /// Where an access or a fetch found nothing mapped; `None` for any other fault. The two classes share their fault codes.
@@ -121,13 +132,14 @@ mod tests {
     fn a_read_of_a_frame_and_a_store_to_a_table() {
         // LDR W3, [X1] of SMMU_CR0ACK, level 3: ISV, SAS word, SRT 3.
         let abort = decode(0x9383_0007, 0xFFFF_8000_8123_4024, 0x0009_0500);
-        let transfer = Transfer { register: 3, bytes: 4, is_signed: false, is_wide: false };
+        let transfer = Transfer::unsigned(3, 4);
         let expected = Abort {
             fault: Fault::Translation,
             place: Place::Ipa(0x0905_0024),
             is_write: false,
             is_table_walk: false,
             is_maintenance: false,
+            is_ordered: false,
             transfer: Some(transfer),
         };
         assert_eq!(abort, Some(expected));
@@ -135,7 +147,7 @@ mod tests {
         let abort = decode(0x93C8_804F, 0xFFFF_0000_1E00_0408, 0xFFFF_FFFF_FFFF_FFFF).unwrap_or(expected);
         assert_eq!((abort.fault, abort.is_write), (Fault::Permission, true));
         assert_eq!(abort.place, Place::Translate(0xFFFF_0000_1E00_0408));
-        assert_eq!(abort.transfer, Some(Transfer { register: 8, bytes: 8, is_signed: false, is_wide: true }));
+        assert_eq!(abort.transfer, Some(Transfer::unsigned(8, 8)));
         assert_eq!(ipa_of(0xFF00_0000_5E00_0B80, 0xFFFF_0000_1E00_0408), Some(0x5E00_0408));
         assert_eq!(ipa_of(0x0B81, 0), None);
     }
@@ -179,7 +191,7 @@ mod tests {
             prop_assert_eq!(abort.place, Place::Ipa(page * 4096 + far % 4096));
             prop_assert_eq!(abort.is_write, write);
             let bytes = [1, 2, 4, 8][sas as usize];
-            let expected = Transfer { register: srt as u8, bytes, is_signed: signed, is_wide: wide };
+            let expected = Transfer { is_signed: signed, is_wide: wide, ..Transfer::unsigned(srt as u8, bytes) };
             prop_assert_eq!(abort.transfer, Some(expected));
         }
     }

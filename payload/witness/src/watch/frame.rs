@@ -107,6 +107,11 @@ impl Unit {
         self.tables.store(trap, at, bytes, value)
     }
 
+    /// A word of a table that was stored while nobody looked.
+    pub(super) fn stored(&mut self, trap: &mut Trap<'_>, at: PhysAddr, values: [u64; 2]) -> Result<(), WatchError> {
+        self.tables.stored(trap, at, values)
+    }
+
     /// Commands as the stores that somebody must have made.
     fn log_commands(&self, trap: &mut Trap<'_>, announced: Announced) {
         for command in self.queue.addresses(announced) {

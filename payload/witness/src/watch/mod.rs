@@ -136,6 +136,22 @@ impl Witness {
         }
     }
 
+    /// What a table holds there, zero-extended. Nobody has loaded it.
+    ///
+    /// # Errors
+    /// [`WatchError`]; [`WatchError::Unwatched`] of a register.
+    pub fn peek(&self, hw: &mut dyn Access, at: PhysAddr, bytes: u8) -> Result<u64, WatchError> {
+        let (unit, None) = self.unit_at(at)? else { return Err(WatchError::Unwatched(at.0)) };
+        let Some(unit) = self.units.get(unit) else { return Err(WatchError::Unwatched(at.0)) };
+        unit.load(&mut Trap { hw, log: None, smmu: unit.smmu(), pc: 0 }, at, bytes)
+    }
+
+    /// Whether a register of an SMMU's is there.
+    #[must_use]
+    pub fn has_register_at(&self, at: PhysAddr) -> bool {
+        matches!(self.unit_at(at), Ok((_, Some(_))))
+    }
+
     /// Carries a trapped store out; of `value` the lower `bytes` count.
     ///
     /// # Errors
@@ -155,6 +171,16 @@ impl Witness {
             Some(offset) => unit.write(&mut trap, offset, bytes, value),
             None => unit.store(&mut trap, at, bytes, value),
         }
+    }
+
+    /// Logs a word of a table that was stored while nobody looked: what it held, and what it holds.
+    ///
+    /// # Errors
+    /// [`WatchError`] of what is no such word.
+    pub fn stored(&mut self, hw: &mut dyn Access, pc: u64, at: PhysAddr, values: [u64; 2]) -> Result<(), WatchError> {
+        let (unit, None) = self.unit_at(at)? else { return Err(WatchError::Unwatched(at.0)) };
+        let Some(unit) = self.units.get_mut(unit) else { return Err(WatchError::Unwatched(at.0)) };
+        unit.stored(&mut Trap { hw, log: Some(&mut self.journal), smmu: unit.smmu(), pc }, at, values)
     }
 
     /// Whose frame, with the offset, or whose table lies at an address.

@@ -4,6 +4,7 @@
 //! good; a new one is let go when the word that led to it leads elsewhere, because its memory may become anything.
 
 mod found;
+mod part;
 mod snapshot;
 
 use super::WatchError;
@@ -12,9 +13,10 @@ use super::trap::Trap;
 use addr::PhysAddr;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use part::Part;
 use smmu::access::{Barrier, Structure};
 use smmu::checker::{Found, Target};
-use smmu::log::{Op, What};
+use smmu::log::{Entry, Op, What};
 use smmu::spec::registers as reg;
 use snapshot::{Runs, Usual};
 
@@ -154,22 +156,13 @@ impl Tables {
         Ok(part.of(word))
     }
 
-    /// Stores a part of a word, after what a new pointer leads to is in the log.
+    /// Stores a part of a word.
     pub(super) fn store(&mut self, trap: &mut Trap<'_>, at: PhysAddr, bytes: u8, value: u64) -> Result<(), WatchError> {
         let (region, part) = self.part(at, bytes)?;
         let structure = region.target.structure;
         let old = trap.hw.load(trap.smmu, structure, part.word)?;
         let new = part.replaced(old, value);
-        if is_pointer(structure, part.word.0) {
-            let (before, after) = (region.target.behind(old), region.target.behind(new));
-            if before != after {
-                self.let_go(part.word.0);
-            }
-            if let Some(target) = after.filter(|_| before != after) {
-                self.add(trap, Region { target, owner: Owner::New, pointer: Some(part.word.0) }, MAX_DEPTH);
-            }
-        }
-        let entry = trap.entry(Op::Store, What::Structure(structure), part.word.0, new);
+        let entry = self.stores(trap, &region, part.word, [old, new]);
         trap.hw.store(trap.smmu, structure, part.word, new);
         // Of an SMMU that does not snoop the line was cleaned, and the kernel's own barrier does not complete that.
         trap.hw.barrier(Barrier::PublishStructure);
@@ -177,11 +170,34 @@ impl Tables {
         Ok(())
     }
 
+    /// A word that was stored while nobody looked.
+    pub(super) fn stored(&mut self, trap: &mut Trap<'_>, at: PhysAddr, [old, new]: [u64; 2]) -> Result<(), WatchError> {
+        let (region, part) = self.part(at, 8)?;
+        let entry = self.stores(trap, &region, part.word, [old, new]);
+        trap.record(entry, How::Trapped, Some(old));
+        Ok(())
+    }
+
+    /// The entry of a store, after what a new pointer leads to is in the log.
+    fn stores(&mut self, trap: &mut Trap<'_>, region: &Region, at: PhysAddr, [old, new]: [u64; 2]) -> Entry {
+        let structure = region.target.structure;
+        if is_pointer(structure, at.0) {
+            let (before, after) = (region.target.behind(old), region.target.behind(new));
+            if before != after {
+                self.let_go(at.0);
+            }
+            if let Some(target) = after.filter(|_| before != after) {
+                self.add(trap, Region { target, owner: Owner::New, pointer: Some(at.0) }, MAX_DEPTH);
+            }
+        }
+        trap.entry(Op::Store, What::Structure(structure), at.0, new)
+    }
+
     /// What lies at an address, and which bits of its word are meant.
     fn part(&self, at: PhysAddr, bytes: u8) -> Result<(Region, Part), WatchError> {
         let region = *self.find(at.0).ok_or(WatchError::Unwatched(at.0))?;
         let first = at.0 % 8;
-        if !matches!(bytes, 1 | 2 | 4 | 8) || first + u64::from(bytes) > 8 {
+        if !matches!(bytes, 1..=8) || first + u64::from(bytes) > 8 {
             return Err(WatchError::Crossing { address: at.0, bytes });
         }
         let bits = 8 * u32::from(bytes);
@@ -265,24 +281,6 @@ impl Words {
 
     fn iter(self) -> impl Iterator<Item = (u64, u64)> {
         (self.at..).step_by(8).zip(self.words).take(self.count)
-    }
-}
-
-/// A part of a 64-bit word, little-endian.
-#[derive(Clone, Copy)]
-struct Part {
-    word: PhysAddr,
-    shift: u32,
-    mask: u64,
-}
-
-impl Part {
-    const fn of(&self, word: u64) -> u64 {
-        word >> self.shift & self.mask
-    }
-
-    const fn replaced(&self, word: u64, value: u64) -> u64 {
-        word & !(self.mask << self.shift) | (value & self.mask) << self.shift
     }
 }
 

@@ -1,8 +1,20 @@
 //! The kernel as EL2 sees it at a trap: its addresses, its instructions, its memory.
 
+use crate::{
+    map::Map,
+    step::{self, Step},
+    vectors,
+};
 use addr::PhysAddr;
-use arch::{cache, cpu, el1::Vcpu, exceptions, mmio};
-use core::arch::asm;
+use arch::{
+    cache, cpu,
+    el1::{Cause, Vcpu},
+    exceptions, mmio,
+};
+use core::{
+    arch::asm,
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering},
+};
 use witness::{
     carry_out::{Kernel, Registers},
     trap::abort,
@@ -16,13 +28,18 @@ const EL1T: u64 = 4;
 const BTYPE: u64 = 3 << 10;
 
 /// EL2's side of a trap.
-pub(crate) struct AtTrap {
-    is_user: bool,
+pub(crate) struct AtTrap<'a, 'm> {
+    vcpu: &'a mut Vcpu,
+    map: &'a mut Map<'m>,
+    /// No other CPU is at work.
+    is_alone: bool,
+    /// The kernel executed instructions, and this was the end of it.
+    pub(crate) left: Option<Cause>,
 }
 
-impl AtTrap {
-    pub(crate) const fn new(vcpu: &Vcpu) -> Self {
-        Self { is_user: vcpu.pstate & MODE == EL0 }
+impl<'a, 'm> AtTrap<'a, 'm> {
+    pub(crate) const fn new(vcpu: &'a mut Vcpu, map: &'a mut Map<'m>, is_alone: bool) -> Self {
+        Self { vcpu, map, is_alone, left: None }
     }
 }
 
@@ -61,7 +78,7 @@ fn set_stack_pointer(vcpu: &Vcpu, sp: u64) {
     }
 }
 
-impl Kernel for AtTrap {
+impl Kernel for AtTrap<'_, '_> {
     fn instruction(&mut self, pc: u64) -> Option<u32> {
         let at = self.translate(pc)?;
         cpu::normal_memory_at(at).then(|| exceptions::probe_read32(at)).flatten()
@@ -80,7 +97,7 @@ impl Kernel for AtTrap {
                 "3:",
                 "isb",
                 "mrs {par}, par_el1",
-                user = in(reg) u64::from(self.is_user),
+                user = in(reg) u64::from(self.vcpu.pstate & MODE == EL0),
                 address = in(reg) address,
                 par = out(reg) par,
                 options(nostack, preserves_flags)
@@ -89,25 +106,84 @@ impl Kernel for AtTrap {
         abort::ipa_of(par, address)
     }
 
-    fn load(&mut self, at: PhysAddr, bytes: u8) -> u64 {
-        let Some(width) = width(at, bytes) else {
-            return (0..u64::from(bytes)).rev().fold(0, |value, byte| value << 8 | self.load(at.plus(byte), 1));
-        };
-        if !is_mapped(at) {
-            return 0;
-        }
-        // SAFETY: memory of the kernel's or of its predecessor's, or registers of a device; no Rust object is there; aligned.
-        unsafe { mmio::read(at.0, width) }
+    fn is_hidden(&self, at: PhysAddr) -> bool {
+        self.map.is_hidden(at.0)
     }
 
-    fn store(&mut self, at: PhysAddr, bytes: u8, value: u64) {
+    fn is_watching_loads(&self) -> bool {
+        self.map.is_watching_loads()
+    }
+
+    fn load(&mut self, at: PhysAddr, bytes: u8) -> Option<u64> {
         let Some(width) = width(at, bytes) else {
-            return (0..u64::from(bytes)).for_each(|byte| self.store(at.plus(byte), 1, value >> (8 * byte)));
+            let mut each = (0..u64::from(bytes)).rev();
+            return each.try_fold(0, |value, byte| Some(value << 8 | self.load(at.plus(byte), 1)?));
         };
-        if is_mapped(at) {
+        // SAFETY: memory of the kernel's or of its predecessor's, or registers of a device; no Rust object is there; aligned.
+        is_mapped(at).then(|| unsafe { mmio::read(at.0, width) })
+    }
+
+    fn store(&mut self, at: PhysAddr, bytes: u8, value: u64) -> bool {
+        let Some(width) = width(at, bytes) else {
+            return (0..u64::from(bytes)).all(|byte| self.store(at.plus(byte), 1, value >> (8 * byte)));
+        };
+        let is_mapped = is_mapped(at);
+        if is_mapped {
             // SAFETY: as above.
             unsafe { mmio::write(at.0, width, value) }
         }
+        is_mapped
+    }
+
+    fn replace(&mut self, at: PhysAddr, bytes: u8, old: u64, new: u64) -> bool {
+        macro_rules! replace {
+            ($atomic:ty, $word:ty) => {{
+                // SAFETY: aligned Normal memory by the checks below; all that Rust knows of it is this access.
+                let place = unsafe { <$atomic>::from_ptr(core::ptr::with_exposed_provenance_mut(at.0 as usize)) };
+                place.compare_exchange(old as $word, new as $word, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            }};
+        }
+        match width(at, bytes) {
+            Some(width) if cpu::normal_memory_at(at.0) => match width {
+                1 => replace!(AtomicU8, u8),
+                2 => replace!(AtomicU16, u16),
+                4 => replace!(AtomicU32, u32),
+                _ => replace!(AtomicU64, u64),
+            },
+            // A device, or an access across words: as good as two accesses can be.
+            _ => self.load(at, bytes) == Some(old) && self.store(at, bytes, new),
+        }
+    }
+
+    fn vector(&mut self, register: u8) -> u128 {
+        vectors::get(register)
+    }
+
+    fn set_vector(&mut self, register: u8, value: u128) {
+        vectors::set(register, value);
+    }
+
+    fn block_bytes(&self) -> u64 {
+        let dczid: u64;
+        // SAFETY: DCZID_EL0 is only read. BS, the logarithm of words of four bytes, is 9 at most (DDI 0487, DCZID_EL0).
+        unsafe { asm!("mrs {0}, dczid_el0", out(reg) dczid, options(nomem, nostack, preserves_flags)) }
+        4 << (dczid & 0xF)
+    }
+
+    fn step(&mut self, registers: &mut Registers) -> bool {
+        go_on(self.vcpu, registers);
+        let step = step::one(self.vcpu);
+        *registers = crate::kernel::registers(self.vcpu);
+        self.left = if let Step::Trapped(cause) = step { Some(cause) } else { None };
+        step == Step::Done
+    }
+
+    fn step_in(&mut self, page: PhysAddr, registers: &mut Registers) -> bool {
+        if !self.is_alone || self.map.open(page.0).is_err() {
+            return false;
+        }
+        let is_done = self.step(registers) || self.left.is_some();
+        self.map.watch_again(page.0).is_ok() && is_done
     }
 
     fn clean(&mut self, at: PhysAddr) {

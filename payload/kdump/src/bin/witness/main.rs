@@ -24,8 +24,10 @@ mod map;
 mod put_back;
 mod registers;
 mod share;
+mod step;
 mod survival;
 mod telling;
+mod vectors;
 mod watch;
 
 use addr::PhysAddr;

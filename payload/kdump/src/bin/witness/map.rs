@@ -94,6 +94,11 @@ impl<'a> Map<'a> {
         !self.watched.contains(&(at / PAGE)) && self.hidden.iter().any(|range| range.contains(&at))
     }
 
+    /// Loads from tables come here, too.
+    pub(crate) fn is_watching_loads(&self) -> bool {
+        self.allowed == Guest::Closed
+    }
+
     /// What the kernel may do at an address.
     pub(crate) fn allowed(&self, at: u64) -> Guest {
         self.stage2.allowed(PhysAddr(at)).unwrap_or(Guest::Closed)
@@ -112,6 +117,11 @@ impl<'a> Map<'a> {
     /// Leaves a page to the kernel.
     pub(crate) fn open(&mut self, at: u64) -> Result<(), String> {
         self.set(at, 1, Guest::Open)
+    }
+
+    /// Has a page with a table watched after it was open.
+    pub(crate) fn watch_again(&mut self, at: u64) -> Result<(), String> {
+        self.set(at, 1, self.allowed)
     }
 
     /// Leaves a page with a table to the kernel for good: its exclusives and atomics would never come to an end otherwise. Whether it

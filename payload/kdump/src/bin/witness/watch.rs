@@ -25,7 +25,7 @@ use arch::{
 };
 use core::mem;
 use witness::{
-    carry_out::{Kernel, Stopped, carry_out},
+    carry_out::{Done, Kernel, Stopped, carry_out},
     psci::{self, Call},
     trap::{abort, interrupts, system},
     watch::Witness,
@@ -43,6 +43,8 @@ const INSTRUCTION_ABORT: u64 = 0x20;
 /// PSCI_FEATURES, and CPU_SUSPEND as its argument (DEN 0022, 5.15).
 const FEATURES: u64 = 0x8400_000A;
 const CPU_SUSPEND: u64 = 0xC400_0001;
+/// Loops of exclusives that may be left unfinished in a row: interrupts end one now and then.
+const RETRIES: u32 = 16;
 /// CPU_OFF (5.5).
 const CPU_OFF: u32 = 0x8400_0002;
 
@@ -102,6 +104,8 @@ pub(crate) struct Watch<'a, 'c> {
     pub(crate) is_over: bool,
     /// Power states are in the extended format.
     is_extended: bool,
+    /// Loops of exclusives that were left in a row.
+    retries: u32,
 }
 
 impl<'a, 'c> Watch<'a, 'c> {
@@ -121,7 +125,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         let is_extended = x[0] as i32 >= 0 && x[0] & 2 != 0;
         let (vcpu, traps) = (Vcpu::starting(0, 0), Traps::default());
         let (ended, is_over) = (None, false);
-        Self { vcpu, hw, witness, counting, map, telling, early, traps, cpus, ended, is_over, is_extended }
+        Self { vcpu, hw, witness, counting, map, telling, early, traps, cpus, ended, is_over, is_extended, retries: 0 }
     }
 
     /// A CPU has trapped with these registers.
@@ -166,13 +170,13 @@ impl<'a, 'c> Watch<'a, 'c> {
             WFX => {
                 // One with an end is a hint, and the kernel looks at the clock itself. By the instruction: not every emulator has
                 // ESR_EL2.TI.
-                let word = AtTrap::new(&self.vcpu).instruction(pc);
+                let word = self.at_trap().instruction(pc);
                 self.visit();
                 return Ok(if word.is_some_and(|word| word & !0x1F == WFIT) { Next::GoOn } else { Next::Idle });
             }
             HVC => return Ok(self.hypercall()),
             SMC => return self.call(),
-            abort::DATA_ABORT | INSTRUCTION_ABORT => self.abort()?,
+            abort::DATA_ABORT | INSTRUCTION_ABORT => return self.abort(),
             system::SYSTEM => self.system()?,
             _ => return Err(self.unknown()),
         }
@@ -309,22 +313,22 @@ impl<'a, 'c> Watch<'a, 'c> {
     }
 
     /// An access or a fetch that stage 2 did not let pass.
-    fn abort(&mut self) -> Result<(), String> {
+    fn abort(&mut self) -> Result<Next, String> {
         let Vcpu { esr, far, hpfar, pc, .. } = self.vcpu;
         let is_fetch = esr >> 26 & 0x3F == INSTRUCTION_ABORT;
         if self.cpus.are_several() && self.was_another_cpu(is_fetch) {
-            return Ok(());
+            return Ok(Next::GoOn);
         }
         if let Some(at) = abort::unmapped(esr, far, hpfar) {
             if self.map.fault(at)? {
-                return Ok(());
+                return Ok(Next::GoOn);
             }
             let own = self.early.reached_for(at);
             if !own.is_empty() {
-                return own.into_iter().try_for_each(|page| self.map.open(page));
+                return own.into_iter().try_for_each(|page| self.map.open(page)).map(|()| Next::GoOn);
             }
             if self.counting.reached_for(at) {
-                return self.map.open(at);
+                return self.map.open(at).map(|()| Next::GoOn);
             }
             if self.map.is_hidden(at) {
                 return Err(format!(
@@ -338,15 +342,22 @@ impl<'a, 'c> Watch<'a, 'c> {
         let is_store = esr & WNR != 0;
         let config = abort::unmapped(esr, far, hpfar).filter(|at| is_store && self.counting.is_config(*at));
         let mut registers = kernel::registers(&self.vcpu);
-        let mut at_trap = AtTrap::new(&self.vcpu);
-        match carry_out([esr, far, hpfar], &mut registers, &mut at_trap, self.witness, self.hw) {
-            Ok(()) => kernel::go_on(&mut self.vcpu, &registers),
-            Err(Stopped::Refused(refused)) => {
-                let at = at_trap.translate(far).unwrap_or(0);
-                if !self.map.give_up(at)? {
-                    return Err(format!("{refused}, at {pc:#x} to {at:#x}"));
+        let is_alone = !self.cpus.are_several();
+        let mut at_trap = AtTrap::new(&mut self.vcpu, &mut self.map, is_alone);
+        // The loop of an exclusive may have another trap in it, which comes then.
+        let (done, left) =
+            (carry_out([esr, far, hpfar], &mut registers, &mut at_trap, self.witness, self.hw), at_trap.left);
+        match done {
+            Ok(done) => {
+                kernel::go_on(&mut self.vcpu, &registers);
+                self.retries = if done == Done::Retried { self.retries + 1 } else { 0 };
+                if self.retries > RETRIES {
+                    self.retries = 0;
+                    self.give_up(far, format!("a loop of exclusives does not come round, at {pc:#x}"))?;
                 }
             }
+            Err(Stopped::Refused(refused)) => self.give_up(far, format!("{refused}, at {pc:#x}"))?,
+            Err(Stopped::Unmapped(_)) => self.leave(far)?,
             Err(stopped) => return Err(format!("{stopped}, at {pc:#x}")),
         }
         let moved = if config.is_some() { self.counting.configured(self.map.frames) } else { Vec::new() };
@@ -354,14 +365,31 @@ impl<'a, 'c> Watch<'a, 'c> {
             self.map.open(old)?;
             self.map.close(new)?;
         }
-        Ok(())
+        left.map_or(Ok(Next::GoOn), |cause| self.trap(cause))
+    }
+
+    /// The kernel at the trap that is handled.
+    const fn at_trap(&mut self) -> AtTrap<'_, 'a> {
+        AtTrap::new(&mut self.vcpu, &mut self.map, false)
+    }
+
+    /// Leaves the page to the kernel, if it has a table: what is stored there is not seen from here on.
+    fn give_up(&mut self, address: u64, reason: String) -> Result<(), String> {
+        let at = self.at_trap().translate(address).unwrap_or(0);
+        if self.map.give_up(at)? { Ok(()) } else { Err(format!("{reason} to {at:#x}")) }
+    }
+
+    /// Leaves the page to the kernel, as it is nobody's whom EL2 knows.
+    fn leave(&mut self, address: u64) -> Result<(), String> {
+        let at = self.at_trap().translate(address).unwrap_or(0);
+        if self.map.give_up(at)? { Ok(()) } else { self.map.open(at) }
     }
 
     /// What did not let an access pass does so by now: another CPU's trap changed the map meanwhile.
-    fn was_another_cpu(&self, is_fetch: bool) -> bool {
+    fn was_another_cpu(&mut self, is_fetch: bool) -> bool {
         let Vcpu { esr, far, hpfar, .. } = self.vcpu;
         let unmapped = abort::unmapped(esr, far, hpfar);
-        let at = unmapped.or_else(|| AtTrap::new(&self.vcpu).translate(far));
+        let at = unmapped.or_else(|| self.at_trap().translate(far));
         at.is_some_and(|at| match self.map.allowed(at) {
             Guest::Open => true,
             Guest::ReadOnly => is_fetch && unmapped.is_some(),
