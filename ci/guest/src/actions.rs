@@ -113,8 +113,10 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::Stores => {
             let at = spare_stes(words, board, hw)?;
             // SAFETY: STEs of streams that no device has, in a table that is mapped; 8 × 64 bytes at a multiple of that.
-            let tried = unsafe { stores::try_all(at.0, tell_store) };
-            format!("{tried} tried at {at}")
+            let tried = unsafe { stores::try_all(at.0) };
+            board.end_visits();
+            tried.iter().for_each(tell_store);
+            format!("{} tried at {at}", tried.len())
         }
         Action::Classes => format!("{} exceptions", classes::run_all()),
         Action::Hidden => {
@@ -194,10 +196,11 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
     })
 }
 
-fn tell_store(name: &'static str, is_right: bool, changes: stores::Changes) {
-    let verdict = if is_right { "right" } else { "wrong" };
+/// With an end, by which is seen that it is whole.
+fn tell_store(stores::Tried { name, is_right, changes }: &stores::Tried) {
+    let verdict = if *is_right { "right" } else { "wrong" };
     let changes: Vec<_> = changes.iter().map(|(at, old, new)| format!("{at:#x} {old:#x} {new:#x}")).collect();
-    say!("store {name}: {verdict}: {}", changes.join(", "));
+    say!("store {name}: {verdict}: {}.", changes.join(", "));
 }
 
 /// The last eight STEs of the level-2 table that has the stream's.

@@ -192,15 +192,20 @@ fn zeroed() -> usize {
     ((4_usize << (dczid & 0xF)) / 8).min(WORDS)
 }
 
-/// What a case was meant to change: address, before, after.
-pub(crate) type Changes = Vec<(u64, u64, u64)>;
+/// A case that was tried.
+pub(crate) struct Tried {
+    pub(crate) name: &'static str,
+    /// It did what it is for.
+    pub(crate) is_right: bool,
+    /// What that changes: address, before, after.
+    pub(crate) changes: Vec<(u64, u64, u64)>,
+}
 
-/// Tries them all at `at`, whose words are as they were afterwards. `tell` is called with each one's name, whether it did what it is
-/// for, and what that was; how many were tried.
+/// Tries them all at `at`, whose words are as they were afterwards.
 ///
 /// # Safety
 /// [`WORDS`] words at `at`, aligned to as many bytes, are memory, and neither Rust's nor in use.
-pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str, bool, Changes)) -> usize {
+pub(crate) unsafe fn try_all(at: u64) -> Vec<Tried> {
     let place = |index: usize| at + 8 * index as u64;
     // SAFETY: the caller's promise.
     let read = || core::array::from_fn(|index| unsafe { mmio::read64(place(index)) });
@@ -214,7 +219,7 @@ pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str, bool, C
     // No two are the same, and none is 0 or has its lowest bit.
     let filled: Words = core::array::from_fn(|index| 0x0102_0304_0506_0708_u64.wrapping_mul(2 * index as u64 + 2));
     write(&filled, &found);
-    let mut tried = 0;
+    let mut tried = Vec::new();
     for case in CASES.iter().filter(|case| (case.has)()) {
         let mut meant = filled;
         let registers = (case.means)(&mut meant);
@@ -223,9 +228,8 @@ pub(crate) unsafe fn try_all(at: u64, mut tell: impl FnMut(&'static str, bool, C
         let words: Words = read();
         let changed = (0..WORDS).filter(|index| meant[*index] != filled[*index]);
         let changes = changed.map(|index| (place(index), filled[index], meant[index])).collect();
-        tell(case.name, is_right && words == meant, changes);
+        tried.push(Tried { name: case.name, is_right: is_right && words == meant, changes });
         write(&filled, &words);
-        tried += 1;
     }
     write(&found, &filled);
     tried

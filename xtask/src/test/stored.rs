@@ -46,14 +46,16 @@ fn one(logged: &mut impl Iterator<Item = Change>, changes: &[Change]) -> Expecte
     Ok(())
 }
 
-/// `guest: store NAME: right: ADDRESS BEFORE AFTER, ...`; loads have no changes.
+/// `guest: store NAME: right: ADDRESS BEFORE AFTER, ... .`; loads have no changes.
 fn told(line: &str) -> Option<Result<(String, Vec<Change>), String>> {
     let (name, rest) = line.split_once("guest: store ")?.1.split_once(": right: ")?;
     let change = |text: &str| match text.split_whitespace().map(hex).collect::<Option<Vec<_>>>()?[..] {
         [at, old, new] => Some((at, old, new)),
         _ => None,
     };
-    let changes = rest.trim().split(", ").filter(|text| !text.is_empty()).map(change).collect::<Option<Vec<_>>>();
+    let whole = rest.trim().strip_suffix('.');
+    let each = whole.map(|rest| rest.split(", ").filter(|text| !text.is_empty()).map(change));
+    let changes = each.and_then(Iterator::collect::<Option<Vec<_>>>);
     Some(changes.map(|changes| (name.to_owned(), changes)).ok_or_else(|| format!("not understood: {line}")))
 }
 
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const CONSOLE: &str = "noise\r\nguest: store a: right: 0x1000 0x1 0x5, 0x1008 0x2 0x6\r\nguest: store b: right: \r\nguest: stores: 2 tried\r\n";
+    const CONSOLE: &str = "noise\r\nguest: store a: right: 0x1000 0x1 0x5, 0x1008 0x2 0x6.\r\nguest: store b: right: .\r\nguest: stores: 2 tried\r\n";
 
     fn run(stores: &[Change]) -> Value {
         let access = |(at, old, new): &Change| {
