@@ -52,6 +52,8 @@ pub(crate) enum Action {
     Talk,
     /// CPUs 1 and 2 reach for the same places at the same time, where nobody has been before.
     Race,
+    /// CPUs 0 and 1 count up a word of such an STE at the same time.
+    Count,
     /// A store of two words, to the last of a page with a table, and to what nobody may write to.
     StoreHidden,
     /// A loop of exclusives at such an STE that reads a register in between, which no architecture promises to come to an end.
@@ -65,7 +67,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub(crate) const ALL: [(&'static str, Self); 21] = [
+    pub(crate) const ALL: [(&'static str, Self); 22] = [
         ("stores", Self::Stores),
         ("classes", Self::Classes),
         ("hidden", Self::Hidden),
@@ -82,6 +84,7 @@ impl Action {
         ("cpu-on", Self::CpuOn),
         ("talk", Self::Talk),
         ("race", Self::Race),
+        ("count", Self::Count),
         ("store-hidden", Self::StoreHidden),
         ("endless", Self::Endless),
         ("frame-atomic", Self::FrameAtomic),
@@ -149,6 +152,11 @@ pub(crate) fn run(action: Action, words: &Words, board: &Board, hw: &mut Smmus) 
         Action::CpuOn => others::cpu_on(board)?,
         Action::Talk => others::talk(board)?,
         Action::Race => others::race(board)?,
+        Action::Count => {
+            let at = spare_stes(words, board, hw)?.plus(56);
+            // SAFETY: the last word of an STE, which has no fields, of a stream that no device has.
+            unsafe { others::count(board, at) }?
+        }
         Action::StoreHidden => {
             let hidden = board.hidden().ok_or("nothing is hidden")?.0;
             // A level-1 descriptor of 64 STEs, for streams that no device has, makes the page before it one that is watched.

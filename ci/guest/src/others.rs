@@ -3,9 +3,9 @@
 use crate::{actions::PSCI_CPU_ON, board::Board, console};
 use addr::PhysAddr;
 use alloc::{format, string::String};
-use arch::{cache, cpu, timer};
+use arch::{cache, cpu, mmio, timer};
 use core::{
-    arch::naked_asm,
+    arch::{asm, naked_asm},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -81,6 +81,41 @@ pub(crate) fn race(board: &Board) -> Result<String, &'static str> {
     Ok(format!("{ROUNDS} loads by each, {} not as they ought to be", wrong + more))
 }
 
+/// CPU 1 and this one count up a word of a table by exclusives, both at the same time.
+///
+/// # Safety
+/// The word at `at` is in use by nobody; it has what it had afterwards.
+pub(crate) unsafe fn count(board: &Board, at: PhysAddr) -> Result<String, &'static str> {
+    PLACE.clear();
+    PLACE.0[1].store(at.0, Ordering::Relaxed);
+    cache::clean_invalidate(PLACE.at(), size_of::<Line>() as u64);
+    // SAFETY: the caller's promise.
+    let before = unsafe { mmio::read64(at.0) };
+    let answer = start(board, 1, counts, PLACE.at().0);
+    if answer != 0 || PLACE.wait(ON_US, |words| words[0] != 0)[0] == 0 {
+        return Err("the other does not begin");
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "2: ldaxr {word}, [{at}]", "add {word}, {word}, #1", "stlxr {status:w}, {word}, [{at}]", "cbnz {status:w}, 2b",
+            "sub {left}, {left}, #1", "cbnz {left}, 2b",
+            at = in(reg) at.0, left = inout(reg) COUNTS => _, word = out(reg) _, status = out(reg) _, options(nostack)
+        );
+    }
+    if PLACE.wait(RACE_US, |words| words[0] == 2)[0] != 2 {
+        return Err("the other does not end");
+    }
+    // SAFETY: as above.
+    let after = unsafe { mmio::read64(at.0) };
+    // SAFETY: as above.
+    unsafe { mmio::write64(at.0, before) }
+    Ok(format!("{} of {}", after.wrapping_sub(before), 2 * COUNTS))
+}
+
+/// How far each counts.
+const COUNTS: u64 = 64;
+
 /// How many GiB are tried.
 const ROUNDS: u64 = 256;
 
@@ -122,6 +157,29 @@ unsafe extern "C" fn talks() {
         "mov w2, #'\\n'",
         "str w2, [x0]",
         "b 2b",
+    )
+}
+
+/// Counts up the word whose address is the second of x0; the first says that it has begun, and that it has ended.
+#[unsafe(naked)]
+unsafe extern "C" fn counts() {
+    naked_asm!(
+        "ldr x1, [x0, #8]",
+        "mov x2, #{counts}",
+        "mov x5, #1",
+        "str x5, [x0]",
+        "dsb sy",
+        "2: ldaxr x3, [x1]",
+        "add x3, x3, #1",
+        "stlxr w4, x3, [x1]",
+        "cbnz w4, 2b",
+        "sub x2, x2, #1",
+        "cbnz x2, 2b",
+        "mov x5, #2",
+        "str x5, [x0]",
+        "dsb sy",
+        cpu_off!(),
+        counts = const COUNTS,
     )
 }
 

@@ -28,6 +28,19 @@ pub fn exact(run: &Value, console: &str) -> Expected {
     Ok(())
 }
 
+/// Each store to a word finds what the one before has left there, and one word has `least` of them.
+pub fn chained(run: &Value, least: usize) -> Expected {
+    let mut words: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
+    for access in expect::array(run, "access_log")?.iter().filter(|access| access["foreign"]["old"].is_string()) {
+        let (at, old, new) = change(access)?;
+        let (before, count) = words.get(&at).copied().unwrap_or((old, 0));
+        ensure(before == old, || format!("{at:#x} was {before:#x}, and then {old:#x}: {access}"))?;
+        words.insert(at, (new, count + 1));
+    }
+    let most = words.values().map(|(_, count)| *count).max().unwrap_or(0);
+    ensure(most >= least, || format!("{most} stores to a word, and not {least}"))
+}
+
 /// The entries of one instruction, or of what undoes it.
 fn one(logged: &mut impl Iterator<Item = Change>, changes: &[Change]) -> Expected {
     let wanted: BTreeMap<u64, (u64, u64)> = changes.iter().map(|(at, old, new)| (*at, (*old, *new))).collect();
@@ -87,6 +100,14 @@ mod tests {
             json!({ "kind": "store", "address": at, "value": new, "foreign": { "old": old } })
         };
         json!({ "scenario": "witness", "access_log": stores.iter().map(access).collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn a_lost_store_breaks_the_chain() {
+        let counted = [(0x1000, 1, 2), (0x1008, 7, 9), (0x1000, 2, 3)];
+        assert_eq!(chained(&run(&counted), 2), Ok(()));
+        assert!(chained(&run(&counted), 3).is_err());
+        assert!(chained(&run(&[(0x1000, 1, 2), (0x1000, 1, 2)]), 2).is_err());
     }
 
     #[test]
