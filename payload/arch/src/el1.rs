@@ -84,8 +84,19 @@ pub struct GuestTlb;
 
 impl Tlb for GuestTlb {
     fn invalidate(&mut self) {
+        // Twice: on Cortex-A76 (1286807), A55 (2441007) and A510 (2441009) accesses by the old entry may outlast the first.
         // SAFETY: barriers and an invalidation change no state that Rust knows of.
-        unsafe { asm!("dsb ishst", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags)) }
+        unsafe {
+            asm!(
+                "dsb ishst",
+                "tlbi vmalls12e1is",
+                "dsb ish",
+                "tlbi vmalls12e1is",
+                "dsb ish",
+                "isb",
+                options(nostack, preserves_flags)
+            );
+        }
     }
 }
 

@@ -23,6 +23,14 @@ const FIRST_LPI: u64 = 8192;
 const GITS_CTLR: u64 = 0x0;
 const GITS_CTLR_ENABLED: u32 = 1 << 0;
 const GITS_CTLR_QUIESCENT: u32 = 1 << 31;
+/// GITS_CBASER and GITS_BASER<n> (12.19.1, 12.19.4): both have Valid, an address, and a number of pages less one; of the latter Page_Size says
+/// of which size.
+const GITS_CBASER: u64 = 0x80;
+const GITS_BASER: u64 = 0x100;
+const GITS_BASERS: u64 = 8;
+const BASER_VALID: u64 = 1 << 63;
+const CBASER_ADDRESS: u64 = 0xf_ffff_ffff_f000;
+const BASER_ADDRESS: u64 = 0xffff_ffff_f000;
 /// Pending LPIs are written to memory, and translations that are under way are ended: Linux waits as long (irq-gic-v3-its.c).
 const PATIENCE_US: u64 = 1_000_000;
 
@@ -80,6 +88,30 @@ pub unsafe fn disable(redistributor: u64) -> bool {
     // The write arrives before its effect is asked for.
     cpu::dsb();
     until(|| read() & GICR_CTLR_RWP == 0) && read() & GICR_CTLR_ENABLE_LPIS == 0
+}
+
+/// The queue and the tables of an ITS that uses them, or may do so still. With pages of 64 KiB bits 15:12 are address bits
+/// 51:48.
+///
+/// # Safety
+/// The first page of the ITS is mapped as Device memory.
+pub unsafe fn its_tables(its: u64) -> impl Iterator<Item = Range<PhysAddr>> {
+    // SAFETY: registers of the frame.
+    let control = unsafe { mmio::read32(its + GITS_CTLR) };
+    let is_idle = control & GITS_CTLR_ENABLED == 0 && control & GITS_CTLR_QUIESCENT != 0;
+    let places = core::iter::once(GITS_CBASER).chain((0..GITS_BASERS).map(|n| GITS_BASER + 8 * n));
+    places.filter(move |_| !is_idle).filter_map(move |offset| {
+        // SAFETY: the same.
+        let register = unsafe { mmio::read64(its + offset) };
+        let (address, page) = match (offset, register >> 8 & 3) {
+            (GITS_CBASER, _) => (register & CBASER_ADDRESS, 4 << 10),
+            (_, 0) => (register & BASER_ADDRESS, 4 << 10),
+            (_, 1) => (register & BASER_ADDRESS, 16 << 10),
+            _ => (register & BASER_ADDRESS & !0xf000 | (register >> 12 & 0xf) << 48, 64 << 10),
+        };
+        let bytes = ((register & 0xff) + 1) * page;
+        (register & BASER_VALID != 0).then(|| PhysAddr(address)..PhysAddr(address + bytes))
+    })
 }
 
 /// Turns an ITS off: whether it is, and uses its tables and its queue no more.

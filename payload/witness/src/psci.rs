@@ -41,6 +41,10 @@ pub const NOT_SUPPORTED: i64 = -1;
 /// INVALID_PARAMETERS (DEN 0022, 5.2.2).
 pub const INVALID_PARAMETERS: i64 = -2;
 
+/// A fast call, of which bit 16 says that the caller has nothing in its SVE registers (DEN 0028, 2.5.1): no part of the function's number.
+/// Linux 5.14 to 6.12 sets it, where the CPU has SVE and firmware SMCCC 1.3.
+const IS_FAST: u32 = 1 << 31;
+const NO_SVE: u32 = 1 << 16;
 /// A call for 64 bits (DEN 0028, 2.5.1).
 const IS_64: u32 = 1 << 30;
 const VERSION: u32 = 0x8400_0000;
@@ -56,6 +60,13 @@ const SYSTEM_SUSPEND: u32 = 0x8400_000E;
 const SYSTEM_RESET2: u32 = 0x8400_0012;
 const SYSTEM_OFF2: u32 = 0x8400_0015;
 
+/// The function that a call in x0 names.
+#[must_use]
+pub const fn function(x0: u64) -> u32 {
+    let id = x0 as u32;
+    if id & IS_FAST != 0 { id & !NO_SVE } else { id }
+}
+
 /// What to do with an `SMC #immediate` and x0 to x3; `extended` if PSCI_FEATURES of CPU_SUSPEND has bit 1 set: power states
 /// are then in the extended format (DEN 0022, 5.4.2).
 #[must_use]
@@ -64,7 +75,7 @@ pub fn decide(immediate: u16, x: [u64; 4], extended: bool) -> Call {
         // DEN 0028, 2.2: reserved.
         return Call::Answer(NOT_SUPPORTED);
     }
-    let id = x[0] as u32;
+    let id = function(x[0]);
     let is_64 = id & IS_64 != 0;
     if refused(id) {
         return Call::Answer(NOT_SUPPORTED);
@@ -89,7 +100,7 @@ pub fn decide(immediate: u16, x: [u64; 4], extended: bool) -> Call {
 pub fn alone(immediate: u16, x: [u64; 4]) -> Call {
     match decide(immediate, x, false) {
         Call::End(ended) => Call::End(ended),
-        Call::Forward if x[0] as u32 == VERSION => Call::Answer(VERSION_0_2),
+        Call::Forward if function(x[0]) == VERSION => Call::Answer(VERSION_0_2),
         _ => Call::Answer(NOT_SUPPORTED),
     }
 }
@@ -147,6 +158,9 @@ mod tests {
         }
         // No such call.
         assert_eq!(call(0xC400_0008), Call::Forward);
+        // With the hint on SVE.
+        assert_eq!((call(0x8401_0008), call(0xC401_0012)), (Call::End(Ended::Off), Call::End(Ended::Reset)));
+        assert_eq!((function(0x8401_0002), function(0x1_0000)), (0x8400_0002, 0x1_0000));
     }
 
     #[test]
@@ -155,6 +169,7 @@ mod tests {
             Call::Start { target, entry, context, is_64: found } if found == is_64 => (target, entry, context),
             other => panic!("{id:#x}: {other:?}"),
         };
+        assert_eq!(start(0xC401_0003, true), start(0xC400_0003, true));
         assert_eq!(start(0xC400_0003, true), (0x1_8000_0100, 0x40_6020_0000, u64::MAX));
         assert_eq!(start(0x8400_0003, false), (0x8000_0100, 0x6020_0000, 0xFFFF_FFFF));
     }

@@ -40,7 +40,7 @@ const STEP_US: u64 = 200;
 
 /// AFFINITY_INFO, of which bit 30 is the width, and what it answers of a CPU that is off (DEN 0022, 5.7).
 const AFFINITY_INFO: u64 = 0xC400_0004;
-const IS_64: u64 = 1 << 30;
+const IS_64: u32 = 1 << 30;
 const OFF: i64 = 1;
 /// And of one that is on its way.
 const PENDING: i64 = 2;
@@ -128,8 +128,10 @@ impl Cpus {
     }
 
     /// The answer to AFFINITY_INFO of the first CPU, of which firmware does not know.
-    pub(crate) fn info(&self, [function, target, level]: [u64; 3]) -> Option<i64> {
-        let is_info = (function & 0xFFFF_FFFF | IS_64, target, level) == (AFFINITY_INFO, self.first, 0);
+    pub(crate) fn info(&self, function: u32, target: u64, level: u64) -> Option<i64> {
+        // Of a call for 32 bits the upper halves mean nothing (DEN 0028, 2.5.3).
+        let kept = if function & IS_64 != 0 { u64::MAX } else { 0xFFFF_FFFF };
+        let is_info = u64::from(function | IS_64) == AFFINITY_INFO && target & kept == self.first && level & kept == 0;
         match self.first_is {
             First::Off if is_info => Some(OFF),
             First::Starting(..) if is_info => Some(PENDING),

@@ -54,6 +54,7 @@ impl Early {
             gic::leave_cpu();
         } else {
             route(true);
+            lend_mask();
             self.arm();
         }
     }
@@ -93,6 +94,7 @@ impl Early {
         }
         timer::disarm();
         route(false);
+        take_mask();
         gic::leave_cpu();
     }
 }
@@ -107,6 +109,28 @@ pub(crate) fn sleep() {
     route(was_here);
 }
 
+/// While interrupts come to EL2 the kernel's priority mask is a virtual one (IHI 0069, ICV_PMR_EL1): it begins as the real one is.
+fn lend_mask() {
+    // SAFETY: both registers are there with a GICv3, without which nothing comes here; nothing virtual is pending.
+    unsafe {
+        asm!(
+            "mrs {mask}, icc_pmr_el1", "lsl {mask}, {mask}, #24", "msr ich_vmcr_el2, {mask}", "isb",
+            mask = out(reg) _, options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// What the kernel has written to it, with pseudo-NMIs long before it has a driver, is the real one from here on.
+fn take_mask() {
+    // SAFETY: as above; the interrupts are the kernel's.
+    unsafe {
+        asm!(
+            "mrs {mask}, ich_vmcr_el2", "lsr {mask}, {mask}, #24", "and {mask}, {mask}, #0xff", "msr icc_pmr_el1, {mask}", "isb",
+            mask = out(reg) _, options(nostack, preserves_flags)
+        );
+    }
+}
+
 fn hcr() -> u64 {
     let hcr: u64;
     // SAFETY: HCR_EL2 is only read.
@@ -117,6 +141,7 @@ fn hcr() -> u64 {
 /// Routes physical interrupts to EL2, or leaves them to EL1.
 fn route(here: bool) {
     let hcr = if here { hcr() | HCR_IMO } else { hcr() & !HCR_IMO };
+    // The barrier: AmpereOne's erratum AC04_CPU_23.
     // SAFETY: at EL2 they stay masked; below it they come through the vectors of `el1`.
-    unsafe { asm!("msr hcr_el2, {0}", "isb", in(reg) hcr, options(nostack, preserves_flags)) }
+    unsafe { asm!("dsb nsh", "msr hcr_el2, {0}", "isb", in(reg) hcr, options(nostack, preserves_flags)) }
 }

@@ -26,6 +26,8 @@ const EL0: u64 = 0;
 const EL1T: u64 = 4;
 /// SPSR_EL2.BTYPE: of an instruction that was carried out nothing is left of the branch before it.
 const BTYPE: u64 = 3 << 10;
+/// SPSR_EL2.SS: a kernel that steps itself has stepped by it (DDI 0487, D2.12).
+const SS: u64 = 1 << 21;
 
 /// EL2's side of a trap.
 pub(crate) struct AtTrap<'a, 'm> {
@@ -54,7 +56,12 @@ pub(crate) fn go_on(vcpu: &mut Vcpu, registers: &Registers) {
         set_stack_pointer(vcpu, registers.sp);
     }
     (vcpu.x, vcpu.pc) = (registers.x, registers.pc);
-    vcpu.pstate &= !BTYPE;
+    behind(vcpu);
+}
+
+/// The instruction was carried out here.
+pub(crate) const fn behind(vcpu: &mut Vcpu) {
+    vcpu.pstate &= !(BTYPE | SS);
 }
 
 fn has_sp_el0(vcpu: &Vcpu) -> bool {
@@ -119,6 +126,7 @@ impl Kernel for AtTrap<'_, '_> {
             let mut each = (0..u64::from(bytes)).rev();
             return each.try_fold(0, |value, byte| Some(value << 8 | self.load(at.plus(byte), 1)?));
         };
+        exchange(at);
         // SAFETY: memory of the kernel's or of its predecessor's, or registers of a device; no Rust object is there; aligned.
         is_mapped(at).then(|| unsafe { mmio::read(at.0, width) })
     }
@@ -131,6 +139,7 @@ impl Kernel for AtTrap<'_, '_> {
         if is_mapped {
             // SAFETY: as above.
             unsafe { mmio::write(at.0, width, value) }
+            exchange(at);
         }
         is_mapped
     }
@@ -144,12 +153,17 @@ impl Kernel for AtTrap<'_, '_> {
             }};
         }
         match width(at, bytes) {
-            Some(width) if cpu::normal_memory_at(at.0) => match width {
-                1 => replace!(AtomicU8, u8),
-                2 => replace!(AtomicU16, u16),
-                4 => replace!(AtomicU32, u32),
-                _ => replace!(AtomicU64, u64),
-            },
+            Some(width) if cpu::normal_memory_at(at.0) => {
+                exchange(at);
+                let is_done = match width {
+                    1 => replace!(AtomicU8, u8),
+                    2 => replace!(AtomicU16, u16),
+                    4 => replace!(AtomicU32, u32),
+                    _ => replace!(AtomicU64, u64),
+                };
+                exchange(at);
+                is_done
+            }
             // A device, or an access across words: as good as two accesses can be.
             _ => self.load(at, bytes) == Some(old) && self.store(at, bytes, new),
         }
@@ -187,6 +201,16 @@ impl Kernel for AtTrap<'_, '_> {
     }
 
     fn clean(&mut self, at: PhysAddr) {
+        if is_mapped(at) {
+            cache::refetch_line(at);
+        }
+    }
+}
+
+/// What a kernel maps without caches, beside tables of an SMMU that is not coherent, has to be the same here, where it is mapped with
+/// them (DDI 0487, B2.11): nothing older stays in a cache before a load, nothing newer behind a store.
+fn exchange(at: PhysAddr) {
+    if cpu::normal_memory_at(at.0) {
         cache::refetch_line(at);
     }
 }

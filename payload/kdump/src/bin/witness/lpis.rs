@@ -6,8 +6,10 @@
 //! GICR_CTLR.CES); then its tables are the GIC's as long as it has power, and no other kernel gets the memory.
 
 use crate::telling::note;
+use addr::PhysAddr;
 use alloc::{format, string::String, vec::Vec};
 use arch::{cpu, frames::FrameRange, lpi, remap};
+use core::ops::Range;
 use handover::boot::{Boot, Region};
 use kdump::given;
 use tables::{Platform, Tables, devicetree::Devicetree, madt, platform::Gic};
@@ -47,10 +49,21 @@ impl Lpis {
     /// One line: whose are in it.
     pub(crate) fn are_outside(&self, Region { base, bytes }: Region) -> Result<(), String> {
         let end = base.plus(bytes);
+        let is_inside = |table: &Range<PhysAddr>| table.start < end && base < table.end;
+        for at in self.its.iter().copied() {
+            // SAFETY: mapped by `new`.
+            if let Some(table) = unsafe { lpi::its_tables(at) }.find(is_inside) {
+                return Err(format!(
+                    "the ITS at {at:#x} is still at work, by a table at {} in the memory of this kernel: with an ITS that does not come to \
+                     rest a boot takes one kernel",
+                    table.start
+                ));
+            }
+        }
         for at in self.redistributors.iter().copied() {
             // SAFETY: it was found in `new`.
             let tables = unsafe { lpi::tables(at) };
-            if let Some(table) = tables.into_iter().flatten().find(|table| table.start < end && base < table.end) {
+            if let Some(table) = tables.into_iter().flatten().find(is_inside) {
                 return Err(format!(
                     "the redistributor at {at:#x} still has an earlier kernel's LPIs on, by a table at {} in the memory of this one: \
                      with a GIC that does not turn them off (GICR_CTLR.CES) a boot takes one kernel",
@@ -95,5 +108,5 @@ fn described(boot: &Boot) -> Option<Gic> {
 pub(crate) fn firmware_memory(at: u64, bytes: u64) -> Option<&'static [u8]> {
     let end = at.checked_add(bytes).filter(|_| at != 0)?;
     let mut pages = (at & !(PAGE - 1)..end).step_by(PAGE as usize);
-    pages.all(cpu::normal_memory_at).then(|| given::bytes(Region { base: addr::PhysAddr(at), bytes }))
+    pages.all(cpu::normal_memory_at).then(|| given::bytes(Region { base: PhysAddr(at), bytes }))
 }

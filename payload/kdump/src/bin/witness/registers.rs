@@ -104,6 +104,8 @@ pub(crate) unsafe fn enter(plan: &[Write], (vtcr, vttbr): (u64, u64), step: fn(&
         // Firmware may keep it from EL2: a run that is lost here says by its step what to look at.
         step(firmware::control(&write.register).unwrap_or("EL2's registers"));
         registers.push(Write { value: get(write.register), ..*write });
+        // Before HCR_EL2 AmpereOne needs it (erratum AC04_CPU_23).
+        cpu::dsb();
         // SAFETY: the plan names only registers that this CPU announces; the rest is the caller's promise.
         unsafe { put(write.register, write.value) }
         cpu::isb();
@@ -117,6 +119,12 @@ impl Before {
     /// Takes EL2 back: stage 2 and traps off, the kernel's timers quiet, every register as it was found.
     pub(crate) fn restore(self) {
         stop_timers(self.e2h);
+        if feature::GICV3.is_in(&ids()) {
+            // A kernel may end in a handler, whose running priority would keep interrupts from the next; 0 may be written at any time
+            // (IHI 0069, ICC_AP1R<n>_EL1).
+            // SAFETY: the CPU interface is nobody's now.
+            unsafe { asm!("msr s3_0_c12_c9_0, xzr", "isb", options(nostack, preserves_flags)) }
+        }
         // HCR_EL2 was written last.
         for Write { register, value, .. } in self.registers.into_iter().rev() {
             // SAFETY: the register was read and written before, and the value was its own.

@@ -240,6 +240,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     fn step_over(&mut self) {
         self.vcpu.pc = self.vcpu.pc.wrapping_add(4);
+        kernel::behind(&mut self.vcpu);
     }
 
     /// Keeps where the first call of firmware stands: by that names are found for addresses.
@@ -274,7 +275,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         self.occasion();
         let [x0, x1, x2, x3, ..] = self.vcpu.x;
         match psci::decide(self.vcpu.esr as u16, [x0, x1, x2, x3], self.is_extended) {
-            Call::Forward if x0 as u32 == CPU_OFF => {
+            Call::Forward if psci::function(x0) == CPU_OFF => {
                 if !self.cpus.are_several() {
                     return Err("the kernel turned off its only CPU".into());
                 }
@@ -283,7 +284,9 @@ impl<'a, 'c> Watch<'a, 'c> {
                 }
                 return Ok(Next::Off);
             }
-            Call::Forward if let Some(answer) = self.cpus.info([x0, x1, x2]) => self.vcpu.x[0] = answer as u64,
+            Call::Forward if let Some(answer) = self.cpus.info(psci::function(x0), x1, x2) => {
+                self.vcpu.x[0] = answer as u64;
+            }
             Call::Answer(answer) => self.vcpu.x[0] = answer as u64,
             Call::Start { target, entry, context, .. } => self.vcpu.x[0] = self.start(target, entry, context)? as u64,
             Call::Forward => {
@@ -358,6 +361,10 @@ impl<'a, 'c> Watch<'a, 'c> {
             }
             Err(Stopped::Refused(refused)) => self.give_up(far, format!("{refused}, at {pc:#x}"))?,
             Err(Stopped::Unmapped(_)) => self.leave(far)?,
+            // Another CPU may be about to change the kernel's own map, which breaks before it makes: then it comes here again, or not.
+            Err(Stopped::Nowhere(_) | Stopped::NoInstruction(_)) if !is_alone && self.retries < RETRIES => {
+                self.retries += 1;
+            }
             Err(stopped) => return Err(format!("{stopped}, at {pc:#x}")),
         }
         let moved = if config.is_some() { self.counting.configured(self.map.frames) } else { Vec::new() };
