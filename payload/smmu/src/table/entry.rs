@@ -13,6 +13,8 @@ const OUTER_SHAREABLE: u8 = 2;
 const INNER_SHAREABLE: u8 = 3;
 /// STE.SHCFG: the incoming shareability.
 const SHCFG_INCOMING: u8 = 1;
+/// STE.S1DSS: transactions without a SubstreamID use CD 0.
+const S1DSS_SSID0: u8 = 2;
 /// SMMU_IDR0.STALL_MODEL: every fault stalls.
 const STALL_FORCED: u8 = 2;
 
@@ -58,14 +60,15 @@ pub const fn stage2_ste(idr1: Idr1, root: PhysAddr, geometry: Geometry, vmid: u1
 
 /// Stage 1 through the one CD at `cd`, in the NS-EL1 regime (STRW 0).
 ///
-/// S1CDMax is 0, so that S1Fmt and S1DSS are ignored. S1STALLD stays 0: the CD asks for no stalls, and 1 is illegal
+/// S1CDMax is 0, so that S1Fmt and S1DSS are ignored. S1DSS is what Linux writes all the same: where a crashed image left another
+/// value, Linux attaches through V=0 what else is one store. S1STALLD stays 0: the CD asks for no stalls, and 1 is illegal
 /// where STALL_MODEL is not 0b00.
 #[must_use]
 pub const fn stage1_ste(cd: PhysAddr, coherent: bool) -> Ste {
     let mut ste = [0; STE_WORDS];
     ste[0] = Ste0::new().with_v(true).with_config(Config::S1.0).with_s1contextptr(cd.0).into_bits();
     let (cache, share) = walk_attributes(coherent);
-    ste[1] = Ste1::new().with_s1cir(cache).with_s1cor(cache).with_s1csh(share).into_bits();
+    ste[1] = Ste1::new().with_s1dss(S1DSS_SSID0).with_s1cir(cache).with_s1cor(cache).with_s1csh(share).into_bits();
     ste
 }
 

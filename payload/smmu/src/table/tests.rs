@@ -108,7 +108,7 @@ fn a_level_2_appears_with_its_first_stream_and_aborts_the_others() {
     assert_eq!(level2 % 0x4000, 0);
     for index in 0..256 {
         let words: Vec<u64> = (0..8).map(|word| hw.peek(PhysAddr(level2 + index * 64 + word * 8))).collect();
-        let expected = if index == 0x18 { vec![CD.0 | 5 << 1 | 1, 3 << 6 | 1 << 4 | 1 << 2] } else { vec![1, 0] };
+        let expected = if index == 0x18 { vec![CD.0 | 5 << 1 | 1, 3 << 6 | 1 << 4 | 1 << 2 | 2] } else { vec![1, 0] };
         assert_eq!(words[..2], expected);
         assert_eq!(words[2..], [0; 6]);
     }
@@ -259,7 +259,7 @@ fn a_cd_follows_the_hardware() {
     assert_eq!(cd[0] >> 6 & 3, 1, "TG0 64 KiB");
     assert_eq!(cd[0] >> 32 & 7, 2, "IPS 40 bits");
     assert_eq!(cd[0] >> 8 & 0x3F, 2 << 4, "non-cacheable, outer shareable");
-    assert_eq!(stage1_ste(CD, false)[1], 2 << 6);
+    assert_eq!(stage1_ste(CD, false)[1], 2 << 6 | 2, "outer shareable, S1DSS as Linux has it");
 }
 
 #[test]

@@ -12,14 +12,11 @@ use crate::access::{Access, Barrier, SmmuIndex, Structure};
 use crate::queue::{CommandQueue, QueueError};
 use crate::spec::cd::{CD_BYTES, Cd};
 use crate::spec::command::{Command, cfgi_cd, cfgi_ste, prefetch_config};
-use crate::spec::ste::{Ste, Ste1};
+use crate::spec::ste::Ste;
 use crate::table::{context_descriptor, stage1_ste, stage2_ste};
 use crate::translation::{Attributes, Geometry, Identifier, Stage, Translation};
 use addr::{Iova, PhysAddr, StreamId};
 use alloc::vec::Vec;
-
-/// STE.S1DSS: transactions without a substream use CD 0. Linux writes it whether or not there are substreams.
-const S1DSS_SSID0: u8 = 2;
 
 /// A stream that gets a default domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +100,7 @@ impl Domain {
         let (cd, ste) = match id {
             Identifier::Asid(asid) => {
                 let at = site.frames.allocate(CD_BYTES, CD_BYTES).ok_or(failed)?;
-                let mut ste = stage1_ste(at, features.coherent);
-                ste[1] = Ste1::from(ste[1]).with_s1dss(S1DSS_SSID0).into();
+                let ste = stage1_ste(at, features.coherent);
                 (Some((at, context_descriptor(&tables, asid, features.idr0, features.coherent))), ste)
             }
             Identifier::Vmid(vmid) => {
