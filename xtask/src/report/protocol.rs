@@ -13,6 +13,8 @@ use super::model::{Broken, Check, Departure, Protocol, ProtocolSmmu, Register, V
 /// Name of the check.
 pub const CHECK: &str = ::board::PROTOCOL_CHECK;
 pub const SOURCE: &str = "IHI 0070; the clause of each rule";
+/// Why a log ends too early: what it has is right.
+pub const OVERFLOWED: &str = "the access log overflowed on the board";
 
 /// An access as the log had it; `None` where a name or kind is one that this version does not know.
 pub fn entry(record: &Record<'_>) -> Option<Entry> {
@@ -118,8 +120,10 @@ pub fn missing(cycle: &Cycle, is_damaged: bool) -> Option<String> {
     if cycle.access_log.len() != cycle.entries.len() {
         return Some("the access log has entries of a kind that this version does not know".into());
     }
-    if cycle.checks.iter().any(|check| check.id == "log.complete" && check.verdict != Verdict::Pass) {
-        return Some("the access log overflowed on the board".into());
+    let told = cycle.kernel.as_ref().and_then(|told| told.end.as_ref());
+    let is_full = told.is_some_and(|end| end.overflowed);
+    if is_full || cycle.checks.iter().any(|check| check.id == "log.complete" && check.verdict != Verdict::Pass) {
+        return Some(OVERFLOWED.into());
     }
     cycle.end.is_none().then(|| "the cycle has no end".into())
 }

@@ -68,7 +68,7 @@ impl Witness {
         for unit in &mut units {
             unit.watch_found(&mut Trap { hw, log: None, smmu: unit.smmu(), pc: 0 });
         }
-        Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0, cpu: 0 } }
+        Self { units, journal: Journal { log: Log::with_capacity(capacity), closed: 0, cpu: 0, beyond: None } }
     }
 
     /// Logs the crashed kernel's structures as they are, as loads that nobody made: to be called before a kernel runs.
@@ -98,6 +98,12 @@ impl Witness {
     /// Nothing of it changes any more: it was told. A poll that goes on is an entry of its own.
     pub fn close_log(&mut self) {
         self.journal.closed = self.log().entries().len();
+    }
+
+    /// The last access to a register for which the log has no room, once: what it does to the course of the kernel is known all
+    /// the same.
+    pub const fn take_beyond(&mut self) -> Option<Seen> {
+        self.journal.beyond.take()
     }
 
     /// The tables that are watched. Every page that one of them lies on belongs read-only into stage 2.

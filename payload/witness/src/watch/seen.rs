@@ -1,6 +1,6 @@
 //! An entry of the log, with what only a witness knows of it.
 
-use smmu::log::{Entry, Log, Merge};
+use smmu::log::{Entry, Log, Merge, What};
 
 /// How the witness came to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(super) struct Journal {
     pub(super) closed: usize,
     /// The CPU whose trap is handled.
     pub(super) cpu: u64,
+    /// The last access to a register for which there was no room.
+    pub(super) beyond: Option<Seen>,
 }
 
 impl Journal {
@@ -56,6 +58,9 @@ impl Journal {
             self.log.record(seen);
         } else {
             self.log.add(seen);
+        }
+        if self.log.overflowed() && seen.entry.what == What::Register {
+            self.beyond = Some(seen);
         }
     }
 }

@@ -46,6 +46,20 @@ fn judged(found: Found, witness: &Witness, loads: bool) -> Report {
 }
 
 #[test]
+fn what_finds_no_room_in_the_log_is_known_once() {
+    let mut fake = crashed();
+    let found = found(&mut fake);
+    let mut witness = Witness::new(&mut fake, [Unit::new(PhysAddr(FRAME), &found)], 1);
+    let mut write = |witness: &mut Witness, value| {
+        let at = PhysAddr(FRAME + u64::from(reg::CR0));
+        witness.store(&mut fake, 0x1000, at, 4, value).expect("a register");
+        witness.take_beyond().map(|seen| (seen.entry.name(), seen.entry.value))
+    };
+    assert_eq!([write(&mut witness, 1), write(&mut witness, 0)], [None, Some(("CR0", 0))]);
+    assert_eq!((witness.take_beyond(), witness.log().entries().len()), (None, 1));
+}
+
+#[test]
 fn what_was_told_does_not_change_any_more() {
     let mut fake = crashed();
     let (_, mut witness) = witness(&mut fake);

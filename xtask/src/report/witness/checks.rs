@@ -10,6 +10,7 @@ use smmu::log::Op;
 use smmu::spec::registers as reg;
 
 use super::dma::Effect;
+use super::missing::Missing;
 use super::saw::Saw;
 use super::section::profile_word;
 use super::seen::{Attach, Log, Seen};
@@ -36,7 +37,7 @@ pub struct Case<'a> {
     /// Reads of tables were watched.
     pub reads: bool,
     /// Why the log is not whole.
-    pub missing: Option<String>,
+    pub missing: Missing,
     /// Why tables were not watched to their end.
     pub partial: Option<String>,
     /// Entries that a failed check is about.
@@ -53,7 +54,7 @@ impl<'a> Case<'a> {
         report: &'a Judged,
         found: Vec<Found>,
         reads: bool,
-        missing: Option<String>,
+        missing: Missing,
         partial: Option<String>,
     ) -> Self {
         Self { log, report, found, reads, missing, partial, claimed: BTreeSet::new(), taken: BTreeSet::new() }
@@ -148,7 +149,7 @@ impl<'a> Case<'a> {
             }
             (Some(_), None) => None,
         });
-        let saw = left.map(Saw::fail).next().unwrap_or(Saw::PASS).unless(self.missing.as_ref());
+        let saw = left.map(Saw::fail).next().unwrap_or(Saw::PASS).unless(self.missing.in_takeover.as_ref());
         let saw = if self.log.smmus().is_empty() { Saw::not_covered("no access") } else { saw };
         saw.check("witness.profile-followed", "Linux, arm_smmu_device_reset(), 6.1 to 7.3; Chen v7, v10")
     }
@@ -157,7 +158,7 @@ impl<'a> Case<'a> {
         let saw = match self.take(|_| true) {
             Some(broken) => Saw::fail(self.told(broken)),
             None if self.log.smmus().is_empty() => Saw::not_covered("no access"),
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.anywhere.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check(crate::report::protocol::CHECK, crate::report::protocol::SOURCE)
     }
@@ -172,7 +173,7 @@ impl<'a> Case<'a> {
                 self.claimed.insert(left.at);
                 Saw::fail(format!("{}: adopted at {}", left.found, self.log.place(left.at)))
             }
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.in_takeover.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("adopt.l1-validated", "IHI 0070 5.1; Chen v7 1/7; v10")
     }
@@ -218,7 +219,7 @@ impl<'a> Case<'a> {
                 Saw::fail(format!("the live STE at {address:#x} was {old:#x} and becomes a bypass, {place}"))
             }
             None if !self.has_adopted() => Saw::skip(NO_ADOPTION),
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.in_takeover.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("linux.rmr-bypass-in-live-table", "Chen v6 6/7: RMR bypass installed for kdump adoption")
     }
@@ -251,7 +252,7 @@ impl<'a> Case<'a> {
                 ))
             }
             None if !self.has_adopted() => Saw::skip(NO_ADOPTION),
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.anywhere.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("adopt.table-unchanged-until-attach", "IHI 0070 3.21.3; Chen v6 6/7, v7 2/7")
     }
@@ -281,7 +282,7 @@ impl<'a> Case<'a> {
                 self.claimed.extend(left.map(|left| left.at));
                 Saw::fail(text)
             }
-            None => Saw::PASS.unless(self.missing.as_ref()),
+            None => Saw::PASS.unless(self.missing.in_takeover.as_ref()),
         };
         saw.check("gerror.read-before-cmdq", "IHI 0070 6.3.20, 7.1; Chen v3")
     }
@@ -315,7 +316,7 @@ impl<'a> Case<'a> {
         let saw = match broken {
             Some(broken) => Saw::fail(self.told(broken)),
             None if !has_stored => Saw::skip("no STE or CD in force was stored to"),
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.anywhere.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("ste.hitless-order", "IHI 0070 3.21.3; Linux, arm_smmu_write_entry()")
     }
@@ -327,7 +328,7 @@ impl<'a> Case<'a> {
         let saw = match broken {
             Some(broken) => Saw::fail(format!("{}; as every Linux up to 7.3 does", self.told(broken))),
             None if !has_stored => Saw::skip("no level-1 descriptor in force was stored to"),
-            None => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            None => Saw::PASS.unless(self.missing.anywhere.as_ref()).unless(self.partial.as_ref()),
         };
         let expected = saw.either();
         saw.expecting("linux.l1std-leaf", "IHI 0070 5.1.1; Linux 6.1 to 7.3, arm_smmu_init_l2_strtab()", expected)
@@ -342,7 +343,7 @@ impl<'a> Case<'a> {
         let saw = match broken {
             Some(broken) => Saw::fail(format!("{}; as every Linux up to 7.3 does", self.told(broken))),
             None if !self.is_shut_down() => Saw::skip("the kernel left the SMMU enabled"),
-            None => Saw::PASS.unless(self.missing.as_ref()),
+            None => Saw::PASS.unless(self.missing.anywhere.as_ref()),
         };
         let expected = saw.either();
         saw.expecting("linux.off-behind-abort", "IHI 0070 6.3.14; Linux, arm_smmu_device_shutdown()", expected)
@@ -352,7 +353,8 @@ impl<'a> Case<'a> {
     /// translation leads.
     fn not_reused(&mut self, effect: Effect) -> Check {
         let broken = self.take(|violation| violation.rule == REUSED);
-        let is_known = self.log.all.iter().any(|seen| seen.is(Structure::Cd) && seen.entry.op == Op::Load);
+        let is_told = |seen: &Seen<'_>| seen.is(Structure::Cd) || seen.is_stage2();
+        let is_known = self.log.all.iter().any(|seen| seen.entry.op == Op::Load && is_told(seen));
         let saw = match (broken, effect) {
             (Some(broken), Effect::Stale(text)) => Saw::fail(format!("{}; and {text}", self.told(broken))),
             (Some(broken), _) => Saw::fail(self.told(broken)),
@@ -362,7 +364,7 @@ impl<'a> Case<'a> {
             (None, Effect::Unseen) if !is_known => Saw::not_covered(
                 "neither the identifiers of the crashed kernel were told, nor were two samples taken after an attach",
             ),
-            _ => Saw::PASS.unless(self.missing.as_ref()).unless(self.partial.as_ref()),
+            _ => Saw::PASS.unless(self.missing.anywhere.as_ref()).unless(self.partial.as_ref()),
         };
         saw.check("asid.not-reused", "IHI 0070 3.17; Shrivastava, 1 Jul 2026; Chen v10")
     }

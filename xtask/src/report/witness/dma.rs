@@ -12,6 +12,7 @@ use super::saw::Saw;
 use super::seen::Attach;
 use crate::report::collect::Cycle;
 use crate::report::model::{Check, Endpoint, Stream, Verdict};
+use crate::report::protocol::OVERFLOWED;
 
 const PHASES: &str = "ARCHITECTURE.md, phases";
 const ABSORBED: &str = "Chen v6 1/7: in-flight DMA is absorbed";
@@ -40,6 +41,8 @@ struct Course<'a> {
     after: Units,
     /// Delivered or mis-steered since its attach was complete; none where no two samples tell.
     stale: Option<u64>,
+    /// Mis-steered since the log was full.
+    unexplained: u64,
     /// Mis-steered since the SMMU was turned off; none where nobody looked any more.
     when_off: Option<u64>,
     attach: Option<Attach>,
@@ -90,8 +93,9 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
     let own = case.log.smmus().into_iter().filter(is_its);
     let off = own.filter_map(|smmu| case.log.shut_down(smmu)).map(|seen| seen.entry.ticks).min();
     let last = sample(cycle, bdf, |_| true, true);
-    // What an attached stream does is no longer the takeover's; nor is what any does when the SMMU is off.
-    let cut = attach.map(|attach| attach.begun).into_iter().chain(off).min();
+    // What an attached stream does is no longer the takeover's; nor is what any does when the SMMU is off, or may be.
+    let unknown = case.missing.from.filter(|_| off.is_none());
+    let cut = attach.map(|attach| attach.begun).into_iter().chain(off).chain(unknown).min();
     let at_cut = cut.and_then(|cut| sample(cycle, bdf, |ticks| ticks <= cut, true));
     let nothing = Units { blocked: Some(0), ..Units::default() };
     let later = at_cut.zip(last).map_or(nothing, |(cut, last)| last.less(cut));
@@ -108,6 +112,10 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
         until: until.less(later),
         after: after.less(later),
         stale: attached.zip(end).map(|(from, to)| to.less(from).arrived()),
+        unexplained: unknown
+            .and_then(|from| sample(cycle, bdf, |ticks| ticks <= from, true))
+            .zip(last)
+            .map_or(0, |(from, to)| to.less(from).mis_steered),
         when_off: at_off.zip(later_off).map(|(from, to)| to.less(from).mis_steered),
         attach,
         is_live_after: after.moved(),
@@ -203,6 +211,14 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint]) -> Vec<Che
         Some(format!("{}: {count} mis-steered since the crash", it.stream.bdf))
     };
     let mis_steered = each_unless(&courses, strayed, |it| of(it).is_some_and(|after| after == After::Untranslated));
+    let unexplained = courses.iter().find(|it| it.unexplained > 0).filter(|_| mis_steered.0.is_pass());
+    let mis_steered = match unexplained {
+        Some(Course { stream, unexplained, .. }) => {
+            let reason = format!("{}: {unexplained} mis-steered after {OVERFLOWED}", stream.bdf);
+            (Saw::not_covered(reason), mis_steered.1)
+        }
+        None => mis_steered,
+    };
     let lost = |it: &Course<'_>| {
         let has_none = it.after.delivered == 0 && it.after.moved();
         has_none.then(|| format!("{}: nothing delivered after the takeover", it.stream.bdf))

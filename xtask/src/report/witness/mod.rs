@@ -2,6 +2,7 @@
 
 mod checks;
 mod dma;
+mod missing;
 mod saw;
 mod section;
 mod seen;
@@ -22,6 +23,7 @@ use super::model::{Access, Check, Endpoint, Hex, Last, Protocol, Run, Verdict, W
 use super::{merge, protocol};
 use crate::capture;
 use checks::Case;
+use missing::Missing;
 use saw::Saw;
 use seen::Log;
 use symbols::Names;
@@ -90,12 +92,13 @@ fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, a
     let reads = asked.kernel.map_or_else(|| cycle.entries.iter().any(is_load), |kernel| kernel.watch_reads);
     // A trap is a barrier: which of the kernel's own it made nobody sees.
     let coverage = Coverage { loads: reads, barriers: false, ..Coverage::ALL };
-    let (mut report, missing) = protocol::checked(cycle, is_damaged, coverage, usize::MAX);
-    let missing = missing.or_else(|| unwatched(cycle, &told));
+    let (mut report, lacking) = protocol::checked(cycle, is_damaged, coverage, usize::MAX);
+    let unwatched = unwatched(cycle, &told);
     let placed = asked.symbols.map(|symbols| place(symbols.as_ref(), &told, cycle));
     let names = placed.as_ref().and_then(|placed| placed.as_ref().ok()).copied();
     let partial = told.end.as_ref().filter(|end| end.partial).map(|_| "not all tables were watched".to_owned());
     let log = Log::of(cycle, names);
+    let missing = Missing::of(lacking, unwatched, &log);
     for (smmu, off) in log.smmus().into_iter().filter_map(|smmu| Some((smmu, log.shut_down(smmu)?.at))) {
         // An SMMU that is off forgets what it was owed; DMA met it before.
         let length = usize::try_from(off).unwrap_or(usize::MAX);
@@ -127,7 +130,7 @@ fn one_cycle((number, cycle): (u32, &Cycle), is_damaged: bool, damage: Damage, a
     for foreign in access_log.iter_mut().filter_map(|access| access.foreign.as_mut()) {
         foreign.symbol = case.log.name(foreign.pc.0);
     }
-    let mut protocol = protocol::section(number, &report, missing.is_none());
+    let mut protocol = protocol::section(number, &report, missing.anywhere.is_none());
     // What all of them do is told, and is no news.
     protocol.violations.retain(|it| !witness.known.iter().any(|known| known.broken == *it));
     protocol.remarks.splice(0..0, witness.known.iter().map(|known| known.broken.clone()));
@@ -139,9 +142,6 @@ fn unwatched(cycle: &Cycle, told: &Told) -> Option<String> {
     let end = told.end.as_ref();
     if end.is_none() {
         return Some("the kernel's end was not told".into());
-    }
-    if end.is_some_and(|end| end.overflowed) {
-        return Some("the access log overflowed on the board".into());
     }
     let lacks = |(index, _): &&(u32, smmu::log::Entry)| !told.foreign.contains_key(index);
     cycle.entries.iter().find(lacks).map(|(index, _)| format!("nobody told who made access {index}"))

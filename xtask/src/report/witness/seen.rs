@@ -216,6 +216,12 @@ impl Seen<'_> {
         translates && self.old().is_none_or(|old| old != self.entry.value)
     }
 
+    /// Word 0 of an STE whose tables are known by a VMID.
+    pub fn is_stage2(&self) -> bool {
+        let ste = Ste0::from(self.entry.value);
+        self.is_first_of_ste() && ste.v() && Config(ste.config()).has_s2()
+    }
+
     /// Word 0 of an STE lets DMA through untranslated.
     pub fn is_bypass(&self) -> bool {
         let ste = Ste0::from(self.entry.value);

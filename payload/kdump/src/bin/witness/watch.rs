@@ -203,6 +203,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         for seen in witness.log().entries().get(known..).unwrap_or_default() {
             is_taken |= counting.follow(seen);
         }
+        if let Some(seen) = witness.take_beyond() {
+            is_taken |= counting.follow(&seen);
+        }
         map.follow(witness)?;
         telling.add(witness.log().entries(), timer::now() - began);
         if is_taken {
