@@ -97,3 +97,66 @@ fn two_revisions_of_an_adoption_are_one_where_nobody_saw_the_reads() {
     assert_eq!(followed(&reused), "ADOPT-v7");
     assert_eq!(followed(&stock(resets)), "RESET");
 }
+
+/// Ticks of the recorded log: before the first attach of a live stream, behind the last, and before the SMMU is turned off.
+const RECORDED: [u64; 3] = [100_000_000, 115_000_000, 130_000_000];
+
+fn revision_7(shares: [u64; 3]) -> Boot {
+    let recorded = Recorded::read(include_str!("../recorded/adopt-v7-7.3.4.txt"));
+    let samples: Vec<_> = RECORDED.into_iter().zip(shares).collect();
+    let mut boot = boot(recorded, [phase(30, 0, 0); 2], &samples);
+    boot.request.kernel.as_mut().unwrap().watch_reads = true;
+    boot
+}
+
+#[test]
+fn revision_7_as_it_was_recorded_uses_an_identifier_again_and_is_right_else() {
+    let (failed, reason) = only_failure(&revision_7([100; 3]));
+    assert_eq!(failed, "asid.not-reused");
+    assert!(reason.contains("a new CD at 0x9a2f3000 has ASID 1, as the adopted one at 0xbd7f3000"), "{reason}");
+    assert!(!reason.contains("stale"), "{reason}");
+    let report = judged(&revision_7([100; 3]));
+    let run = &report.runs[0];
+    let witness = run.witness.as_ref().unwrap();
+    assert_eq!((&*witness.profile, &witness.left, witness.fallback), ("ADOPT-v7", &None, false));
+    assert_eq!((witness.accesses, witness.commands, witness.table_stores), (57, 27, 4));
+    assert_eq!((witness.violations.len(), witness.known.len()), (3, 1));
+    for id in
+        ["adopt.l1-validated", "adopt.table-unchanged-until-attach", "ste.hitless-order", "gerror.read-before-cmdq"]
+    {
+        assert_eq!(verdict(run, id), (Verdict::Pass, Verdict::Pass), "{id}");
+    }
+    assert_eq!(verdict(run, "linux.off-behind-abort"), (Verdict::Fail, Verdict::Fail));
+    // What the streams showed of it: DMA went on to where the crashed kernel's translation led.
+    let (failed, reason) = only_failure(&revision_7([20, 40, 100]));
+    assert!(failed == "asid.not-reused" && reason.contains("18 landed in the crashed kernel's window"), "{reason}");
+    // One descriptor fewer is read.
+    let mut other = revision_7([100; 3]);
+    other.retain(|record| {
+        if let Record::Access { name: "L1STD", count, .. } = record {
+            *count = (*count).min(255);
+        }
+        true
+    });
+    let run = judged(&other).runs.swap_remove(0);
+    assert_eq!(unexpected(&run), ["adopt.l1-validated", "asid.not-reused"]);
+}
+
+#[test]
+fn identifiers_of_a_crashed_kernel_with_stage_2_are_known_from_its_stream_table() {
+    let with = |config: u64| {
+        let mut boot = revision_7([100; 3]);
+        boot.retain(|record| {
+            match record {
+                Record::Access { name, kind: 4, .. } if *name == "CD" => *name = "PTE",
+                Record::Access { name: "STE", kind: 4, address, value, .. } if *address % 64 == 0 && *value > 1 => {
+                    *value = *value & !0xE | config << 1;
+                }
+                _ => {}
+            }
+            !matches!(record, Record::Sample { .. })
+        });
+        verdict(&judged(&boot).runs[0], "asid.not-reused").0
+    };
+    assert_eq!([with(6), with(5)], [Verdict::Pass, Verdict::NotCovered]);
+}
