@@ -364,16 +364,16 @@ fn signs_of_life_of_a_kernel_are_nothing_new() {
             "while read -r line; do printf '\\r\\n%s\\r\\n' \"$line\"; {more} sleep 0.1; done <\"$(dirname \"$0\")/log\""
         ));
         std::fs::write(folder.path().join("log"), fixture::log(None, &records)).unwrap();
-        (job.kernel_silence, job.limits.boot_seconds) = (1, 5);
+        (job.kernel_silence, job.limits.boot_seconds) = (2, 6);
         let lost = boot(&job).report.lost.unwrap();
         (lost.reason, lost.last_seen)
     };
     let (reason, last_seen) = slowly("");
-    assert_eq!(reason, "nothing new of SMMUs, tables and console for 1 s: the kernel that took over hangs");
+    assert_eq!(reason, "nothing new of SMMUs, tables and console for 2 s: the kernel that took over hangs");
     assert!(last_seen.contains("sign of life of the kernel, at 0xffff800080001234"), "{last_seen}");
     // A kernel that talks is at work.
     let (reason, _) = slowly("echo '[    1.0] pci 0000:00:01.0';");
-    assert_eq!(reason, "no end within 5 s: the kernel that took over hangs");
+    assert_eq!(reason, "no end within 6 s: the kernel that took over hangs");
 }
 
 #[test]
