@@ -182,7 +182,9 @@ fn in_words(record: &Record<'_>) -> String {
         }
         Record::Witnessed { run, cycle, pc, .. } => format!("run {run}, cycle {cycle}: end of the kernel, at {pc:#x}"),
         Record::Watching { run, cycle, pc, accesses, .. } => {
-            format!("run {run}, cycle {cycle}: sign of life of the kernel, at {pc:#x} after {accesses} access(es)")
+            format!(
+                "run {run}, cycle {cycle}: sign of life of the kernel, at {pc:#x} after {accesses} entries of the log"
+            )
         }
         Record::Step { run, cycle, name, .. } => format!("run {run}, cycle {cycle}: step {name}"),
         Record::Register { run, cycle, name, .. } => format!("run {run}, cycle {cycle}: register {name}"),

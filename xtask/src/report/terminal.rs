@@ -168,7 +168,7 @@ fn kernel(text: &mut String, witness: &Witness) {
     line(
         text,
         &format!(
-            "  {name}{cpus}: {profile}, {accesses} register accesses, {commands} commands, {table_stores} stores to tables in force, \
+            "  {name}{cpus}: {profile}, {accesses} register accesses, {commands} commands, {table_stores} stores to watched tables, \
              ended by {ended}"
         ),
     );

@@ -155,8 +155,10 @@ impl RunView {
     fn of(run: &Run, is_one_of_few: bool) -> Self {
         use super::model::{Outcome, Verdict};
         let unexpected: Vec<bool> = run.checks.iter().map(|check| !check.is_as_expected()).collect();
-        let (timeline, failed_timelines) =
-            (timeline::of_run(run), run.failed_cycles.iter().map(timeline::of_cycle).collect());
+        let (timeline, failed_timelines) = (
+            timeline::of_run(run),
+            run.failed_cycles.iter().map(|cycle| timeline::of_cycle(cycle, run.witness.is_some())).collect(),
+        );
         let has_failures = unexpected.contains(&true) || run.checks.iter().any(|check| check.verdict == Verdict::Fail);
         let change = |register: &super::model::Register| {
             let change = super::words::change(&register.name, register.before.0, register.after.0)?;

@@ -163,7 +163,7 @@ fn two_smmus(session: &Session<'_>) -> Expected {
 fn hang(session: &Session<'_>) -> Expected {
     let linux = setup::linux::get(OLD).map_err(|error| format!("{error:#}"))?;
     let ended = session.run(&arguments("qemu-virt-dt", &[&linux.kernel], "--timeout 30 --cmdline panic=0"))?;
-    let reason = hung(&ended)?;
+    let reason = hung(&ended, "panic")?;
     ensure(reason.contains("Kernel panic - not syncing"), || format!("its last words are not told: {reason}"))
 }
 
@@ -174,16 +174,16 @@ fn idle(session: &Session<'_>) -> Expected {
     let ended = session.run(&arguments("qemu-virt-dt", &[&linux.kernel, &initrd], "--timeout 30"))?;
     let log = read(&session.report().join("console.log"))?;
     ensure(String::from_utf8_lossy(&log).contains(MARK), || "it did not get to user space".into())?;
-    hung(&ended).map(drop)
+    hung(&ended, "hang").map(drop)
 }
 
 /// Given up before the boot's own deadline: why, in one line.
-fn hung(ended: &Ended) -> Result<String, String> {
+fn hung(ended: &Ended, how: &str) -> Result<String, String> {
     expect::outcome(ended, 3, "lost")?;
     let run = expect::run(ended, "witness")?;
     let witness = &run["witness"];
     let told = (&witness["ended"], &witness["profile"], &witness["left"]);
-    ensure(told == (&json!("hang"), &json!("RESET"), &json!(null)), || format!("{told:?}"))?;
+    ensure(told == (&json!(how), &json!("RESET"), &json!(null)), || format!("{told:?}"))?;
     // Each stream as it was a second ago.
     for stream in expect::array(run, "streams")?.iter().filter(|stream| stream["rmr"] != true) {
         let blocked = expect::count(stream, "after", "blocked");

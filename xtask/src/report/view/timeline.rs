@@ -93,21 +93,24 @@ struct Told<'a> {
     counts: &'a [CycleStream],
     log: &'a [Access],
     requesters: &'a [Requester],
+    /// A kernel took over, and was watched.
+    is_watched: bool,
 }
 
 /// Of a run's first cycle that was sent whole; `None` where it told no samples or no time.
 pub fn of_run(run: &Run) -> Option<Timeline> {
     let counts = run.cycle_lines.first().map_or(&[][..], |line| &line.streams);
     let Run { samples, streams, access_log: log, requesters, .. } = run;
-    draw(&Told { samples, timing: run.timing?, streams, counts, log, requesters })
+    let is_watched = run.witness.is_some();
+    draw(&Told { samples, timing: run.timing?, streams, counts, log, requesters, is_watched })
 }
 
 /// Of a cycle that failed.
-pub fn of_cycle(cycle: &FailedCycle) -> Option<Timeline> {
+pub fn of_cycle(cycle: &FailedCycle, is_watched: bool) -> Option<Timeline> {
     let FailedCycle { samples, streams, access_log: log, requesters, .. } = cycle;
     let counts: Vec<CycleStream> =
         streams.iter().map(|stream| CycleStream { bdf: stream.bdf.clone(), phases: stream.phases }).collect();
-    draw(&Told { samples, timing: cycle.timing?, streams, counts: &counts, log, requesters })
+    draw(&Told { samples, timing: cycle.timing?, streams, counts: &counts, log, requesters, is_watched })
 }
 
 fn draw(told: &Told<'_>) -> Option<Timeline> {
@@ -121,7 +124,8 @@ fn draw(told: &Told<'_>) -> Option<Timeline> {
 /// The counter at the crash. No record has it: the last sample is taken at the watch's end, which is so long after it.
 /// Where the last ones were not kept, it follows from the first that showed a stream move, which its requester dates.
 fn crash(told: &Told<'_>) -> Option<u64> {
-    if told.samples.len() < KEPT_SAMPLES {
+    // A witness thins its samples out, and has the last.
+    if told.is_watched || told.samples.len() < KEPT_SAMPLES {
         let end = told.samples.iter().map(|sample| sample.0).max()?;
         return end.checked_sub(told.timing.counted);
     }
@@ -232,10 +236,16 @@ fn split(x: f64, width: f64, totals: &Totals, told: &str) -> Vec<Segment> {
 
 /// Where they are by the clock; what lies between two of them is this tool's own looking.
 fn phases(told: &Told<'_>, scale: &Scale) -> Vec<Span> {
-    let Timing { crash_to_kdump, hold, takeover, .. } = told.timing;
+    let Timing { crash_to_kdump, hold, takeover, watch, counted, .. } = told.timing;
     let ticks = |access: &Access| access.ticks.saturating_sub(scale.crash);
-    let first = told.log.first().map_or(crash_to_kdump.saturating_add(hold), ticks);
-    let last = told.log.last().map_or(first.saturating_add(takeover), ticks);
+    let (first, last) = if told.is_watched {
+        // A kernel's log begins with what was found, and goes on behind its takeover. What lies before is its loading, too.
+        let last = counted.saturating_sub(watch);
+        (last.saturating_sub(takeover), last)
+    } else {
+        let first = told.log.first().map_or(crash_to_kdump.saturating_add(hold), ticks);
+        (first, told.log.last().map_or(first.saturating_add(takeover), ticks))
+    };
     let span = |name, from: u64, to: u64| {
         let (x, end) = (scale.x_since(from), scale.x_since(to));
         let told = format!("{name} {} to {}", scale.ms(from), scale.ms(to));

@@ -46,6 +46,8 @@ struct Course<'a> {
     /// Mis-steered since the SMMU was turned off; none where nobody looked any more.
     when_off: Option<u64>,
     attach: Option<Attach>,
+    /// What ends its takeover, in words.
+    cut_by: &'static str,
     is_live_after: bool,
     /// What stopped its device meanwhile, such as the kernel's own driver.
     stopped_by: Option<String>,
@@ -95,7 +97,13 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
     let last = sample(cycle, bdf, |_| true, true);
     // What an attached stream does is no longer the takeover's; nor is what any does when the SMMU is off, or may be.
     let unknown = case.missing.from.filter(|_| off.is_none());
-    let cut = attach.map(|attach| attach.begun).into_iter().chain(off).chain(unknown).min();
+    let cuts = [
+        (attach.map(|attach| attach.begun), ", up to its attach"),
+        (off, ", up to where the kernel turned the SMMU off"),
+        (unknown, ", up to where the log is full"),
+    ];
+    let first = cuts.iter().filter_map(|(at, by)| Some(((*at)?, *by))).min_by_key(|(at, _)| *at);
+    let (cut, cut_by) = first.map_or((None, ""), |(at, by)| (Some(at), by));
     let at_cut = cut.and_then(|cut| sample(cycle, bdf, |ticks| ticks <= cut, true));
     let nothing = Units { blocked: Some(0), ..Units::default() };
     let later = at_cut.zip(last).map_or(nothing, |(cut, last)| last.less(cut));
@@ -118,6 +126,7 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
             .map_or(0, |(from, to)| to.less(from).mis_steered),
         when_off: at_off.zip(later_off).map(|(from, to)| to.less(from).mis_steered),
         attach,
+        cut_by,
         is_live_after: after.moved(),
         stopped_by,
         is_lost: requester.is_some_and(|requester| !requester.answers),
@@ -184,7 +193,7 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint]) -> Vec<Che
     let is_counted = courses.iter().any(|it| it.until.blocked.is_some()) || courses.is_empty();
     let refused = |it: &Course<'_>| {
         let count = it.until.blocked.filter(|count| *count > 0)?;
-        Some(format!("{}: {count} blocked since the crash", it.stream.bdf))
+        Some(format!("{}: {count} blocked since the crash{}", it.stream.bdf, it.cut_by))
     };
     // Of a released kernel's reset RMR streams may bypass, or not: firmware's devicetree names none (facts: smmu-kdump.md 1.2).
     let resets = |it: &Course<'_>| documented(it).is_some_and(|expectation| expectation.resets);
@@ -208,7 +217,7 @@ pub fn checks(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint]) -> Vec<Che
     };
     let strayed = |it: &Course<'_>| {
         let count = Some(it.until.mis_steered).filter(|count| *count > 0)?;
-        Some(format!("{}: {count} mis-steered since the crash", it.stream.bdf))
+        Some(format!("{}: {count} mis-steered since the crash{}", it.stream.bdf, it.cut_by))
     };
     let mis_steered = each_unless(&courses, strayed, |it| of(it).is_some_and(|after| after == After::Untranslated));
     let unexplained = courses.iter().find(|it| it.unexplained > 0).filter(|_| mis_steered.0.is_pass());

@@ -79,9 +79,9 @@ pub fn judge(run: &RawRun, asked: Asked<'_>) -> Option<Verdicts> {
     (!judged.is_empty()).then(|| Verdicts { checks, ..judged.swap_remove(place) })
 }
 
-/// Why nothing more came: a kernel that was not heard of again.
+/// Why nothing more came: a kernel that was not heard of again, or stays where it panicked.
 pub fn hung(run: &Run) -> Option<String> {
-    let is_hung = run.witness.as_ref().is_some_and(|witness| witness.ended == HANG);
+    let is_hung = run.witness.as_ref().is_some_and(|witness| witness.cost.is_none());
     let survived = run.checks.iter().find(|check| check.id == SURVIVED)?;
     survived.reason.clone().filter(|_| is_hung)
 }
@@ -163,9 +163,10 @@ fn place<'a>(symbols: Result<&'a Symbols, &String>, told: &Told, cycle: &Cycle) 
 /// How a kernel ended.
 fn ended(told: &Told) -> &'static str {
     match told.end.as_ref().map(|end| end.ended) {
+        // One that is not told to reset stays there.
+        None | Some(1) if told.panic.is_some() => "panic",
         None => HANG,
         Some(0) => "off",
-        Some(1) if told.panic.is_some() => "panic",
         Some(1) => "reset",
         Some(_) => "stopped",
     }
@@ -210,9 +211,9 @@ fn survived(cycle: &Cycle, told: &Told, log: &Log<'_>) -> Check {
         format!(", last seen at PC {}{access}", log.pc(last.pc.0))
     });
     let because = reason(told).map_or_else(String::new, |reason| format!(": {reason}"));
-    let alive = told
-        .alive
-        .map_or_else(String::new, |alive| format!(" after {} trap(s) and {} access(es)", alive.traps, alive.accesses));
+    let alive = told.alive.map_or_else(String::new, |alive| {
+        format!(" after {} trap(s) and {} entries of the log", alive.traps, alive.accesses)
+    });
     let saw = match ended(told) {
         "panic" => Saw::fail(format!("the kernel panicked{because}{at}")),
         HANG => Saw::fail(format!("the kernel was not heard of again{alive}{because}{at}")),

@@ -45,6 +45,22 @@ fn segments_are_what_came_between_samples_at_their_times() {
     assert!(timeline.axis.len() <= 1 + LABELS as usize);
 }
 
+/// A kernel's log begins before its takeover with what was found, and goes on until its end.
+#[test]
+fn the_takeover_of_a_kernel_is_as_long_as_it_was_counted() {
+    let mut run = run();
+    run.timing.as_mut().unwrap().takeover = 300;
+    run.timing.as_mut().unwrap().watch = 400;
+    let mut kernel = witness::fake::Kernel::new();
+    let boot = kernel::boot(kernel::Recorded::of(&mut kernel), [phase(0, 0, 0); 2], &[(1, 0)]);
+    let watched = from_log(&boot.log()).runs.remove(0).witness;
+    assert!(watched.is_some());
+    let told = |run: &Run| of_run(run).unwrap().phases.into_iter().map(|phase| phase.told).collect::<Vec<_>>();
+    assert_eq!(told(&run)[3..], ["takeover 0.30 ms to 0.40 ms", "watch 0.40 ms to 1.00 ms"]);
+    run.witness = watched;
+    assert_eq!(told(&run)[2..], ["hold 0.10 ms to 0.30 ms", "takeover 0.30 ms to 0.60 ms", "watch 0.60 ms to 1.00 ms"]);
+}
+
 #[test]
 fn where_the_last_samples_were_not_kept_the_first_move_tells_when_the_crash_was() {
     let mut run = run();

@@ -97,6 +97,21 @@ fn a_kernel_that_hangs_is_lost_with_its_last_sign_of_life() {
     assert_eq!(blackouts.collect::<Vec<_>>(), [20, 20]);
 }
 
+#[test]
+fn one_that_panics_and_is_not_told_to_reset_ends_by_its_panic() {
+    let mut boot = stock(resets);
+    let at = boot.records.iter().position(|record| matches!(record, Record::Witnessed { .. })).unwrap();
+    boot.records.truncate(at);
+    let mut log = boot.log();
+    log.extend(b"[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n");
+    log.extend(crate::capture::HostLine::Lost("nothing new for 60 s".into()).write().bytes());
+    let report = from_log(&log);
+    let lost = report.lost.unwrap().reason;
+    assert!(lost.contains("the kernel panicked: Kernel panic - not syncing: VFS"), "{lost}");
+    assert_eq!((report.outcome, &*report.runs[0].witness.as_ref().unwrap().ended), (Outcome::Lost, "panic"));
+    assert_eq!(failures(&report.runs[0]), ["kdump.survived"]);
+}
+
 /// Checks that fail, and are not documented to.
 fn failures(run: &Run) -> Vec<&str> {
     let failed = run.checks.iter().filter(|check| check.verdict == Verdict::Fail && !check.is_as_expected());
