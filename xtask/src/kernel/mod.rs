@@ -4,6 +4,7 @@
 mod guest;
 mod package;
 mod packed;
+mod whole;
 
 use std::path::Path;
 
@@ -81,7 +82,10 @@ fn unpacked(mut bytes: Vec<u8>) -> Result<Kernel, String> {
             (format.unpack(&bytes).map_err(inside)?, format.name().into())
         } else {
             match recognise(&bytes) {
-                Ok(Kind::Image(header)) => return Ok(Kernel { image: bytes, header, way: way.join(", ") }),
+                Ok(Kind::Image(header)) => {
+                    whole::check(&bytes).map_err(inside)?;
+                    return Ok(Kernel { image: bytes, header, way: way.join(", ") });
+                }
                 Ok(Kind::Packed(inner)) => packed::payload(&inner).map_err(inside)?,
                 Err(Unfit::Other(what)) => {
                     return Err(inside(format!(

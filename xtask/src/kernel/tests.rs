@@ -174,3 +174,28 @@ fn what_is_cut_short_is_refused_in_one_line() {
         }
     }
 }
+
+/// An EFI stub says how long the file is: with a section up to 0x800, and one more of which only memory is taken.
+#[test]
+fn an_image_that_is_cut_off_is_told() {
+    let mut image = image();
+    image[60..64].copy_from_slice(&0x80_u32.to_le_bytes());
+    let (sections, optional) = (2_u16, 240_u16);
+    image[0x80..0x84].copy_from_slice(b"PE\0\0");
+    image[0x86..0x88].copy_from_slice(&sections.to_le_bytes());
+    image[0x94..0x96].copy_from_slice(&optional.to_le_bytes());
+    image[0x98..0x9a].copy_from_slice(&0x20b_u16.to_le_bytes());
+    // NumberOfRvaAndSizes.
+    image[0x98 + 108..0x98 + 112].copy_from_slice(&16_u32.to_le_bytes());
+    for (index, (size, at)) in [(0x600_u32, 0x200_u32), (0, 0)].into_iter().enumerate() {
+        let section = 0x98 + usize::from(optional) + 40 * index;
+        image[section + 16..section + 20].copy_from_slice(&size.to_le_bytes());
+        image[section + 20..section + 24].copy_from_slice(&at.to_le_bytes());
+    }
+    let of = |length: usize| unpacked(image[..length].to_vec());
+    assert!(of(4096).is_ok() && of(0x800).is_ok());
+    assert_eq!(of(0x7ff).err().unwrap(), "cut off: 2047 bytes of 2048, by its PE header");
+    assert_eq!(of(0x100).err().unwrap(), "cut off: 256 bytes of more, by its PE header");
+    let packed = unpacked(gzip(&image[..0x7ff])).err().unwrap();
+    assert_eq!(packed, "gzip: cut off: 2047 bytes of 2048, by its PE header");
+}

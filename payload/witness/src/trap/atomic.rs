@@ -1,4 +1,4 @@
-//! Atomic instructions (FEAT_LSE): LD<op> and ST<op>, SWP, CAS and CASP, with any ordering (DDI 0487, C4.1.95, Loads and stores).
+//! Atomic instructions (FEAT_LSE): `LD<op>` and `ST<op>`, SWP, CAS and CASP, with any ordering (DDI 0487, C4.1.95, Loads and stores).
 
 use super::instruction::{Refused, base, bits, bytes, register};
 
