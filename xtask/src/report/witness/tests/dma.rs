@@ -105,6 +105,29 @@ fn what_nobody_attempted_was_not_refused() {
     }
 }
 
+/// An NVMe controller whose commands a reset refuses says nothing of it.
+#[test]
+fn what_is_refused_of_a_device_that_does_not_count_is_not_missed() {
+    let uncounted = |mut boot: Boot, all: bool| {
+        boot.retain(|record| {
+            if let Record::Stream { rmr, phases, .. } = record
+                && (all || !*rmr)
+            {
+                phases.iter_mut().for_each(|phase| phase.blocked = None);
+            }
+            true
+        });
+        judged(&boot).runs.swap_remove(0)
+    };
+    let live = |run: &Run| verdict(run, "dma.live-after");
+    assert_eq!(live(&uncounted(stock(resets), false)), (Verdict::Pass, Verdict::Pass));
+    let none = uncounted(stock(resets), true);
+    assert_eq!((live(&none), unexpected(&none)), ((Verdict::Skip, Verdict::Skip), vec![]));
+    // What is adopted goes on: that it does not is no refusal that one would not see.
+    let quiet = with_phases(adopting(Kernel::adopt_v7), |phases| phases[2] = phase(0, 0, 0));
+    assert_eq!(live(&uncounted(quiet, false)), (Verdict::NotCovered, Verdict::Pass));
+}
+
 #[test]
 fn what_goes_astray_when_the_smmu_is_off_is_told_apart() {
     let ends = |act: fn(&mut Kernel)| {
