@@ -91,7 +91,7 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
     let smmu = endpoints.iter().find(|endpoint| endpoint.bdf == *bdf).and_then(|endpoint| endpoint.smmu);
     let smmu = smmu.map(SmmuIndex);
     let is_its = |of: &SmmuIndex| smmu.is_none_or(|smmu| smmu == *of);
-    let attach = case.attaches().into_iter().find(|attach| attach.stream == stream.stream_id && is_its(&attach.smmu));
+    let attach = case.attaches().into_iter().find(|attach| attach.is_of(stream.stream_id) && is_its(&attach.smmu));
     let own = case.log.smmus().into_iter().filter(is_its);
     let off = own.filter_map(|smmu| case.log.shut_down(smmu)).map(|seen| seen.entry.ticks).min();
     let last = sample(cycle, bdf, |_| true, true);
@@ -107,7 +107,8 @@ fn course<'a>(case: &Case<'_>, cycle: &Cycle, endpoints: &[Endpoint], stream: &'
     let at_cut = cut.and_then(|cut| sample(cycle, bdf, |ticks| ticks <= cut, true));
     let nothing = Units { blocked: Some(0), ..Units::default() };
     let later = at_cut.zip(last).map_or(nothing, |(cut, last)| last.less(cut));
-    let attached = attach.and_then(|attach| sample(cycle, bdf, |ticks| ticks >= attach.done, false));
+    let attached =
+        attach.and_then(|attach| attach.done).and_then(|done| sample(cycle, bdf, |ticks| ticks >= done, false));
     let end = off.and_then(|off| sample(cycle, bdf, |ticks| ticks <= off, true)).or(last);
     let at_off = off.and_then(|off| sample(cycle, bdf, |ticks| ticks <= off, true));
     let later_off = off.and_then(|off| sample(cycle, bdf, |ticks| ticks > off, true));

@@ -46,10 +46,19 @@ pub struct Attach {
     pub at: u64,
     pub smmu: SmmuIndex,
     pub stream: u32,
+    /// No command names the stream: of its StreamID only the place in a level-2 table is known.
+    pub is_place: bool,
     /// When the first command or store of it was seen: from there on a device may follow either tables.
     pub begun: u64,
-    /// When the SMMU had no more of the old STE, as far as the log shows.
-    pub done: u64,
+    /// When the SMMU had no more of the old STE, as far as the log shows; none where it may have it for ever.
+    pub done: Option<u64>,
+}
+
+impl Attach {
+    /// It is this stream's.
+    pub const fn is_of(&self, stream: u32) -> bool {
+        if self.is_place { stream % 256 == self.stream } else { stream == self.stream }
+    }
 }
 
 /// A whole log.
@@ -124,26 +133,31 @@ impl<'a> Log<'a> {
     pub fn attaches(&self) -> Vec<Attach> {
         let stored = self.table_stores().filter(|seen| seen.is_first_of_ste() && seen.is_new_pointer());
         let attach = |seen: &Seen<'_>| {
+            let smmu = seen.entry.smmu;
+            // The lower bits of a StreamID are the STE's place in a level-2 table of 2^8.
+            let place = (seen.entry.address / STE_BYTES % 256) as u32;
             let of_it = |command: &&Command| {
-                let is_ste = command.opcode() == opcode::CFGI_STE && command.smmu == seen.entry.smmu;
-                // The lower bits are its place in a level-2 table of 2^8.
-                let place = seen.entry.address / STE_BYTES % 256;
-                command.at > seen.at && is_ste && u64::from(command.stream()) % 256 == place
+                let is_ste = command.opcode() == opcode::CFGI_STE && command.smmu == smmu;
+                command.at > seen.at && is_ste && command.stream() % 256 == place
             };
-            let command = self.commands.iter().find(of_it)?;
-            let mut announced = self.writes(seen.entry.smmu, reg::CMDQ_PROD).filter(|write| write.at > command.at);
-            let end = announced.next()?.entry.value;
-            let next = announced.next().map_or(u64::MAX, |write| write.at);
-            // Waited for, or not waited for before the next one was.
-            let consumed = |later: &&Seen<'_>| {
-                let is_read = later.at > command.at && later.is_read_of(reg::CMDQ_CONS);
-                is_read && later.entry.smmu == seen.entry.smmu && (later.entry.value == end || later.at > next)
-            };
-            let done = self.all.iter().find(consumed)?.entry.ticks;
-            let (smmu, stream) = (seen.entry.smmu, command.stream());
-            Some(Attach { at: seen.at, smmu, stream, begun: self.begun(seen, stream), done })
+            let command = self.commands.iter().find(of_it);
+            let stream = command.map_or(place, Command::stream);
+            let done = command.and_then(|command| self.consumed(command));
+            Attach { at: seen.at, smmu, stream, is_place: command.is_none(), begun: self.begun(seen, stream), done }
         };
-        stored.filter_map(attach).collect()
+        stored.map(attach).collect()
+    }
+
+    /// When a command was waited for, or was not waited for before the next one was.
+    fn consumed(&self, command: &Command) -> Option<u64> {
+        let mut announced = self.writes(command.smmu, reg::CMDQ_PROD).filter(|write| write.at > command.at);
+        let end = announced.next()?.entry.value;
+        let next = announced.next().map_or(u64::MAX, |write| write.at);
+        let is_consumed = |later: &&Seen<'_>| {
+            let is_read = later.at > command.at && later.is_read_of(reg::CMDQ_CONS);
+            is_read && later.entry.smmu == command.smmu && (later.entry.value == end || later.at > next)
+        };
+        Some(self.all.iter().find(is_consumed)?.entry.ticks)
     }
 
     /// When an attach began of which this store is the one that counts: at the first word of its STE that was stored behind the

@@ -185,3 +185,21 @@ fn what_is_refused_while_a_device_is_attached_is_not_the_takeovers() {
     assert_eq!(refused_at(true), ["dma.delivered-after"; 0]);
     assert!(refused_at(false).contains(&"dma.no-blocked".to_owned()));
 }
+
+#[test]
+fn an_attach_that_nothing_is_invalidated_for_has_begun_all_the_same() {
+    let mut kernel = Kernel::new();
+    kernel.witness.tell_found(&mut kernel.hw);
+    kernel.adopt_v7();
+    let begun = ticks(&mut kernel);
+    let cds = 0x6200_0000;
+    kernel.store(L2.0 + 0x10 * 64, 0b1011 | cds);
+    let end = ticks(&mut kernel) + 10;
+    // Once its STE is fetched again, DMA is refused.
+    let samples = [(1, 0), (begun, 0), (end, 100)];
+    let mut boot = boot(Recorded::of(&mut kernel), [phase(0, 6, 0), phase(30, 0, 0)], &samples);
+    boot.request.kernel.as_mut().unwrap().watch_reads = true;
+    let report = judged(&boot);
+    let wrong = unexpected(&report.runs[0]);
+    assert!(wrong.contains(&"ste.hitless-order") && !wrong.contains(&"dma.no-blocked"), "{wrong:?}");
+}
