@@ -127,6 +127,8 @@ impl Before {
         }
         // HCR_EL2 was written last.
         for Write { register, value, .. } in self.registers.into_iter().rev() {
+            // As in `enter`.
+            cpu::dsb();
             // SAFETY: the register was read and written before, and the value was its own.
             unsafe { put(register, value) }
             cpu::isb();
